@@ -1,0 +1,7 @@
+"""Attacks on any callable ``images -> logits``. Each is a frozen value: its fields are its settings, its call the attack."""
+
+from atlpa.attacks.noise import Noise
+from atlpa.attacks.pgd import PGD, fgsm
+from atlpa.attacks.undisturbed import undisturbed
+
+__all__ = ["PGD", "Noise", "fgsm", "undisturbed"]

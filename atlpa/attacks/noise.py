@@ -1,0 +1,36 @@
+"""Random noise of an attack's size: the yardstick that any attack must beat by far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from atlpa.attacks.undisturbed import Logits
+from atlpa.component import Component, PixelDistance
+from atlpa.randomness import Generators, uniform
+
+
+class Noise(Component):
+    """Uniform noise in [−ε, ε] on every pixel, clipped to [0, 1]. It looks at neither the model nor the label.
+
+    Fields:
+        epsilon: ε, in units of the [0, 1] pixel range.
+    """
+
+    epsilon: PixelDistance = 0.25
+
+    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
+        """Add noise to images ``(B, 3, H, W)``; the arguments are those of every attack."""
+        del model, labels
+        return (images + uniform(images, self.epsilon, generator)).clamp(0, 1)
+
+    def iterates(
+        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
+    ) -> Iterator[Tensor]:
+        """The noisy images, once: noise has one iterate."""
+        yield self(model, images, labels, generator=generator)
+
+    def remarks(self) -> list[str]:
+        """Nothing about noise surprises."""
+        return []

@@ -1,0 +1,123 @@
+"""Projected gradient descent, the attack of the paper (Madry et al. 2017), and its one-step case FGSM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from atlpa.attacks.undisturbed import Logits, undisturbed
+from atlpa.component import Component, PixelDistance
+from atlpa.randomness import Generators, uniform
+
+
+class PGD(Component):
+    """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
+
+    One iteration climbs the cross-entropy along the sign of its input gradient and projects back:
+    x ← clip(x + step·sign(∇ₓL), [x₀ − ε, x₀ + ε] ∩ [0, 1]).
+
+    Fields:
+        epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
+        step: the step size, in the same units.
+        iterations: how many steps.
+        start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball.
+        restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
+    """
+
+    epsilon: PixelDistance = 0.25
+    step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
+    iterations: Annotated[int, Field(ge=1)] = 200
+    start: Literal["zero", "uniform"] = "zero"
+    restarts: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _restarts_must_differ(self) -> PGD:
+        if self.restarts > 1 and self.start == "zero":
+            raise ValueError(f"{self.restarts} restarts from a zero start are the same run; use start: uniform")
+        return self
+
+    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
+        """Attack a batch.
+
+        Args:
+            model: images → logits; left exactly as found.
+            images: ``(B, 3, H, W)`` in [0, 1].
+            labels: ``(B,)`` true classes.
+            generator: source of the random start: one for the batch, or one for each image.
+
+        Returns:
+            Adversarial images of the same shape, within ε of ``images`` and within [0, 1].
+        """
+        *_, best = self.iterates(model, images, labels, generator=generator)
+        if self.restarts == 1:
+            return best
+        fooled, loss = _judge(model, best, labels)
+        for _ in range(self.restarts - 1):
+            *_, challenger = self.iterates(model, images, labels, generator=generator)
+            fools, higher = _judge(model, challenger, labels)
+            better = ~fooled & (fools | (higher > loss))
+            best[better], loss[better] = challenger[better], higher[better]
+            fooled |= fools
+        return best
+
+    def iterates(
+        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
+    ) -> Iterator[Tensor]:
+        """One run, yielding the images after each step, so that one run serves every iteration budget."""
+        adversarial = self.initial(images, generator)
+        for _ in range(self.iterations):
+            adversarial, _ = self.advance(model, adversarial, images, labels)
+            yield adversarial
+
+    def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
+        """The point from which the first step is taken, a tensor of its own."""
+        if self.start == "zero":
+            return images.clone()
+        return self._project(images + uniform(images, self.epsilon, generator), images)
+
+    def advance(self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One iteration: the next adversarial images, and the logits ``(B, C)`` at the present ones."""
+        with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
+            point = adversarial.clone().requires_grad_(True)
+            logits = model(point)
+            # The sum keeps each image's gradient independent of the size of the batch.
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, point)
+        return self._project(adversarial + self.step * gradient.sign(), images), logits.detach()
+
+    def _project(self, points: Tensor, images: Tensor) -> Tensor:
+        lower, upper = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
+        return points.clamp(lower, upper)
+
+    def remarks(self) -> list[str]:
+        """What is allowed but may surprise: sentences a command prints before it starts."""
+        remarks = []
+        if self.step > self.epsilon:
+            remarks.append(
+                f"step {self.step:g} is larger than ε {self.epsilon:g}: every step ends at a corner of the ball"
+            )
+        if self.start == "zero" and self.iterations * self.step < self.epsilon * (1 - 1e-9):
+            reach = self.iterations * self.step
+            remarks.append(
+                f"ε {self.epsilon:g} cannot bind: {self.iterations} steps of {self.step:.4g} from a zero start reach "
+                f"at most {reach:.4g}"
+            )
+        return remarks
+
+
+def fgsm(epsilon: float) -> PGD:
+    """The fast gradient sign method (Goodfellow et al. 2014): PGD with one step of size ε from the image itself."""
+    return PGD(epsilon=epsilon, step=epsilon, iterations=1)
+
+
+@torch.no_grad()
+def _judge(model: Logits, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which images fool the model ``(B,)``, and their loss ``(B,)``."""
+    with undisturbed(model):
+        logits = model(images)
+    return logits.argmax(dim=1) != labels, F.cross_entropy(logits, labels, reduction="none")

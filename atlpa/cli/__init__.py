@@ -1,0 +1,1 @@
+"""Commands: arguments in, exit codes and readable errors out."""

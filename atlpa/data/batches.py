@@ -1,0 +1,67 @@
+"""Training batches as a pure function of (seed, step): a resumed run sees exactly what an uninterrupted one sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from atlpa.data.images import Images
+from atlpa.randomness import generator
+
+
+class Batches:
+    """Random batches: each epoch is a fresh permutation, a batch may span two epochs, no image is dropped.
+
+    Args:
+        images: the training images.
+        batch_size: B.
+        size: side of the random crop; the images are at least as large.
+        mirror: whether half of the images, at random, are mirrored.
+        seed: the experiment's.
+        device: where batches are needed.
+    """
+
+    def __init__(
+        self, images: Images, batch_size: int, size: int, mirror: bool, seed: int, device: torch.device
+    ) -> None:
+        self.images, self.batch_size, self.size, self.mirror = images, batch_size, size, mirror
+        self.seed, self.device = seed, device
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step: images ``(B, 3, size, size)`` in [0, 1] and labels ``(B,)``."""
+        positions = self._positions(step)
+        pixels = self._augment(self.images[positions].to(self.device), generator(self.seed, "augmentation", step))
+        return pixels.float() / 255, self.images.labels[positions].to(self.device)
+
+    def from_step(self, step: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of steps ``step`` … ``end`` − 1, the next one made while the present one is used."""
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self.at, step)
+            for following in range(step + 1, end + 1):
+                batch = coming.result()
+                if following < end:
+                    coming = ahead.submit(self.at, following)
+                yield batch
+
+    def _positions(self, step: int) -> Tensor:
+        places = range(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs = {place // len(self.images) for place in places}
+        order = {
+            epoch: torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch)) for epoch in epochs
+        }
+        return torch.stack([order[place // len(self.images)][place % len(self.images)] for place in places])
+
+    def _augment(self, pixels: Tensor, draw: torch.Generator) -> Tensor:
+        room = pixels.shape[-1] - self.size
+        corners = torch.randint(room + 1, (len(pixels), 2), generator=draw).tolist()
+        flips = (torch.rand(len(pixels), generator=draw) < 0.5).tolist()
+        crops = [
+            image[:, top : top + self.size, left : left + self.size]
+            for image, (top, left) in zip(pixels, corners, strict=True)
+        ]
+        return torch.stack(
+            [crop.flip(-1) if self.mirror and flip else crop for crop, flip in zip(crops, flips, strict=True)]
+        )

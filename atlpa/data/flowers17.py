@@ -1,0 +1,63 @@
+"""The 17 Category Flower Dataset (Nilsback & Zisserman 2006) in its published layout."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from scipy.io import loadmat
+
+from atlpa.data.dataset import Dataset, Index, Item, Part, read_file
+from atlpa.errors import UserError
+
+CLASSES = (
+    "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tigerlily", "tulip", "fritillary",
+    "sunflower", "daisy", "colts' foot", "dandelion", "cowslip", "buttercup", "windflower", "pansy",
+)  # fmt: skip
+IMAGES_PER_CLASS = 80
+SPLIT_KEYS: dict[Part, str] = {"train": "trn", "validation": "val", "test": "tst"}
+SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17/"
+
+
+class Flowers17(Dataset):
+    """1360 photographs, 80 consecutive ones a class; 40/20/20 a class in each of the three official splits.
+
+    Fields:
+        root: the folder that holds ``flowers17/``; by default ``ATLPA_DATA_ROOT`` from the environment, else ``data``.
+        split: which official split of ``datasplits.mat``: 1, 2 or 3.
+    """
+
+    name: Literal["flowers17"] = "flowers17"
+    root: str | None = None
+    split: Literal[1, 2, 3] = 1
+
+    def index(self) -> Index:
+        base = self._base()
+        photographs = sorted((base / "jpg").glob("image_*.jpg"))
+        wanted = len(CLASSES) * IMAGES_PER_CLASS
+        if len(photographs) != wanted:
+            raise UserError(f"{base / 'jpg'} holds {len(photographs)} of {wanted} photographs; unpack 17flowers.tgz anew")
+        splits = loadmat(base / "datasplits.mat")
+        # The published indices are 1-based and shuffled; the order of the files is what we judge in.
+        parts = {
+            part: [_item(base, number) for number in sorted(splits[f"{key}{self.split}"].ravel().tolist())]
+            for part, key in SPLIT_KEYS.items()
+        }
+        return Index(CLASSES, parts)
+
+    def _base(self) -> Path:
+        folder = Path(self.root or os.environ.get("ATLPA_DATA_ROOT") or "data")
+        for base in (folder / "flowers17", folder):
+            if (base / "jpg").is_dir() and (base / "datasplits.mat").is_file():
+                return base
+        raise UserError(
+            f"no Flowers-17 in {folder}: expected flowers17/jpg/image_0001.jpg … and flowers17/datasplits.mat there; "
+            f"get 17flowers.tgz and datasplits.mat from {SOURCE} and name the folder with --data-root"
+        )
+
+
+def _item(base: Path, number: int) -> Item:
+    name = f"image_{number:04d}"
+    return Item(name, (number - 1) // IMAGES_PER_CLASS, partial(read_file, base / "jpg" / f"{name}.jpg"))

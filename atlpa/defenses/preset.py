@@ -1,0 +1,29 @@
+"""The defenses of the paper's Table 1, one YAML file each in ``presets/``."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from atlpa.errors import UserError, unknown_name
+
+_FOLDER = files("atlpa.defenses") / "presets"
+
+
+def preset_names() -> list[str]:
+    """Every preset's name."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The fields of a ``Defense``, as the preset's file gives them.
+
+    Raises:
+        UserError: no preset has this name; the nearest is offered.
+    """
+    if name not in preset_names():
+        raise UserError(unknown_name("defense", name, preset_names()))
+    fields: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return {"name": name, **fields}

@@ -1,0 +1,82 @@
+"""What an attack did: which images stand, and how far they were really moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from atlpa.records import Budget
+
+TOLERANCE = 1e-6  # of float32 pixels
+
+
+@dataclass
+class Perturbation:
+    """Per image, at each iteration budget; not a number where an image was not attacked.
+
+    Fields:
+        linf: ``(budgets, N)``, ‖δ‖∞.
+        at_bound: ``(budgets, N)``, share of the pixels that are as far as ε and the [0, 1] range allow.
+    """
+
+    linf: Tensor
+    at_bound: Tensor
+
+    @classmethod
+    def empty(cls, budgets: int, count: int) -> Perturbation:
+        """Room for the measurements."""
+        return cls(torch.full((budgets, count), torch.nan), torch.full((budgets, count), torch.nan))
+
+    def note(self, row: int, positions: Tensor, adversarial: Tensor, images: Tensor, epsilon: float) -> None:
+        """Measure images ``(B, 3, H, W)`` and keep the result at some positions of one budget's row.
+
+        Raises:
+            AssertionError: the attack left the ε-ball or the pixel range; its result would be worthless.
+        """
+        change = (adversarial - images).abs()
+        linf = change.amax(dim=(1, 2, 3))
+        assert adversarial.min() >= 0, "adversarial pixels below 0"
+        assert adversarial.max() <= 1, "adversarial pixels above 1"
+        assert linf.max() <= epsilon + TOLERANCE, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
+        stopped = (change >= epsilon - TOLERANCE) | ((change > 0) & ((adversarial <= 0) | (adversarial >= 1)))
+        self.linf[row, positions] = linf.float().cpu()
+        self.at_bound[row, positions] = stopped.float().mean(dim=(1, 2, 3)).cpu()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation found.
+
+    Fields:
+        clean: ``(N,)`` bool, right without an attack.
+        correct: ``(budgets, N)`` bool, right at each iteration budget.
+        perturbation: how far the images were moved.
+        steps: attacked images × iterations that were really computed.
+    """
+
+    clean: Tensor
+    correct: Tensor
+    perturbation: Perturbation
+    steps: int
+
+    def clean_verdicts(self) -> str:
+        """``clean`` as a record holds it."""
+        return _verdicts(self.clean)
+
+    def budget(self, row: int, iterations: int) -> Budget:
+        """One row as a record holds it."""
+        linf = self.perturbation.linf[row]
+        attacked = ~linf.isnan()
+        return Budget(
+            iterations=iterations,
+            correct=_verdicts(self.correct[row]),
+            linf_max=linf[attacked].max().item() if attacked.any() else 0.0,
+            linf_mean=linf[attacked].mean().item() if attacked.any() else 0.0,
+            at_bound=self.perturbation.at_bound[row][attacked].mean().item() if attacked.any() else 0.0,
+        )
+
+
+def _verdicts(right: Tensor) -> str:
+    return "".join("1" if value else "0" for value in right.tolist())

@@ -1,0 +1,53 @@
+"""Transfer evaluation: images made on a source network, shown to any number of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from atlpa.attacks import PGD, Noise
+from atlpa.data import Images
+from atlpa.evaluation.accuracy import BATCH_SIZE, batches, generators, right, verdicts
+from atlpa.evaluation.outcome import Outcome, Perturbation
+
+
+def transfer(
+    source: nn.Module,
+    targets: Mapping[str, nn.Module],
+    images: Images,
+    attack: PGD | Noise,
+    budgets: Sequence[int],
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], object] = lambda _: None,
+) -> dict[str, Outcome]:
+    """Make adversarial images once on the source and judge every target on them at each budget, on the last iterate.
+
+    Args:
+        source: the network the attack sees; left exactly as found, as are the targets.
+        targets: networks by name.
+        images: the data.
+        attack: PGD without restarts, or noise, which is one iterate.
+        budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
+        seed: of random starts, keyed by image.
+        batch_size: images attacked at a time.
+        progress: called with the number of images × iterations that are done.
+    """
+    device = next(source.parameters()).device
+    perturbation = Perturbation.empty(len(budgets), len(images))
+    correct = {name: torch.zeros(len(budgets), len(images), dtype=torch.bool) for name in targets}
+    for positions, batch in batches(images, batch_size):
+        batch, labels = batch.to(device), images.labels[positions].to(device)
+        iterates = attack.iterates(source, batch, labels, generator=generators(seed, positions))
+        for iteration, adversarial in enumerate(iterates, 1):
+            progress(len(batch))
+            if iteration in budgets:
+                row = budgets.index(iteration)
+                perturbation.note(row, positions, adversarial, batch, attack.epsilon)
+                for name, target in targets.items():
+                    correct[name][row, positions] = right(target, adversarial, labels).cpu()
+    steps = len(images) * budgets[-1]
+    return {name: Outcome(verdicts(target, images), correct[name], perturbation, steps) for name, target in targets.items()}

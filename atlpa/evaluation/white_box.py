@@ -1,0 +1,75 @@
+"""White-box evaluation: an image stands if it is right clean and at every iterate so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.attacks import PGD
+from atlpa.data import Images
+from atlpa.evaluation.accuracy import BATCH_SIZE, generators, verdicts
+from atlpa.evaluation.outcome import Outcome, Perturbation
+
+
+def white_box(
+    model: nn.Module,
+    images: Images,
+    attack: PGD,
+    budgets: Sequence[int],
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Outcome:
+    """Attack every image with its own model until it falls or the last budget is spent.
+
+    A fallen image leaves the batch at once and the next one takes its place, so that the work goes to images that
+    still stand; each further restart touches only those. The clean prediction is judged without the attack, so an
+    image that is wrong clean never stands.
+
+    Args:
+        model: the network; left exactly as found.
+        images: the data.
+        attack: PGD.
+        budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
+        seed: of random starts, keyed by image and restart.
+        batch_size: images attacked at a time.
+        progress: called with the number of images that are done, for a progress bar of N · restarts.
+    """
+    device = next(model.parameters()).device
+    clean = verdicts(model, images)
+    fell_at = torch.where(clean, budgets[-1] + 1, 0)  # first wrong iterate; 0: wrong clean
+    perturbation = Perturbation.empty(len(budgets), len(images))
+    steps = 0
+    for restart in range(attack.restarts):
+        waiting = torch.nonzero(fell_at > budgets[-1]).flatten()
+        progress(len(images) - len(waiting))
+        where = torch.empty(0, dtype=torch.long)  # position in the data of each lane of the batch
+        age = torch.empty(0, dtype=torch.long)  # iterations each lane has had
+        lanes: tuple[Tensor, ...] = ()  # clean image, present iterate and label of each lane
+        while len(where) or len(waiting):
+            fresh, waiting = waiting[: batch_size - len(where)], waiting[batch_size - len(where) :]
+            if len(fresh):
+                start = (images[fresh].to(device).float() / 255, images.labels[fresh].to(device))
+                initial = attack.initial(start[0], generators(seed, fresh, restart))
+                joined = (start[0], initial, start[1])
+                lanes = tuple(map(torch.cat, zip(lanes, joined, strict=True))) if lanes else joined
+                where, age = torch.cat([where, fresh]), torch.cat([age, torch.zeros_like(fresh)])
+            origin, iterate, labels = lanes
+            following, logits = attack.advance(model, iterate, origin, labels)
+            steps += len(where)
+            fallen = (logits.argmax(dim=1) != labels).cpu()
+            done = fallen | (age == budgets[-1])
+            for row, budget in enumerate(budgets):
+                reached = (age == budget) | (fallen & (age < budget))
+                if reached.any():
+                    perturbation.note(row, where[reached], iterate[reached], origin[reached], attack.epsilon)
+            fell_at[where[fallen]] = age[fallen].clamp(min=1)
+            progress(int(done.sum()))
+            stay = ~done
+            lanes = (origin[stay], following[stay], labels[stay])
+            where, age = where[stay], age[stay] + 1
+    correct = torch.stack([fell_at > budget for budget in budgets])
+    return Outcome(clean, correct, perturbation, steps)

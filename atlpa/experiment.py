@@ -1,0 +1,185 @@
+"""A whole experiment as one typed value: a YAML file, named or found, with dotted overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+
+from atlpa.component import Component
+from atlpa.data import DATASETS, Dataset, Part
+from atlpa.defenses import Defense, load_preset
+from atlpa.errors import UserError, explain, unknown_name
+from atlpa.models import ModelSpec
+from atlpa.training import Recipe
+
+# What may differ when a run is resumed: where things lie, where it computes, what it logs.
+FREE_KEYS = {
+    "device",
+    "output",
+    "data.root",
+    "training.log_every",
+    "training.validate_every",
+    "training.checkpoint_seconds",
+}
+
+
+def _dataset(value: Any) -> Any:
+    """Pick the data set's class by its ``name``, so that errors speak of that data set's fields."""
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("name")
+    if name not in DATASETS:
+        raise ValueError(f"name: {unknown_name('data set', str(name), DATASETS)}")
+    return DATASETS[name].model_validate(dict(value))
+
+
+def _defense(value: Any) -> Any:
+    """Expand a preset's name, or a mapping that names a ``preset`` and overrides parts of it."""
+    if isinstance(value, str):
+        value = {"preset": value}
+    if not isinstance(value, Mapping) or "preset" not in value:
+        return value
+    try:
+        base = load_preset(str(value["preset"]))
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return _merged(base, {key: item for key, item in value.items() if key != "preset"})
+
+
+class Experiment(Component):
+    """Everything that decides what a run computes, and where.
+
+    Fields:
+        name: the experiment's; runs are kept in ``runs/<name>/``.
+        data: which data set, and how its images are prepared.
+        model: which network.
+        defense: a preset's name, a mapping with ``preset:`` and what it overrides, or a whole defense.
+        training: the recipe.
+        seed: of everything random.
+        final: train on the training and validation parts and judge on the test part; else train on the training part
+            and judge on the validation part.
+        device: ``auto`` (CUDA where there is one), or any torch device.
+        output: the run's folder; by default one named after the experiment.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+    data: Annotated[SerializeAsAny[Dataset], BeforeValidator(_dataset)]
+    model: ModelSpec = ModelSpec()
+    defense: Annotated[Defense, BeforeValidator(_defense)]
+    training: Recipe = Recipe()
+    seed: Annotated[int, Field(ge=0)] = 0
+    final: bool = False
+    device: str = "auto"
+    output: str | None = None
+
+    @property
+    def training_parts(self) -> tuple[Part, ...]:
+        """The parts that are trained on."""
+        return ("train", "validation") if self.final else ("train",)
+
+    @property
+    def judged_part(self) -> Part:
+        """The part that accuracies are measured on; never one that was trained on."""
+        return "test" if self.final else "validation"
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        suffix = "-final" if self.final else ""
+        own = f"{self.defense.name}-{self.model.architecture}-seed{self.seed}{suffix}"
+        return Path(self.output) if self.output else Path("runs") / self.name / own
+
+    def resolved(self) -> dict[str, Any]:
+        """Every field with its value, as plain YAML types; ``parse`` reads it back."""
+        return self.model_dump(mode="json")
+
+    def identity(self) -> dict[str, Any]:
+        """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
+        return {key: value for key, value in _flattened(self.resolved()).items() if key not in FREE_KEYS}
+
+
+def parse(fields: Mapping[str, Any]) -> Experiment:
+    """Validate an experiment's fields.
+
+    Raises:
+        UserError: one line with each offending field, what was given and what is allowed.
+    """
+    try:
+        return Experiment.model_validate(dict(fields))
+    except ValidationError as error:
+        raise UserError(explain(error)) from error
+
+
+def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
+    """Read an experiment from a file or a shipped config.
+
+    Args:
+        config: a path, or a shipped config's name with or without ``.yaml``.
+        overrides: (dotted field, value), applied in order before validation.
+    """
+    path = _find(config)
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"{path} holds no experiment: expected keys such as {', '.join(Experiment.model_fields)}")
+    fields.setdefault("name", path.stem)
+    for dotted, value in overrides:
+        _set(fields, dotted, value)
+    return parse(fields)
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that come with the package: inside the wheel, or at the top of a checkout."""
+    inside = Path(str(files("atlpa"))) / "configs"
+    folder = inside if inside.is_dir() else inside.parent.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _find(config: str) -> Path:
+    path = Path(config)
+    if path.is_file():
+        return path
+    shipped = shipped_configs()
+    name = config.removesuffix(".yaml")
+    if name in shipped:
+        return shipped[name]
+    raise UserError(f"no file {config!r}, and {unknown_name('shipped config', name, shipped)}")
+
+
+def _set(fields: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a dotted field; a section given as a bare name (``defense: atlpa``) becomes a mapping with that preset."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = fields.get(section)
+        if inner is None:
+            inner = {}
+        elif isinstance(inner, str) and section == "defense":
+            inner = {"preset": inner}
+        elif not isinstance(inner, dict):
+            raise UserError(f"--set {dotted}: {section} is the value {inner!r}, not a section")
+        fields[section] = dict(inner)
+        fields = fields[section]
+    fields[last] = value
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` put over it, mapping by mapping."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _flattened(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

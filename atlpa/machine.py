@@ -1,0 +1,45 @@
+"""Which device to compute on, and how to describe it beside a result."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from atlpa.errors import UserError
+from atlpa.records import Machine
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one, else the CPU; anything else is torch's own name of a device.
+
+    Raises:
+        UserError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used here ({reason}); allowed: auto, cpu, cuda, cuda:1 …") from error
+    return device
+
+
+def describe(device: torch.device) -> Machine:
+    """The machine as a record holds it."""
+    model = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_model()
+    return Machine(
+        device=model, threads=torch.get_num_threads(), torch=torch.__version__, python=platform.python_version()
+    )
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

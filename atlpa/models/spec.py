@@ -1,0 +1,36 @@
+"""Which network: the ``model:`` section of an experiment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from atlpa.component import Component
+from atlpa.models.classifier import Classifier
+from atlpa.models.weights import load_weights
+from atlpa.randomness import generator
+
+Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+
+
+class ModelSpec(Component):
+    """A network by name.
+
+    Fields:
+        architecture: one of torchvision's residual networks.
+        weights: ``imagenet``, ``none``, or a file (see ``load_weights``).
+    """
+
+    architecture: Architecture = "resnet101"
+    weights: str = "imagenet"
+
+    def build(self, classes: int, seed: int) -> Classifier:
+        """A freshly initialized network, the same for the same seed; torch's global generator is left alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(seed, "initialization").initial_seed())
+            return Classifier(self.architecture, classes)
+
+    def load_initial_weights(self, model: Classifier) -> list[str]:
+        """Load ``weights`` into a network that ``build`` made; returns remarks for the user."""
+        return load_weights(model, self.weights, self.architecture)

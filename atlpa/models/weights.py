@@ -1,0 +1,91 @@
+"""Initial weights: torchvision's, a file's, or none."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from atlpa.errors import UserError
+from atlpa.models.classifier import Classifier
+
+HEAD = ("fc.weight", "fc.bias")
+
+
+def load_weights(model: Classifier, weights: str, architecture: str) -> list[str]:
+    """Fill a classifier's backbone with weights from elsewhere.
+
+    Args:
+        model: the classifier to fill.
+        weights: ``imagenet`` (torchvision's IMAGENET1K_V1, downloaded once), ``none``, or a file: a torchvision state
+            dict or a checkpoint of this package.
+        architecture: the classifier's, for messages and for ``imagenet``.
+
+    Returns:
+        What a user should be told, e.g. that a head of another size was left as initialized.
+
+    Raises:
+        UserError: the file is missing, unreadable or does not fit; every name that does not fit is given.
+    """
+    if weights == "none":
+        return []
+    if weights == "imagenet":
+        return _fill(model, _imagenet(architecture), architecture, "ImageNet weights")
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"model.weights: no file {weights!r}; allowed: imagenet, none, or a file of weights")
+    return _fill(model, _backbone_state(path), architecture, str(path))
+
+
+def _imagenet(architecture: str) -> Mapping[str, Any]:
+    enum = torchvision.models.get_model_weights(architecture)
+    try:
+        state: Mapping[str, Any] = enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+    except OSError as error:
+        raise UserError(
+            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({error}); fetch them on a "
+            "connected machine and give the file, or use model.weights=none"
+        ) from error
+    return state
+
+
+def _backbone_state(path: Path) -> Mapping[str, Any]:
+    """A state dict with torchvision's names, from either kind of file."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model.weights: {path} holds no weights that torch can load safely ({reason})") from error
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        content = content["model"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"model.weights: {path} is no state dict; allowed: torchvision's or a checkpoint of ours")
+    return {
+        name.removeprefix("backbone."): value for name, value in content.items() if name not in ("mean", "std")
+    }
+
+
+def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:
+    own = model.backbone.state_dict()
+    remarks = []
+    if any(name in state and state[name].shape != own[name].shape for name in HEAD):
+        given, wanted = len(state["fc.bias"]), len(own["fc.bias"])
+        state = {**state, **{name: own[name] for name in HEAD}}
+        remarks.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
+    misfits = [f"missing {name}" for name in own if name not in state]
+    misfits += [f"unknown {name}" for name in state if name not in own]
+    misfits += [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if misfits:
+        shown = ", ".join(misfits[:4]) + (f" and {len(misfits) - 4} more" if len(misfits) > 4 else "")
+        raise UserError(f"model.weights: {origin} does not fit {architecture}: {shown}")
+    model.backbone.load_state_dict(state)
+    return remarks

@@ -1,0 +1,106 @@
+"""Who attacks whom: the threat models of the paper's §3 and §5.3 as (target, source) pairs of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from atlpa.errors import UserError
+from atlpa.records import Threat
+from atlpa.runs.folder import Run, finished_runs
+
+UNDEFENDED = "none"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One attack: images made on ``source``, judged by ``target``."""
+
+    target: Run
+    source: Run
+    threat: Threat
+
+
+def pair(
+    targets: Sequence[Run], threats: Collection[Threat] = (), sources: Sequence[Run] = ()
+) -> tuple[list[Pairing], list[str]]:
+    """Pair targets with the sources that attack them.
+
+    Args:
+        targets: the networks to judge.
+        threats: ``white``, ``gray``, ``black``; if empty, all that are possible.
+        sources: networks to attack with; if empty, the undefended runs beside each target.
+
+    Returns:
+        The pairings, and what a user should be told about threats that were left out.
+
+    Raises:
+        UserError: a threat that was asked for has no source, or a source does not fit a target.
+    """
+    pairings, remarks = [], []
+    for target in targets:
+        if not threats or "white" in threats:
+            pairings.append(Pairing(target, target, "white"))
+        candidates = list(sources) or undefended_beside(target)
+        for threat in ("gray", "black"):
+            if threats and threat not in threats:
+                continue
+            matching = [source for source in candidates if _threat(target, source) == threat]
+            for source in matching:
+                _check_same_data(target, source)
+            pairings += [Pairing(target, source, threat) for source in matching]
+            if not matching and (problem := _why_none(target, threat, candidates)):
+                if threats:
+                    raise UserError(problem)
+                remarks.append(problem)
+    return pairings, remarks
+
+
+def undefended_beside(target: Run) -> list[Run]:
+    """The undefended finished runs in the target's own parent folder: one of each architecture, the lowest seed."""
+    fixed: dict[str, Run] = {}
+    for run in sorted(finished_runs(target.folder.parent), key=lambda run: (run.experiment.seed, str(run.folder))):
+        if run.experiment.defense.name == UNDEFENDED and _data(run) == _data(target):
+            fixed.setdefault(run.experiment.model.architecture, run)
+    return list(fixed.values())
+
+
+def _threat(target: Run, source: Run) -> Threat:
+    if source.network.weights == target.network.weights:
+        return "white"
+    same = source.experiment.model.architecture == target.experiment.model.architecture
+    return "gray" if same else "black"
+
+
+def _why_none(target: Run, threat: Threat, candidates: Sequence[Run]) -> str | None:
+    """Why a threat has no source for a target, and what to do."""
+    if threat == "gray" and any(_threat(target, source) == "white" for source in candidates):
+        return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
+    own = target.experiment.model.architecture
+    other = "resnet34" if own == "resnet18" else "resnet152" if own == "resnet101" else "resnet18"
+    architecture = own if threat == "gray" else other
+    command = f"atlpa-train --config {target.folder}/experiment.yaml --defense none"
+    if architecture != own:
+        command += f" --set model.architecture={architecture}"
+    if target.experiment.output:
+        command += f" --output {target.folder.parent}/none-{architecture}"
+    return f"{target.folder}: no {threat}-box source beside it; train one with: {command}"
+
+
+def _data(run: Run) -> dict[str, object]:
+    """What two runs must share for one's images to be shown to the other."""
+    identity = run.experiment.identity()
+    return {key: value for key, value in identity.items() if key.startswith("data.") or key == "final"}
+
+
+def _check_same_data(target: Run, source: Run) -> None:
+    there, here = _data(source), _data(target)
+    differing = [
+        f"{key} {there.get(key)!r} instead of {here.get(key)!r}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    if source.checkpoint.classes != target.checkpoint.classes:
+        differing.append(f"{len(source.checkpoint.classes)} other classes")
+    if differing:
+        raise UserError(f"source {source.folder} does not fit {target.folder}: {', '.join(differing)}")

@@ -1,0 +1,103 @@
+"""From an experiment to a trained network in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from torch import nn
+from torch.optim import Optimizer
+
+from atlpa import __version__
+from atlpa.data import Batches, Images, load_images
+from atlpa.evaluation import accuracy
+from atlpa.experiment import Experiment
+from atlpa.machine import describe, pick_device
+from atlpa.records import Training
+from atlpa.runs.folder import Run
+from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
+
+
+def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
+    """Train an experiment's network, or go on where it was left, or find it finished.
+
+    Everything that can be wrong with the input is found before the folder is made.
+
+    Args:
+        experiment: what to do.
+        say: told what is read, built and left, a line at a time.
+
+    Raises:
+        UserError: input that a user can mend.
+        Interrupted: a signal came; the state was saved.
+    """
+    if (experiment.folder / "experiment.yaml").exists() and (run := Run.claim(experiment)).finished:
+        say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
+        return run
+    device = pick_device(experiment.device)
+    index = experiment.data.index()
+    experiment.defense.check_classes(len(index.classes))
+    model = experiment.model.build(len(index.classes), experiment.seed)
+    remarks = experiment.model.load_initial_weights(model)
+    if experiment.defense.needs_adversarial:
+        remarks += [f"training attack: {remark}" for remark in experiment.training.attack.remarks()]
+
+    data = experiment.data
+    items = index.items(*experiment.training_parts)
+    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    for remark in remarks:
+        say(f"note: {remark}")
+    images = load_images(items, data.resize, device, f"{data.name}, training")
+    watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
+
+    run = Run.claim(experiment)
+    model.to(device)
+    optimizer = experiment.training.optimizer(model)
+    first_step = 0
+    if run.checkpoint_path.exists():
+        run.checkpoint.restore(model, optimizer)
+        first_step = run.checkpoint.step
+        say(f"{run.folder}: resuming after step {first_step}")
+    else:
+        say(f"{run.folder}: {experiment.defense.name}, {experiment.model.architecture}, on {device}")
+
+    recipe = experiment.training
+    log = TrainingLog(run.log_path, first_step)
+    train(
+        model,
+        experiment.defense,
+        recipe,
+        optimizer,
+        Batches(images, recipe.batch_size, data.size, data.mirror, experiment.seed, device),
+        experiment.seed,
+        first_step=first_step,
+        log=log,
+        save=partial(_save, run, index.classes, model, optimizer),
+        validate=None if watched is None else partial(_validate, model, watched, experiment),
+        title=f"{experiment.defense.name} {experiment.model.architecture}",
+    )
+    run = Run(run.folder, experiment)
+    Training(
+        network=run.network,
+        iterations=recipe.iterations,
+        seconds=sum(line["timing"]["seconds"] for line in log.lines() if "timing" in line),
+        experiment=experiment.resolved(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe(device),
+        atlpa=__version__,
+    ).save(run.training_record)
+    return run
+
+
+def _save(run: Run, classes: tuple[str, ...], model: nn.Module, optimizer: Optimizer, step: int) -> None:
+    checkpoint = Checkpoint(step, classes, run.experiment.resolved(), model.state_dict(), optimizer.state_dict())
+    save_checkpoint(checkpoint, run.checkpoint_path)
+
+
+def _validate(model: nn.Module, images: Images, experiment: Experiment) -> dict[str, float]:
+    """Accuracy on the validation part: clean, and under the training attack."""
+    return {
+        "clean_accuracy": accuracy(model, images),
+        "adversarial_accuracy": accuracy(model, images, experiment.training.attack, experiment.seed),
+    }

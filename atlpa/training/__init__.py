@@ -1,0 +1,18 @@
+"""Training: the step, the loop around it, and what survives an interruption."""
+
+from atlpa.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from atlpa.training.log import TrainingLog
+from atlpa.training.loop import Interrupted, train
+from atlpa.training.recipe import Recipe
+from atlpa.training.step import training_step
+
+__all__ = [
+    "Checkpoint",
+    "Interrupted",
+    "Recipe",
+    "TrainingLog",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+    "training_step",
+]

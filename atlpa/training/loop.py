@@ -1,0 +1,133 @@
+"""The training loop: steps, log, a look at the validation part, checkpoints, and a clean way out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from atlpa.data import Batches
+from atlpa.defenses import Defense
+from atlpa.randomness import generator
+from atlpa.training.log import TrainingLog
+from atlpa.training.recipe import Recipe
+from atlpa.training.step import StepResult, training_step
+
+
+class Interrupted(Exception):
+    """Training was asked to stop by a signal, and has saved its state."""
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step, self.signal_number = step, signal_number
+
+
+def train(
+    model: nn.Module,
+    defense: Defense,
+    recipe: Recipe,
+    optimizer: Optimizer,
+    batches: Batches,
+    seed: int,
+    *,
+    first_step: int,
+    log: TrainingLog,
+    save: Callable[[int], None],
+    validate: Callable[[], dict[str, float]] | None,
+    title: str,
+) -> None:
+    """Train from ``first_step`` to the end of the recipe.
+
+    Args:
+        model: the network, on the device of the batches.
+        defense: the objective.
+        recipe: iterations, learning rates and the attack.
+        optimizer: of the model.
+        batches: what to train on.
+        seed: the experiment's, for the attack's random starts.
+        first_step: steps already taken.
+        log: where terms, learning rate and accuracies go.
+        save: called with the number of steps taken, to write a checkpoint.
+        validate: judges the model on the validation part; ``None`` when that part is trained on.
+        title: shown beside the progress bar.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the state was saved after the step in progress.
+    """
+    saved = logged = time.monotonic()
+    bar = tqdm(total=recipe.iterations, initial=first_step, desc=title, unit="step", disable=None)
+    with stop_signals() as stopped, bar:
+        for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at(step)
+            result = training_step(
+                model, defense, recipe.attack, optimizer, images, labels, generator(seed, "training attack", step)
+            )
+            taken = step + 1
+            last = taken == recipe.iterations
+            bar.update()
+            if taken % recipe.log_every == 0 or last:
+                numbers = _numbers(result)
+                now = time.monotonic()
+                log.write(
+                    step=taken, learning_rate=recipe.learning_rate_at(step), **numbers, timing={"seconds": now - logged}
+                )
+                logged = now
+                bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)
+            if validate is not None and (taken % recipe.validate_every == 0 or last):
+                log.write(step=taken, validation=validate())
+            if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:
+                save(taken)
+                saved = time.monotonic()
+            if stopped and not last:
+                raise Interrupted(taken, stopped[0])
+
+
+def _numbers(result: StepResult) -> dict[str, object]:
+    """The reproducible part of a log line."""
+    terms = {name: value.item() for name, value in result.terms.items()}
+    views = result.views
+
+    def accuracy(logits: Tensor | None) -> float | None:
+        return None if logits is None else (logits.argmax(dim=1) == views.labels).float().mean().item()
+
+    return {
+        "loss": sum(terms.values()),
+        "terms": terms,
+        "clean_accuracy": accuracy(views.clean),
+        "adversarial_accuracy": accuracy(views.adversarial),
+    }
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM instead of dying of it; a second one acts as usual.
+
+    Outside the main thread signals cannot be caught, and the list stays empty.
+    """
+    received: list[int] = []
+    previous: dict[int, object] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    except ValueError:
+        previous.clear()
+    try:
+        yield received
+    finally:
+        restore()

@@ -1,0 +1,75 @@
+"""One training step: Eq. 1 and Eq. 2 of the paper on one screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from atlpa.attacks import PGD
+from atlpa.defenses import Defense, Views
+from atlpa.models import record_stages
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves for the log: the weighted terms, and the outputs they came from."""
+
+    terms: dict[str, Tensor]
+    views: Views
+
+
+def training_step(
+    model: nn.Module,
+    defense: Defense,
+    attack: PGD,
+    optimizer: Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator | None = None,
+) -> StepResult:
+    """Attack a batch, then take one step down the defense's objective on it.
+
+    Args:
+        model: the network in training.
+        defense: which images are trained on, and the terms of the loss.
+        attack: approximates the inner maximum of Eq. 1.
+        optimizer: over the model's parameters.
+        images: ``(B, 3, H, W)`` in [0, 1].
+        labels: ``(B,)``.
+        generator: of the attack's random start.
+    """
+    adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
+
+    model.train()
+    views = forward(model, images if defense.needs_clean else None, adversarial, labels)
+    terms = defense.objective(views)
+    loss = torch.stack(list(terms.values())).sum()
+
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return StepResult(terms, views)
+
+
+def forward(model: nn.Module, clean: Tensor | None, adversarial: Tensor | None, labels: Tensor) -> Views:
+    """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code)."""
+    views = [view for view in (clean, adversarial) if view is not None]
+    with record_stages(model) as stages:
+        logits = model(torch.cat(views))
+
+    def first(output: Tensor) -> Tensor | None:
+        return None if clean is None else output[: len(labels)]
+
+    def last(output: Tensor) -> Tensor | None:
+        return None if adversarial is None else output[-len(labels) :]
+
+    return Views(
+        labels,
+        first(logits),
+        last(logits),
+        {name: output for name, stage in stages.items() if (output := first(stage)) is not None},
+        {name: output for name, stage in stages.items() if (output := last(stage)) is not None},
+    )
