@@ -13,7 +13,7 @@ from atlpa.errors import UserError, explain
 
 VERSION = 1
 
-Threat = Literal["clean", "white", "gray", "black"]
+Threat = Literal["white", "gray", "black"]
 Verdicts = Annotated[str, Field(pattern="^[01]*$")]
 """One character an image, in the order of the data: 1 where the model is right."""
 
@@ -143,7 +143,7 @@ class Evaluation(Record):
 
     kind: Literal["evaluation"] = "evaluation"
     target: Network
-    source: Network | None
+    source: Network
     threat: Threat
     data: Judged
     attack: dict[str, Any]

@@ -23,8 +23,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the network of one experiment. The same command again resumes it.",
         epilog=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
     )
-    parser.add_argument("--config", required=True, help="a YAML file, or a shipped config's name with or without .yaml")
+    add_experiment_options(parser)
     parser.add_argument("--defense", help="a defense's name, in place of the config's")
+    parser.add_argument("--output", metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…")
+    return parser
+
+
+def add_experiment_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what to train; ``overrides`` reads them."""
+    parser.add_argument("--config", required=True, help="a YAML file, or a shipped config's name with or without .yaml")
     parser.add_argument(
         "--set",
         action="append",
@@ -34,21 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
-    parser.add_argument("--output", metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…")
     parser.add_argument("--seed", type=int, help="seed of everything random")
     parser.add_argument(
         "--final",
         action="store_true",
         help="train on the training and validation parts, to be judged on the test part",
     )
-    return parser
 
 
 def overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
     """The command line's changes to the config, as (dotted field, value)."""
-    changes: list[tuple[str, Any]] = []
-    if arguments.defense is not None:
-        changes.append(("defense", arguments.defense))
+    changes = _given(arguments, {"defense": "defense"})
     for text in arguments.set:
         field, equals, value = text.partition("=")
         if not equals or not field:
@@ -57,13 +60,14 @@ def overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
             changes.append((field, yaml.safe_load(value)))
         except yaml.YAMLError as error:
             raise UserError(f"--set {field}: {value!r} is no YAML value") from error
-    plain = {"data.root": arguments.data_root, "device": arguments.device, "output": arguments.output}
-    changes += [(field, value) for field, value in plain.items() if value is not None]
-    if arguments.seed is not None:
-        changes.append(("seed", arguments.seed))
-    if arguments.final:
-        changes.append(("final", True))
-    return changes
+    changes += _given(arguments, {"data_root": "data.root", "device": "device", "output": "output", "seed": "seed"})
+    return [*changes, ("final", True)] if arguments.final else changes
+
+
+def _given(arguments: argparse.Namespace, fields: dict[str, str]) -> list[tuple[str, Any]]:
+    """Options that were given, as (dotted field, value)."""
+    values = [(field, getattr(arguments, option, None)) for option, field in fields.items()]
+    return [(field, value) for field, value in values if value is not None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from atlpa.attacks import PGD, Noise
 from atlpa.data import Images, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
-from atlpa.records import Budget, Evaluation, Judged
+from atlpa.records import Evaluation, Judged, Threat
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import Pairing
 
@@ -32,6 +32,8 @@ class Protocol:
         budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
         limit: judge this many images, evenly spaced over the part; all if ``None``.
         seed: of random starts and noise.
+
+    Restarts are a white-box means: transferred images come from one run.
     """
 
     attack: PGD | Noise
@@ -39,9 +41,13 @@ class Protocol:
     limit: int | None = None
     seed: int = 0
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, threat: Threat) -> dict[str, Any]:
         """The attack as a record holds it; its iterations are the budgets."""
+        if self.attack == Noise(epsilon=0):
+            return {"name": "none", "epsilon": 0.0}
         fields = self.attack.model_dump(mode="json", exclude={"iterations"})
+        if "restarts" in fields and threat != "white":
+            fields["restarts"] = 1
         return {"name": type(self.attack).__name__.lower(), **fields}
 
 
@@ -77,7 +83,7 @@ def evaluate(
                 source=pairing.source.network,
                 threat=pairing.threat,
                 data=judged,
-                attack=protocol.settings(),
+                attack=protocol.settings(pairing.threat),
                 seed=protocol.seed,
                 clean=outcome.clean_verdicts(),
                 budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
@@ -132,7 +138,7 @@ def _judged(run: Run, limit: int | None, device: torch.device) -> tuple[Images, 
 
 def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
     """Where the record of a measurement lies: its name tells what it is, its digest tells everything."""
-    attack, source = protocol.settings(), pairing.source.network
+    attack, source = protocol.settings(pairing.threat), pairing.source.network
     everything = {
         "target": pairing.target.network.weights,
         "source": source.weights,

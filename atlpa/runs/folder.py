@@ -69,6 +69,18 @@ class Run:
             half.replace(description)
         return cls(folder, experiment)
 
+    def with_data_root(self, root: str | None) -> Run:
+        """The same run, its data found in another folder; unchanged for ``None``.
+
+        Raises:
+            UserError: the data set has no folder.
+        """
+        if root is None:
+            return self
+        fields = self.experiment.resolved()
+        fields["data"]["root"] = root
+        return Run(self.folder, parse(fields))
+
     @property
     def checkpoint_path(self) -> Path:
         """The only checkpoint: the last one."""

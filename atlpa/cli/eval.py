@@ -1,0 +1,134 @@
+"""``atlpa-eval``: judge trained networks under attack, white-box and by transfer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atlpa.attacks import PGD, Noise, fgsm
+from atlpa.cli.command import run_command
+from atlpa.component import parse_number
+from atlpa.errors import UserError
+from atlpa.machine import pick_device
+from atlpa.records import Evaluation, Threat
+from atlpa.report import each_accuracy, protocol
+from atlpa.runs import Protocol, Run, evaluate, finished_runs, pair
+
+RUNS = Path("runs")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(parse_number(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number of at least 1")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="atlpa-eval",
+        description="Judge trained networks under attack. Development runs are judged on the validation part, runs "
+        "trained with --final on the test part. Each result is a record in the run's folder; what is on record is not "
+        "measured again.",
+    )
+    add = parser.add_argument
+    add("--run", action="append", default=[], metavar="DIR", help="a run's folder (repeatable); default: the newest")
+    add("--attack", choices=["pgd", "fgsm", "noise", "none"], default="pgd", help="default: %(default)s")
+    add("--eps", nargs="+", type=_number, metavar="E", help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25")
+    add("--iters", nargs="+", type=_count, metavar="N", help="PGD's iteration budgets, all from one run; default: 200")
+    add("--step", type=_number, metavar="S", help="PGD's step; default: 1/256")
+    add("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
+    add("--restarts", type=_count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1")
+    add("--threat", action="append", default=[], choices=["white", "gray", "black"], help="repeatable; default: all possible")
+    add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: the "
+        "undefended runs beside the judged one: gray-box if of the same architecture, else black-box")  # fmt: skip
+    add("--limit", type=_count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
+    add("--seed", type=int, default=0, help="of random starts and noise; default: 0")
+    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
+    add("--data-root", metavar="DIR", help="where the data set lies now")
+    add("--again", action="store_true", help="measure anew what is on record")
+    add("--json", metavar="FILE", help="also write the records into one file")
+    return parser
+
+
+def protocols(arguments: argparse.Namespace) -> list[Protocol]:
+    """One protocol for each ε.
+
+    Raises:
+        UserError: an option that this attack does not have.
+    """
+    allowed = {"pgd": {"eps", "iters", "step", "start", "restarts"}, "fgsm": {"eps"}, "noise": {"eps"}, "none": set()}
+    for option in sorted(allowed["pgd"] - allowed[arguments.attack]):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"--{option} has no meaning for --attack {arguments.attack}")
+    if arguments.attack == "none":
+        return [Protocol(Noise(epsilon=0), (1,), arguments.limit, arguments.seed)]
+    found = []
+    for epsilon in arguments.eps or [0.25]:
+        if arguments.attack == "noise":
+            found.append(Protocol(Noise(epsilon=epsilon), (1,), arguments.limit, arguments.seed))
+        elif arguments.attack == "fgsm":
+            found.append(Protocol(fgsm(epsilon), (1,), arguments.limit, arguments.seed))
+        else:
+            budgets = tuple(sorted(set(arguments.iters or [200])))
+            given = {key: value for key in ("step", "start", "restarts") if (value := getattr(arguments, key)) is not None}
+            attack = PGD(epsilon=epsilon, iterations=budgets[-1], **given)
+            found.append(Protocol(attack, budgets, arguments.limit, arguments.seed))
+    return found
+
+
+def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
+    """The runs named, or the newest finished one."""
+    if arguments.run:
+        runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.run)]
+    else:
+        runs = finished_runs(RUNS)[-1:]
+        if not runs:
+            raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one with --run DIR")
+        print(f"newest finished run: {runs[0].folder}")
+    return [run.with_data_root(arguments.data_root) for run in runs]
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Judge, print, and write what was asked for."""
+    if arguments.attack in ("noise", "none"):
+        if set(arguments.threat) - {"white"} or arguments.source:
+            raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
+        arguments.threat = ["white"]
+    asked = protocols(arguments)
+    for remark in (remark for protocol in asked for remark in protocol.attack.remarks()):
+        print(f"note: {remark}")
+    device = pick_device(arguments.device)
+    threats: list[Threat] = arguments.threat
+    sources = [Run.open(Path(folder)) for folder in arguments.source]
+    pairings, remarks = pair(chosen_runs(arguments), threats, sources)
+    for remark in remarks:
+        print(f"note: {remark}")
+
+    records: list[Evaluation] = []
+    for one in asked:
+        records += evaluate(pairings, one, device, again=arguments.again)
+    print(each_accuracy(records).markdown(), end="")
+    print(protocol(records))
+    if arguments.json:
+        content = [record.model_dump(mode="json") for record in records]
+        Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return run_command("atlpa-eval", lambda: work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Train the rows of the paper's Table 1 that are missing, judge them all, and print and write the table.
+
+    python scripts/table1.py --config digits --final --defenses none pat atlpa_no_attention atlpa
+
+Whatever is finished or on record already is not done again, so the same command resumes. The table goes beside the
+runs as table.md and table.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from atlpa.attacks import PGD
+from atlpa.cli.command import run_command
+from atlpa.cli.train import add_experiment_options, overrides
+from atlpa.component import parse_number
+from atlpa.experiment import Experiment, load
+from atlpa.machine import describe, pick_device
+from atlpa.report import protocol, threat_table, tidy
+from atlpa.runs import Protocol, Run, evaluate, pair, train_run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_experiment_options(parser)
+    parser.add_argument("--defenses", nargs="+", required=True, help="the rows; none is also the gray-box source")
+    parser.add_argument("--black-box", default="resnet152", metavar="ARCHITECTURE", help="default: %(default)s")
+    parser.add_argument("--eps", nargs="+", type=parse_number, default=[0.25, 0.5], help="default: 0.25 0.5")
+    parser.add_argument("--step", type=parse_number, default=1 / 256, help="default: 1/256")
+    parser.add_argument("--iters", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--limit", type=int, help="judge this many images; default: all")
+    return parser
+
+
+def experiments(arguments: argparse.Namespace) -> Iterator[Experiment]:
+    """The undefended sources first, then the other rows."""
+    changes = overrides(arguments)
+    for defense in dict.fromkeys(["none", *arguments.defenses]):
+        yield load(arguments.config, [("defense", defense), *changes])
+        if defense == "none":
+            yield load(arguments.config, [("defense", "none"), *changes, ("model.architecture", arguments.black_box)])
+
+
+def main() -> None:
+    """Train, judge, write."""
+    arguments = parser().parse_args()
+    todo = list(experiments(arguments))
+    runs: list[Run] = []
+    for number, experiment in enumerate(todo, 1):
+        print(f"[{number}/{len(todo)}] {experiment.defense.name} {experiment.model.architecture}")
+        runs.append(train_run(experiment))
+
+    device = pick_device(todo[0].device)
+    pairings, _ = pair(runs)
+    records = []
+    with tqdm(total=len(pairings) * len(arguments.eps), desc="judged", unit="attack", disable=None) as bar:
+        for epsilon in arguments.eps:
+            attack = PGD(epsilon=epsilon, step=arguments.step, iterations=arguments.iters)
+            for record in evaluate(pairings, Protocol(attack, (arguments.iters,), arguments.limit), device):
+                records.append(record)
+                bar.update()
+
+    machine = describe(device)
+    text = (
+        f"{threat_table(records).markdown()}\n{protocol(records)}\n"
+        f"{todo[0].training.iterations} training iterations, seed {todo[0].seed}; {machine.device}, "
+        f"{machine.threads} threads, torch {machine.torch}.\n"
+    )
+    folder = runs[0].folder.parent
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    (folder / "table.csv").write_text(tidy(records).csv(), encoding="utf-8")
+    print(f"\n{text}\nResults: {folder / 'table.md'}, {folder / 'table.csv'}, records in {folder}/*/records/")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("table1", main))

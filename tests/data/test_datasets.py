@@ -1,0 +1,146 @@
+"""The data sets: counts, splits, layouts, and everything that can be wrong with them."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import loadmat, savemat
+from sklearn.datasets import load_digits
+
+from atlpa.data import Digits, Flowers17, Folder
+from atlpa.data.dataset import stratified_split
+from atlpa.errors import UserError
+
+
+def names(items):
+    return [item.name for item in items]
+
+
+def test_digits_are_all_there_once():
+    index = Digits().index()
+    parts = [set(names(items)) for items in index.parts.values()]
+    assert [len(part) for part in parts] == [1078, 360, 359]
+    assert len(set.union(*parts)) == 1797
+    for items in index.parts.values():
+        assert {item.label for item in items} == set(range(10))
+
+
+def test_digits_are_scikit_learns_scans():
+    scans = load_digits()
+    for item in Digits().index().items("test")[:5]:
+        number = int(item.name.removeprefix("digit_"))
+        picture = np.asarray(item.open())
+        assert item.label == scans.target[number]
+        np.testing.assert_allclose(picture[..., 1] / 255 * 16, scans.images[number], atol=0.04)
+
+
+def test_stratified_split_keeps_shares_and_seed():
+    labels = [0] * 10 + [1] * 20
+    groups = stratified_split(labels, (0.6, 0.2, 0.2), seed=3)
+    assert [Counter(labels[i] for i in group) for group in groups] == [{0: 6, 1: 12}, {0: 2, 1: 4}, {0: 2, 1: 4}]
+    assert sorted(sum(groups, [])) == list(range(30))
+    assert groups == stratified_split(labels, (0.6, 0.2, 0.2), seed=3)
+    assert groups != stratified_split(labels, (0.6, 0.2, 0.2), seed=4)
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """The published layout with tiny pictures: the color of each tells its number."""
+    jpg = tmp_path / "flowers17" / "jpg"
+    jpg.mkdir(parents=True)
+    for number in range(1, 1361):
+        Image.new("RGB", (8, 8)).save(jpg / f"image_{number:04d}.jpg")
+    order = np.random.default_rng(0).permutation(1360) + 1
+    splits = {f"{key}{n}": order[a:b][None].astype(np.uint16) for n in (1, 2, 3)
+              for key, a, b in (("trn", 0, 680), ("val", 680, 1020), ("tst", 1020, 1360))}  # fmt: skip
+    savemat(tmp_path / "flowers17" / "datasplits.mat", splits)
+    return tmp_path
+
+
+def test_flowers_published_layout(flowers):
+    index = Flowers17(root=str(flowers), split=2).index()
+    assert {part: len(items) for part, items in index.parts.items()} == {"train": 680, "validation": 340, "test": 340}
+    labels = {item.name: item.label for items in index.parts.values() for item in items}
+    assert labels["image_0001"] == labels["image_0080"] == 0
+    assert labels["image_0081"] == 1
+    assert index.classes[labels["image_1360"]] == "pansy"
+    assert Flowers17(root=str(flowers / "flowers17")).index().classes[9] == "sunflower"
+
+
+def test_real_flowers(data_root):
+    splits = loadmat(data_root / "flowers17" / "datasplits.mat")
+    for split in (1, 2, 3):
+        index = Flowers17(root=str(data_root), split=split).index()
+        for part, key, count in (("train", "trn", 40), ("validation", "val", 20), ("test", "tst", 20)):
+            items = index.items(part)
+            assert set(Counter(item.label for item in items).values()) == {count}
+            assert {int(item.name[-4:]) for item in items} == set(splits[f"{key}{split}"].ravel().tolist())
+    assert min(index.items("test")[0].open().size) > 400
+
+
+def test_missing_flowers_say_what_is_expected_and_where_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLPA_DATA_ROOT", str(tmp_path))
+    with pytest.raises(UserError, match=r"flowers17/jpg/image_0001\.jpg.*datasplits\.mat.*get 17flowers\.tgz.*https"):
+        Flowers17().index()
+
+
+def test_incomplete_flowers(flowers):
+    (flowers / "flowers17" / "jpg" / "image_0007.jpg").unlink()
+    with pytest.raises(UserError, match="1359 of 1360 photographs"):
+        Flowers17(root=str(flowers)).index()
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two classes of ten pictures, one directory each."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.new("L", (12, 9), number).save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_folder_is_split_by_class(photographs):
+    index = Folder(root=str(photographs)).index()
+    assert index.classes == ("cat", "dog")
+    assert [Counter(item.label for item in index.parts[part]) for part in index.parts] == [
+        {0: 6, 1: 6}, {0: 2, 1: 2}, {0: 2, 1: 2}
+    ]  # fmt: skip
+    assert len({name for items in index.parts.values() for name in names(items)}) == 20
+    assert index.items("train")[0].open().mode == "RGB"
+
+
+def test_folder_with_its_own_parts(photographs, tmp_path_factory):
+    root = tmp_path_factory.mktemp("parts")
+    (root / "train").symlink_to(photographs)
+    (root / "test").mkdir()
+    (root / "test" / "cat").symlink_to(photographs / "cat")
+    (root / "test" / "dog").symlink_to(photographs / "dog")
+    index = Folder(root=str(root)).index()
+    assert [len(index.parts[part]) for part in ("train", "validation", "test")] == [16, 4, 20]
+    assert not set(names(index.items("train"))) & set(names(index.items("validation")))
+
+
+def test_folder_mistakes(photographs, tmp_path_factory):
+    with pytest.raises(UserError, match=r"no folder .*nowhere.*one directory a class"):
+        Folder(root=str(photographs / "nowhere")).index()
+    with pytest.raises(UserError, match="0 class directories"):
+        Folder(root=str(tmp_path_factory.mktemp("empty"))).index()
+    (photographs / "empty class").mkdir()
+    (photographs / "empty class" / "notes.txt").write_text("no image")
+    with pytest.raises(UserError, match="class 'empty class' has no images"):
+        Folder(root=str(photographs)).index()
+
+
+def test_an_unreadable_image_is_named(photographs):
+    (photographs / "cat" / "broken.jpg").write_text("not an image")
+    with pytest.raises(UserError, match=r"broken\.jpg is no readable image"):
+        for items in Folder(root=str(photographs)).index().parts.values():
+            for item in items:
+                item.open()
+
+
+def test_a_crop_must_fit():
+    with pytest.raises(ValueError, match="resize 32 is smaller than size 64"):
+        Digits(resize=32, size=64)

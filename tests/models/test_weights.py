@@ -1,0 +1,72 @@
+"""Weights from files: torchvision's, ours, ones that do not fit, and ones that are no weights."""
+
+import pytest
+import torch
+import torchvision
+
+from atlpa.errors import UserError
+from atlpa.models import ModelSpec, load_weights
+
+
+@pytest.fixture
+def model():
+    return ModelSpec(architecture="resnet18", weights="none").build(17, seed=0)
+
+
+def save(content, folder):
+    path = folder / "weights.pt"
+    torch.save(content, path)
+    return str(path)
+
+
+def test_torchvision_state_dict(model, tmp_path):
+    theirs = torchvision.models.resnet18(weights=None, num_classes=17)
+    assert load_weights(model, save(theirs.state_dict(), tmp_path), "resnet18") == []
+    assert all(torch.equal(value, model.backbone.state_dict()[name]) for name, value in theirs.state_dict().items())
+
+
+def test_a_head_of_another_size_is_replaced_and_said(model, tmp_path):
+    theirs = torchvision.models.resnet18(weights=None)  # 1000 classes
+    head = model.backbone.fc.weight.clone()
+    remarks = load_weights(model, save(theirs.state_dict(), tmp_path), "resnet18")
+    assert len(remarks) == 1
+    assert "head of 1000 classes was replaced by a new one of 17" in remarks[0]
+    assert torch.equal(model.backbone.fc.weight, head)
+    assert torch.equal(model.backbone.conv1.weight, theirs.conv1.weight)
+
+
+def test_a_checkpoint_of_ours(model, tiny_run):
+    run = tiny_run()
+    (remark,) = load_weights(model, str(run.checkpoint_path), "resnet18")
+    assert "10 classes" in remark
+    trained = run.load_model(torch.device("cpu"))
+    assert torch.equal(model.backbone.layer4[1].conv2.weight, trained.backbone.layer4[1].conv2.weight)
+
+
+def test_another_architecture_is_refused_by_name(model, tmp_path):
+    path = save(torchvision.models.resnet34(weights=None, num_classes=17).state_dict(), tmp_path)
+    with pytest.raises(UserError, match=r"does not fit resnet18: unknown layer1\.2\.conv1\.weight.* more"):
+        load_weights(model, path, "resnet18")
+
+
+def test_missing_names_are_refused_by_name(model, tmp_path):
+    state = model.backbone.state_dict()
+    del state["bn1.bias"]
+    with pytest.raises(UserError, match=r"missing bn1\.bias"):
+        load_weights(model, save(state, tmp_path), "resnet18")
+
+
+def test_no_such_file(model):
+    with pytest.raises(UserError, match=r"no file 'nowhere\.pt'; allowed: imagenet, none, or a file"):
+        load_weights(model, "nowhere.pt", "resnet18")
+
+
+def test_not_weights(model, tmp_path):
+    page = tmp_path / "page.pt"
+    page.write_text("<html>not found</html>")
+    with pytest.raises(UserError, match="holds no weights that torch can load safely"):
+        load_weights(model, str(page), "resnet18")
+    with pytest.raises(UserError, match="no state dict"):
+        load_weights(model, save([1, 2], tmp_path), "resnet18")
+    with pytest.raises(UserError, match="holds no weights that torch can load safely"):
+        load_weights(model, save(model, tmp_path), "resnet18")  # a whole pickled module could run code
