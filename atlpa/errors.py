@@ -12,6 +12,11 @@ class UserError(Exception):
     """A mistake in the input, not in the program. Commands print it as one line and exit with status 2."""
 
 
+def reason(error: Exception) -> str:
+    """The first line of a foreign error, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown_name(what: str, given: str, valid: Iterable[str]) -> str:
     """Say that ``given`` is no valid ``what``, with the nearest valid name if one is near, else all of them."""
     valid = list(valid)

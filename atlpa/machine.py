@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 from atlpa.records import Machine
 
 
@@ -23,8 +23,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {name!r} cannot be used here ({reason}); allowed: auto, cpu, cuda, cuda:1 …") from error
+        raise UserError(
+            f"device {name!r} cannot be used here ({reason(error)}); allowed: auto, cpu, cuda, cuda:1 …"
+        ) from error
     return device
 
 

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--black-box", default="resnet152", metavar="ARCHITECTURE", help="default: %(default)s")
     parser.add_argument("--eps", nargs="+", type=parse_number, default=[0.25, 0.5], help="default: 0.25 0.5")
     parser.add_argument("--step", type=parse_number, default=1 / 256, help="default: 1/256")
-    parser.add_argument("--iters", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--iters", nargs="+", type=int, default=[200], help="budgets; the table shows the last")
     parser.add_argument("--limit", type=int, help="judge this many images; default: all")
     return parser
 
@@ -57,11 +57,12 @@ def main() -> None:
 
     device = pick_device(todo[0].device)
     pairings, _ = pair(runs)
+    budgets = tuple(sorted(set(arguments.iters)))
     records = []
     with tqdm(total=len(pairings) * len(arguments.eps), desc="judged", unit="attack", disable=None) as bar:
         for epsilon in arguments.eps:
-            attack = PGD(epsilon=epsilon, step=arguments.step, iterations=arguments.iters)
-            for record in evaluate(pairings, Protocol(attack, (arguments.iters,), arguments.limit), device):
+            attack = PGD(epsilon=epsilon, step=arguments.step, iterations=budgets[-1])
+            for record in evaluate(pairings, Protocol(attack, budgets, arguments.limit), device):
                 records.append(record)
                 bar.update()
 

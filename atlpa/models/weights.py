@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 from atlpa.models.classifier import Classifier
 
 HEAD = ("fc.weight", "fc.bias")
@@ -48,7 +48,7 @@ def _imagenet(architecture: str) -> Mapping[str, Any]:
         state: Mapping[str, Any] = enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
     except OSError as error:
         raise UserError(
-            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({error}); fetch them on a "
+            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them on a "
             "connected machine and give the file, or use model.weights=none"
         ) from error
     return state
@@ -59,8 +59,7 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"model.weights: {path} holds no weights that torch can load safely ({reason})") from error
+        raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):

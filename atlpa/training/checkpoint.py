@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 
 FORMAT = 1
 
@@ -81,7 +81,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint {path}; train the run first with atlpa-train") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path} is no readable checkpoint ({reason(error)})") from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise UserError(f"{path} is no checkpoint of this version of atlpa")
     return Checkpoint(**{**content, "classes": tuple(content["classes"])})

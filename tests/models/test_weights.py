@@ -64,9 +64,9 @@ def test_no_such_file(model):
 def test_not_weights(model, tmp_path):
     page = tmp_path / "page.pt"
     page.write_text("<html>not found</html>")
-    with pytest.raises(UserError, match="holds no weights that torch can load safely"):
+    with pytest.raises(UserError, match="holds no weights torch can load safely"):
         load_weights(model, str(page), "resnet18")
     with pytest.raises(UserError, match="no state dict"):
         load_weights(model, save([1, 2], tmp_path), "resnet18")
-    with pytest.raises(UserError, match="holds no weights that torch can load safely"):
+    with pytest.raises(UserError, match="holds no weights torch can load safely"):
         load_weights(model, save(model, tmp_path), "resnet18")  # a whole pickled module could run code

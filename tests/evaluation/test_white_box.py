@@ -1,0 +1,164 @@
+"""White-box evaluation against the plain definition, image by image."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from atlpa.attacks import PGD
+from atlpa.data.images import InMemory
+from atlpa.evaluation import transfer, verdicts, white_box
+from atlpa.evaluation.accuracy import generators
+
+BUDGETS = (2, 5, 12)
+
+
+class Doubled(nn.Module):
+    """A float64 network that takes the float32 images of the data."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Softplus(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(54, 3)
+        ).double()
+
+    def forward(self, images):
+        return self.layers(images.double())
+
+
+@pytest.fixture
+def data():
+    """Sixty images of three classes that a network can tell apart: each has a brighter channel."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    pixels = torch.randint(40, 160, (60, 3, 10, 10), generator=draw, dtype=torch.uint8)
+    pixels[torch.arange(60), labels] += torch.linspace(0, 90, 60).byte()[:, None, None]
+    return InMemory(pixels, labels)
+
+
+@pytest.fixture
+def models(data):
+    def trained(seed):
+        model = Doubled(seed)
+        optimizer = torch.optim.Adam(model.parameters(), 0.02)
+        for _ in range(40):
+            loss = F.cross_entropy(model(data.pixels / 255), data.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return model
+
+    return trained(0), trained(1)
+
+
+def images_of(data):
+    return data.pixels.float() / 255
+
+
+@pytest.mark.parametrize("start", ["zero", "uniform"])
+@pytest.mark.parametrize("batch_size", [7, 64])
+def test_stands_if_right_clean_and_at_every_iterate_so_far(models, data, start, batch_size):
+    model, _ = models
+    attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start)
+    outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size)
+
+    clean = verdicts(model, data)
+    expected, point = torch.zeros(3, 60, dtype=torch.bool), torch.zeros(60)
+    for i in range(60):
+        image, label = images_of(data)[i : i + 1], data.labels[i : i + 1]
+        run = list(attack.iterates(model, image, label, generator=generators(3, torch.tensor([i]))))
+        begin = attack.initial(image, generators(3, torch.tensor([i])))
+        right = [bool(model.eval()(x).argmax() == label) for x in (begin, *run)]
+        for row, budget in enumerate(BUDGETS):
+            expected[row, i] = clean[i] and all(right[: budget + 1])
+        fell = right.index(False) if False in right else 12
+        point[i] = ([begin, *run][fell] - image).abs().max() if clean[i] else torch.nan
+    assert torch.equal(outcome.clean, clean)
+    assert torch.equal(outcome.correct, expected)
+    torch.testing.assert_close(outcome.perturbation.linf[-1], point, equal_nan=True)
+    standing = expected.float().mean(dim=1)
+    assert 0 < standing[-1] < standing[0] < 1  # the case is worth testing
+
+
+def test_only_images_that_still_stand_are_worked_on(models, data):
+    model, _ = models
+    attack = PGD(epsilon=0.1, step=0.01, iterations=12)
+    outcome = white_box(model, data, attack, BUDGETS, batch_size=7)
+    # One forward for each image that is right clean, one after each step it stood, and the one that saw it fall.
+    stood = sum(white_box(model, data, attack, (n,)).correct.sum() for n in range(1, 13))
+    fell = (outcome.clean & ~outcome.correct[-1]).sum()
+    assert outcome.steps == outcome.clean.sum() + stood + fell
+    assert outcome.steps < 60 * 12
+
+
+def test_restarts_touch_only_what_stands_and_never_help_the_model(models, data):
+    model, _ = models
+    attack = PGD(epsilon=0.08, step=0.04, iterations=3, start="uniform")
+    once = white_box(model, data, attack, (3,))
+    five = white_box(model, data, attack.model_copy(update={"restarts": 5}), (3,))
+    assert (five.correct <= once.correct).all()
+    assert five.steps <= once.steps + 4 * (3 + 1) * once.correct.sum()
+    progress = []
+    white_box(model, data, attack.model_copy(update={"restarts": 2}), (3,), progress=progress.append)
+    assert sum(progress) == 2 * 60
+
+
+def test_nothing_stands_for_a_model_that_is_always_wrong(data):
+    model = Doubled(0)
+    data.labels[:] = (verdicts_of(model, data) + 1) % 3
+    outcome = white_box(model, data, PGD(iterations=2), (2,))
+    assert not outcome.clean.any()
+    assert not outcome.correct.any()
+    assert outcome.steps == 0
+    assert outcome.budget(0, 2).linf_max == 0
+
+
+def verdicts_of(model, data):
+    return model.eval()(images_of(data)).argmax(dim=1)
+
+
+@pytest.mark.parametrize("start", ["zero", "uniform"])
+def test_transfer_judges_each_target_on_the_last_iterate(models, data, start):
+    source, target = models
+    attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start)
+    outcomes = transfer(source, {"target": target, "source": source}, data, attack, BUDGETS, seed=3, batch_size=7)
+    run = list(attack.iterates(source, images_of(data), data.labels, generator=generators(3, torch.arange(60))))
+    for name, model in (("target", target), ("source", source)):
+        expected = torch.stack([model.eval()(run[b - 1]).argmax(dim=1) == data.labels for b in BUDGETS])
+        assert torch.equal(outcomes[name].correct, expected)
+        assert torch.equal(outcomes[name].clean, model(images_of(data)).argmax(dim=1) == data.labels)
+    linf = torch.stack([(run[b - 1] - images_of(data)).abs().amax(dim=(1, 2, 3)) for b in BUDGETS])
+    torch.testing.assert_close(outcomes["target"].perturbation.linf, linf)
+
+
+def test_what_an_attack_did_is_measured(models, data):
+    """ε binds only where the steps reach it; pixels at the end of their room are counted."""
+    source, _ = models
+    short = transfer(source, {"t": source}, data, PGD(epsilon=0.2, step=0.01, iterations=5), (5,))["t"].budget(0, 5)
+    assert short.linf_max == pytest.approx(0.05, abs=1e-6)
+    assert short.at_bound == 0
+    corner = transfer(source, {"t": source}, data, PGD(epsilon=0.2, step=0.2, iterations=1), (1,))["t"].budget(0, 1)
+    assert corner.linf_mean == pytest.approx(0.2, abs=1e-6)
+    assert corner.at_bound > 0.99  # all but pixels without a gradient
+
+
+def test_an_attack_that_cheats_is_caught(models, data):
+    class Cheat(PGD):
+        def _project(self, points, images):
+            return points
+
+    with pytest.raises(AssertionError, match=r"the perturbation is 0\.3|pixels below 0|pixels above 1"):
+        transfer(models[0], {"t": models[0]}, data, Cheat(epsilon=0.2, step=0.1, iterations=3), (3,))
+
+
+def test_models_are_left_as_found(models, data):
+    source, target = models
+    source.train()
+    target.train()
+    state = {name: value.clone() for name, value in target.state_dict().items()}
+    transfer(source, {"t": target}, data, PGD(iterations=1), (1,))
+    white_box(target, data, PGD(iterations=1), (1,))
+    assert all(module.training for model in models for module in model.modules())
+    assert all(parameter.requires_grad for parameter in target.parameters())
+    assert all(torch.equal(value, state[name]) for name, value in target.state_dict().items())

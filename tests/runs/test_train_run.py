@@ -1,0 +1,159 @@
+"""Runs on disk: resumed bit for bit, refused when they hold something else."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from atlpa.errors import UserError
+from atlpa.experiment import load
+from atlpa.records import Training
+from atlpa.runs import Run, finished_runs, train_run
+from atlpa.training import Interrupted, loop
+
+SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
+         ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16)]  # fmt: skip
+
+
+def experiment(folder, *changes):
+    return load("digits", [("defense", "atlpa"), *SHORT, ("training.attack.start", "uniform"), *changes, ("output", str(folder))])
+
+
+def train_quietly(*arguments):
+    return train_run(experiment(*arguments), say=lambda _: None)
+
+
+def reproducible(run):
+    lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "timing"} for line in lines]
+
+
+def stop_after(step, monkeypatch):
+    """Let the process be asked to stop while a step is computed, as a signal would."""
+    real, taken = loop.training_step, []
+
+    def training_step(*arguments):
+        taken.append(None)
+        if len(taken) == step:
+            loop.signal.raise_signal(loop.signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "training_step", training_step)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
+    straight = train_quietly(tmp_path / "straight")
+    with monkeypatch.context() as patched:
+        stop_after(3, patched)
+        with pytest.raises(Interrupted) as stopped:
+            train_quietly(tmp_path / "resumed")
+    assert (stopped.value.step, stopped.value.signal_number) == (3, loop.signal.SIGTERM)
+    assert not Run.open(tmp_path / "resumed").finished
+    resumed = train_quietly(tmp_path / "resumed")
+    assert reproducible(resumed) == reproducible(straight)
+    assert resumed.checkpoint.weights_hash == straight.checkpoint.weights_hash
+    momenta = [run.checkpoint.optimizer["state"] for run in (straight, resumed)]
+    for number, state in momenta[0].items():
+        assert torch.equal(state["momentum_buffer"], momenta[1][number]["momentum_buffer"])
+
+
+def test_lost_steps_are_taken_again(tmp_path, monkeypatch):
+    """Killed without a word: the log is ahead of the checkpoint."""
+    straight = train_quietly(tmp_path / "straight")
+    real, calls = loop.training_step, []
+
+    def dies(*arguments):
+        calls.append(None)
+        if len(calls) == 5:
+            raise MemoryError
+        return real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "training_step", dies)
+        with pytest.raises(MemoryError):
+            train_quietly(tmp_path / "killed", ("training.checkpoint_seconds", 0))
+    assert Run.open(tmp_path / "killed").checkpoint.step == 4
+    resumed = train_quietly(tmp_path / "killed")
+    assert reproducible(resumed) == reproducible(straight)
+
+
+def test_log_holds_every_term_and_accuracy(tmp_path):
+    lines = [json.loads(line) for line in train_quietly(tmp_path / "run").log_path.read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    for line in steps:
+        assert line["terms"].keys() == {"cross_entropy", "tolerant_logit", "attention_map"}
+        assert line["loss"] == pytest.approx(sum(line["terms"].values()))
+        assert {line["clean_accuracy"], line["adversarial_accuracy"]} <= {0, 0.25, 0.5, 0.75, 1}
+        assert line["timing"]["seconds"] > 0
+    assert [line["learning_rate"] for line in steps] == pytest.approx([0.01] * 4 + [0.001] * 2)
+    watched = [line for line in lines if "validation" in line]
+    assert [line["step"] for line in watched] == [4, 6]
+    assert watched[0]["validation"].keys() == {"clean_accuracy", "adversarial_accuracy"}
+
+
+def test_final_trains_on_validation_too_and_never_looks(tmp_path):
+    said = []
+    run = train_run(experiment(tmp_path / "final", ("final", True)), said.append)
+    assert "1438 training images" in said[0]
+    assert not any("validation" in line for line in reproducible(run))
+
+
+def test_a_finished_run_is_found_finished(tmp_path):
+    run = train_quietly(tmp_path / "run")
+    before = run.checkpoint_path.stat().st_mtime_ns
+    said = []
+    assert train_run(experiment(tmp_path / "run"), said.append).finished
+    assert said == [f"{run.folder} is finished: 6 iterations"]
+    assert run.checkpoint_path.stat().st_mtime_ns == before
+    record = Training.load(run.training_record)
+    assert record.iterations == 6
+    assert record.network.weights == run.checkpoint.weights_hash
+    assert [found.folder for found in finished_runs(tmp_path)] == [run.folder]
+
+
+def test_another_experiment_in_the_folder_is_refused_key_by_key(tmp_path):
+    train_quietly(tmp_path / "run")
+    with pytest.raises(UserError, match=r"another experiment: seed \(0 there, 1 now\), training\.iterations \(6 there, 7 now\)"):
+        train_quietly(tmp_path / "run", ("seed", 1), ("training.iterations", 7))
+    assert train_quietly(tmp_path / "run", ("training.log_every", 5), ("device", "cpu")).finished
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="exists and is no run"):
+        train_quietly(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
+    with pytest.raises(UserError, match="11 top classes of 10"):
+        train_quietly(tmp_path / "run", ("defense.terms.tolerant_logit.k", 11))
+    with pytest.raises(UserError, match="no file"):
+        train_quietly(tmp_path / "run", ("model.weights", "nowhere.pt"))
+    with pytest.raises(UserError, match="device 'cuda:99' cannot be used"):
+        train_quietly(tmp_path / "run", ("device", "cuda:99"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_experiment(tmp_path, tiny_run):
+    run = train_quietly(tmp_path / "run")
+    run.checkpoint_path.write_bytes(tiny_run().checkpoint_path.read_bytes())
+    with pytest.raises(UserError, match="belongs to another experiment"):
+        Run.open(run.folder).load_model(torch.device("cpu"))
+
+
+def test_an_unfinished_run_is_not_judged(tmp_path):
+    run = train_quietly(tmp_path / "run")
+    run.training_record.unlink()
+    with pytest.raises(UserError, match="has not finished training"):
+        Run.open(run.folder).load_model(torch.device("cpu"))
+    assert finished_runs(tmp_path) == []
+
+
+def test_experiment_yaml_is_complete(tmp_path):
+    run = train_quietly(tmp_path / "run")
+    fields = yaml.safe_load((run.folder / "experiment.yaml").read_text())
+    assert fields == run.experiment.resolved()
+    assert fields["training"]["attack"]["start"] == "uniform"

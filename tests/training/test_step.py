@@ -1,0 +1,83 @@
+"""One step of training against the same step written out by hand."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from atlpa.attacks import PGD
+from atlpa.defenses import Defense, load_preset
+from atlpa.losses import ATLPALoss
+from atlpa.models import ModelSpec, record_stages
+from atlpa.training import Recipe, training_step
+
+ATTACK = PGD(epsilon=0.1, step=0.05, iterations=2)
+
+
+@pytest.fixture
+def model():
+    return ModelSpec(architecture="resnet18", weights="none").build(7, seed=0)
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand(4, 3, 32, 32, generator=draw), torch.randint(7, (4,), generator=draw)
+
+
+def step(model, preset, batch, **changes):
+    defense = Defense.model_validate({**load_preset(preset), **changes})
+    return training_step(model, defense, ATTACK, Recipe().optimizer(model), *batch)
+
+
+def gradients(model):
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def same_gradients(model, twin):
+    ours, theirs = gradients(model), gradients(twin)
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_atlpa_step_is_the_papers(model, batch):
+    """Attack in evaluation mode, one forward over clean and adversarial images, Eq. 2, backward."""
+    twin = copy.deepcopy(model)
+    result = step(model, "atlpa", batch)
+
+    images, labels = batch
+    adversarial = ATTACK(twin.eval(), images, labels)
+    with record_stages(twin.train()) as stages:
+        logits = twin(torch.cat([images, adversarial]))
+    terms = ATLPALoss()(logits[:4], logits[4:], labels, [s[:4] for s in stages.values()], [s[4:] for s in stages.values()])
+    sum(terms.values()).backward()
+
+    assert result.terms.keys() == terms.keys()
+    for name, value in terms.items():
+        assert result.terms[name].item() == pytest.approx(value.item(), rel=1e-5), name
+    same_gradients(model, twin)
+    assert torch.equal(model.backbone.bn1.running_mean, twin.backbone.bn1.running_mean)
+    assert model.backbone.bn1.num_batches_tracked == 1  # the attack's forwards left no trace
+
+
+def test_undefended_step_is_plain_training(model, batch):
+    twin = copy.deepcopy(model)
+    result = step(model, "none", batch)
+    F.cross_entropy(twin.train()(batch[0]), batch[1]).backward()
+    same_gradients(model, twin)
+    assert result.views.adversarial is None
+
+
+def test_madrys_original_trains_on_adversarial_images_alone(model, batch):
+    twin = copy.deepcopy(model)
+    result = step(model, "pat", batch, adversarial_fraction=1)
+    adversarial = ATTACK(twin.eval(), *batch)
+    F.cross_entropy(twin.train()(adversarial), batch[1]).backward()
+    same_gradients(model, twin)
+    assert result.views.clean is None
+
+
+def test_no_hooks_remain(model, batch):
+    step(model, "atlpa", batch)
+    assert not any(module._forward_hooks for module in model.modules())
