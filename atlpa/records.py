@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from atlpa.component import Component
+from atlpa.component import Component, FromList
 from atlpa.errors import UserError, explain
 
 VERSION = 1
@@ -45,7 +45,7 @@ class Record(Component):
         if isinstance(fields, dict) and isinstance(fields.get("version"), int) and fields["version"] > VERSION:
             raise UserError(f"{path} has record version {fields['version']}, this atlpa reads up to {VERSION}; update it")
         try:
-            return cls.model_validate_json(json.dumps(fields))
+            return cls.model_validate(fields)
         except ValidationError as error:
             raise UserError(f"{path}: {explain(error)}") from error
 
@@ -149,7 +149,7 @@ class Evaluation(Record):
     attack: dict[str, Any]
     seed: int
     clean: Verdicts
-    budgets: tuple[Budget, ...]
+    budgets: Annotated[tuple[Budget, ...], FromList]
     seconds: float
     steps: int
     machine: Machine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def data_root() -> Path:
     if not root:
         pytest.skip("ATLPA_DATA_ROOT is unset: no real data here")
     return Path(root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_on_the_path() -> Iterator[None]:
+    """``atlpa-train`` and ``atlpa-eval`` of the environment that runs the tests, whether activated or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        yield
 
 
 TINY = [("training.iterations", 3), ("training.batch_size", 4), ("training.log_every", 1), ("final", True)]

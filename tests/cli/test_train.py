@@ -1,0 +1,146 @@
+"""``atlpa-train`` as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from PIL import Image
+
+from atlpa.cli.train import main
+
+QUICK = ["--set", "training.iterations=3", "--set", "training.batch_size=4", "--set", "data.resize=20",
+         "--set", "data.size=16"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Commands are run in an empty folder, far from any checkout's configs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys, *arguments):
+    """The one line that a command says when it refuses its input with status 2."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("atlpa-train: ")
+    return line
+
+
+def test_trains_a_shipped_config_by_name(elsewhere):
+    command = ["atlpa-train", "--config", "digits.yaml", "--defense", "atlpa", "--seed", "3", *QUICK]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = elsewhere / "runs" / "digits" / "atlpa-resnet18-seed3"
+    assert done.stdout.splitlines()[-1].endswith("judge it with: atlpa-eval --run runs/digits/atlpa-resnet18-seed3")
+    assert {path.name for path in run.iterdir()} == {"experiment.yaml", "last.pt", "log.jsonl", "records"}
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "is finished: 3 iterations" in again.stdout
+
+
+def test_its_own_resolved_experiment_is_a_config(elsewhere, capsys):
+    main(["--config", "digits", *QUICK])
+    assert main(["--config", "runs/digits/none-resnet18-seed0/experiment.yaml"]) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert len(list(elsewhere.glob("runs/**/last.pt"))) == 1
+
+
+def test_trains_on_a_users_own_folder(elsewhere, capsys):
+    for name, color in (("red", (200, 20, 20)), ("blue", (20, 20, 200))):
+        (elsewhere / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (30, 20), color).save(elsewhere / "photos" / name / f"{number}.jpg")
+    (elsewhere / "mine.yaml").write_text(
+        "data: {name: folder, resize: 20, size: 16}\nmodel: {architecture: resnet18, weights: none}\ndefense: pat\n"
+        "training: {iterations: 2, batch_size: 4}\n"
+    )
+    assert main(["--config", "mine.yaml", "--data-root", "photos", "--output", "out"]) == 0
+    assert "12 training images of 2 classes" in capsys.readouterr().out
+    assert (elsewhere / "out" / "last.pt").is_file()
+
+
+def test_real_flowers(data_root, elsewhere, capsys):
+    arguments = ["--config", "flowers-small", "--data-root", str(data_root), "--defense", "atlpa", "--final"]
+    quick = [word for field in ("training.iterations=1", "data.resize=20", "data.size=16") for word in ("--set", field)]
+    assert main([*arguments, *quick]) == 0
+    assert "1020 training images of 17 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
+    command = ["atlpa-train", "--config", "digits", *QUICK, "--set", "training.iterations=40", "--output", "run",
+               "--set", "training.log_every=1", "--device", "cpu"]  # fmt: skip
+    log = elsewhere / "run" / "log.jsonl"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (log.exists() and log.read_text().count("\n") >= 2):
+        assert process.poll() is None, "ended before it could be stopped"
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "the same command again resumes" in errors
+    stopped_at = json.loads(log.read_text().splitlines()[-1])["step"]
+    assert 2 <= stopped_at < 40
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"resuming after step {stopped_at}" in done.stdout
+    steps = [line["step"] for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]
+    assert steps == list(range(1, 41))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "flowrs"], ["'flowrs'", "did you mean 'flowers'"]),
+        (["--config", "digits", "--defense", "atpla"], ["defense", "did you mean 'atlpa'"]),
+        (["--config", "digits", "--set", "training.iters=3"], ["training: unknown key 'iters'"]),
+        (["--config", "digits", "--set", "training.iterations"], ["no FIELD=VALUE"]),
+        (["--config", "digits", "--set", "training.iterations=["], ["no YAML value"]),
+        (["--config", "digits", "--set", "training.attack.epsilon=64"], ["64 is outside [0, 1]", "64/256"]),
+        (["--config", "digits", "--set", "training.attack.epsilon=-0.1"], ["outside [0, 1]"]),
+        (["--config", "digits", "--set", "training.learning_rate=fast"], ["'fast' is no number"]),
+        (["--config", "digits", "--data-root", "x"], ["data: unknown key 'root'"]),
+        (["--config", "digits", "--device", "tpu"], ["device 'tpu' cannot be used here"]),
+        (["--config", "flowers", "--data-root", "nowhere"], ["no Flowers-17 in nowhere", "https://", "--data-root"]),
+        (["--config", "digits", "--set", "model.weights=gone.pt"], ["no file 'gone.pt'"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(elsewhere, capsys, arguments, words):
+    line = refused(capsys, *arguments)
+    for word in words:
+        assert word in line
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_unreadable_image_is_named_before_anything_is_made(elsewhere, capsys):
+    for name in ("a", "b"):
+        (elsewhere / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (9, 9)).save(elsewhere / "photos" / name / f"{number}.png")
+            os.truncate(elsewhere / "photos" / name / f"{number}.png", 40)
+    (elsewhere / "mine.yaml").write_text("data: {name: folder, root: photos}\ndefense: none\nmodel: {weights: none}\n")
+    assert "is no readable image" in refused(capsys, "--config", "mine.yaml")
+    assert not (elsewhere / "runs").exists()
+
+
+def test_another_experiment_in_the_output_folder(capsys):
+    main(["--config", "digits", *QUICK, "--output", "run"])
+    capsys.readouterr()
+    line = refused(capsys, "--config", "digits", *QUICK, "--output", "run", "--seed", "1")
+    assert "run holds another experiment: seed (0 there, 1 now)" in line
+
+
+def test_what_is_allowed_but_surprising_is_said(capsys):
+    main(["--config", "digits", *QUICK, "--defense", "pat", "--set", "training.attack.iterations=1"])
+    assert "note: training attack: ε 0.25 cannot bind: 1 steps of 0.125" in capsys.readouterr().out
+
+
+def test_help_names_configs_and_defenses(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "flowers-small" in text
+    assert "atlpa_no_attention" in text

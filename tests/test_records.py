@@ -1,0 +1,141 @@
+"""Records: read back as written, refused in one line when they cannot be."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from atlpa.errors import UserError
+from atlpa.records import Budget, Evaluation, Judged, Machine, Network
+from atlpa.report import each_accuracy, protocol, threat_table, tidy
+
+
+def network(defense="pat", architecture="resnet18", weights="a", seed=0):
+    return Network(run="runs/x", defense=defense, architecture=architecture, seed=seed, weights=weights)
+
+
+def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110"):
+    budgets = tuple(
+        Budget(iterations=n, correct=verdicts, linf_max=0.25, linf_mean=0.2, at_bound=0.5)
+        for n, verdicts in ((10, clean), (200, correct))
+    )
+    return Evaluation(
+        target=target,
+        source=source,
+        threat=threat,
+        data=Judged(dataset="digits", part="test", count=4, available=359, classes=10, size=32),
+        attack={"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "restarts": 1},
+        seed=0,
+        clean=clean,
+        budgets=budgets,
+        seconds=2.0,
+        steps=800,
+        machine=Machine(device="CPU", threads=2, torch="2", python="3"),
+        atlpa="0",
+    )
+
+
+@pytest.fixture
+def records():
+    none, pat, black = network("none", weights="n"), network(), network("none", "resnet34", "b")
+    return [
+        evaluation(pat, pat, "white", correct="0000"),
+        evaluation(pat, none, "gray"),
+        evaluation(pat, black, "black", correct="1110"),
+        evaluation(none, none, "white", correct="0000"),
+        evaluation(none, black, "black", correct="0001", clean="1111"),
+    ]
+
+
+def test_round_trip(records, tmp_path):
+    path = tmp_path / "records" / "one.json"
+    records[0].save(path)
+    assert Evaluation.load(path) == records[0]
+    assert [file.name for file in path.parent.iterdir()] == ["one.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "record version 2, this atlpa reads up to 1; update it"),
+        ({"clean": "10x"}, "clean: String should match"),
+        ({"kind": "training"}, "kind: Input should be 'evaluation'"),
+        ({"cleen": "1"}, "did you mean 'clean'"),
+    ],
+)
+def test_what_cannot_be_read_is_said(records, tmp_path, change, message):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({**records[0].model_dump(mode="json"), **change}))
+    with pytest.raises(UserError, match=message) as caught:
+        Evaluation.load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", '{"version": 1', "[]"])
+def test_damaged_records_are_named(tmp_path, content):
+    path = tmp_path / "record.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"record\.json"):
+        Evaluation.load(path)
+
+
+def test_threat_table(records):
+    """Rows in the paper's order, the last budget, and gray-box on its own source named for what it is."""
+    table = threat_table(records)
+    assert table.columns == ["network", "clean", "white 0.25", "gray 0.25", "black 0.25"]
+    first, second = ([str(cell) for cell in row] for row in table.rows)
+    assert first == ["none resnet18", "75.0 [30.1, 95.4]", "0.0 [0.0, 49.0]", "= white", "25.0 [4.6, 69.9]"]
+    assert second[0] == "pat resnet18"
+    assert [cell.split()[0] for cell in second[1:]] == ["75.0", "0.0", "50.0", "75.0"]
+
+
+def test_markdown_is_aligned(records):
+    lines = threat_table(records).markdown().splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].startswith("| ---")
+    assert lines[1].endswith("-: |")
+
+
+def test_every_budget_has_its_row(records):
+    table = each_accuracy(records[:1])
+    assert [row[4] for row in table.rows] == [10, 200]
+    assert table.rows[1][5].value == 0
+
+
+def test_tidy_holds_plain_numbers(records):
+    header, *rows = tidy(records).csv().splitlines()
+    assert len(rows) == 10
+    row = dict(zip(header.split(","), rows[3].split(","), strict=True))
+    assert (row["defense"], row["threat"], row["source_defense"], row["iterations"]) == ("pat", "gray", "none", "200")
+    assert float(row["accuracy"]) == 0.5
+    assert float(row["low95"]) == pytest.approx(0.150, abs=1e-3)
+
+
+def test_protocol_names_what_was_done(records):
+    text = protocol(records)
+    for words in ("4 of 359 test images of digits at 32×32", "zero start", "step 0.003906", "200 iterations", "Wilson"):
+        assert words in text
+
+
+BLOCK_TORCH = """
+import sys
+
+class Block:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_reports_need_no_torch(records, tmp_path):
+    records[0].save(tmp_path / "record.json")
+    code = (
+        f"{BLOCK_TORCH}\nfrom pathlib import Path\nfrom atlpa.records import Evaluation\n"
+        "from atlpa.report import threat_table\n"
+        f"print(threat_table([Evaluation.load(Path({str(tmp_path / 'record.json')!r}))]).markdown())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pat resnet18" in done.stdout
