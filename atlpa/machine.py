@@ -33,7 +33,10 @@ def describe(device: torch.device) -> Machine:
     """The machine as a record holds it."""
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_model()
     return Machine(
-        device=model, threads=torch.get_num_threads(), torch=torch.__version__, python=platform.python_version()
+        device=model,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        python=platform.python_version(),
     )
 
 

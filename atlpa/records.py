@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from atlpa.component import Component, FromList
 from atlpa.errors import UserError, explain
 
-VERSION = 1
+VERSION: Literal[1] = 1
 
 Threat = Literal["white", "gray", "black"]
 Verdicts = Annotated[str, Field(pattern="^[01]*$")]
@@ -43,7 +43,9 @@ class Record(Component):
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is no readable record ({error})") from error
         if isinstance(fields, dict) and isinstance(fields.get("version"), int) and fields["version"] > VERSION:
-            raise UserError(f"{path} has record version {fields['version']}, this atlpa reads up to {VERSION}; update it")
+            raise UserError(
+                f"{path} has record version {fields['version']}, this atlpa reads up to {VERSION}; update it"
+            )
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

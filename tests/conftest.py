@@ -20,7 +20,12 @@ def small_cnn() -> nn.Module:
     """A float64 CNN with BatchNorm and dropout, in training mode, with statistics that are not the initial ones."""
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 49, 5)
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(8 * 49, 5),
     ).double()
     model(torch.rand(32, 3, 16, 16, dtype=torch.float64))
     return model
@@ -67,7 +72,11 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     def make(defense: str = "none", architecture: str = "resnet18") -> Run:
         name = f"{defense}-{architecture}"
         if name not in made:
-            changes = [("defense", defense), ("model.architecture", architecture), ("output", str(folder / name))]
+            changes = [
+                ("defense", defense),
+                ("model.architecture", architecture),
+                ("output", str(folder / name)),
+            ]
             made[name] = train_run(load("digits", [*changes, *TINY]), say=lambda _: None)
         return made[name]
 

@@ -66,7 +66,10 @@ def test_parts_follow_from_final():
         ([("trainin.iterations", 5)], "unknown key 'trainin'; did you mean 'training'"),
         ([("training.iterations", "many")], r"training\.iterations: .*integer.*given 'many'"),
         ([("training.iterations", True)], r"training\.iterations: .*integer, given True"),
-        ([("training.attack.epsilon", 64)], r"training\.attack\.epsilon: 64 is outside \[0, 1\].*write 64/256"),
+        (
+            [("training.attack.epsilon", 64)],
+            r"training\.attack\.epsilon: 64 is outside \[0, 1\].*write 64/256",
+        ),
         ([("training.attack.epsilon", "a quarter")], "'a quarter' is no number; write 0.25 or 64/256"),
         ([("training.attack.epsilon", "1/0")], "'1/0' is no number"),
         ([("data.name", "flower17")], "data: name: unknown data set 'flower17'; did you mean 'flowers17'"),
@@ -89,7 +92,9 @@ def test_no_such_config():
         load("flowrs.yaml")
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "no valid YAML"), ("- 1", "holds no experiment"), ("", "no exp")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "no valid YAML"), ("- 1", "holds no experiment"), ("", "no exp")]
+)
 def test_not_an_experiment(tmp_path, text, message):
     path = tmp_path / "broken.yaml"
     path.write_text(text)

@@ -10,7 +10,14 @@ def draw(*key):
 
 
 def test_same_key_same_draw_and_any_other_key_another():
-    keys = [(0, "order", 1), (1, "order", 0), (0, "order", 1, 0), (0, "orders", 1), (0, "attack", 1), (0, "order", 257)]
+    keys = [
+        (0, "order", 1),
+        (1, "order", 0),
+        (0, "order", 1, 0),
+        (0, "orders", 1),
+        (0, "attack", 1),
+        (0, "order", 257),
+    ]
     draws = [draw(*key) for key in keys]
     assert draws == [draw(*key) for key in keys]
     assert len({tuple(numbers) for numbers in draws}) == len(keys)

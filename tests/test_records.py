@@ -107,14 +107,25 @@ def test_tidy_holds_plain_numbers(records):
     header, *rows = tidy(records).csv().splitlines()
     assert len(rows) == 10
     row = dict(zip(header.split(","), rows[3].split(","), strict=True))
-    assert (row["defense"], row["threat"], row["source_defense"], row["iterations"]) == ("pat", "gray", "none", "200")
+    assert (row["defense"], row["threat"], row["source_defense"], row["iterations"]) == (
+        "pat",
+        "gray",
+        "none",
+        "200",
+    )
     assert float(row["accuracy"]) == 0.5
     assert float(row["low95"]) == pytest.approx(0.150, abs=1e-3)
 
 
 def test_protocol_names_what_was_done(records):
     text = protocol(records)
-    for words in ("4 of 359 test images of digits at 32×32", "zero start", "step 0.003906", "200 iterations", "Wilson"):
+    for words in (
+        "4 of 359 test images of digits at 32×32",
+        "zero start",
+        "step 0.003906",
+        "200 iterations",
+        "Wilson",
+    ):
         assert words in text
 
 

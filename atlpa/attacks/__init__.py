@@ -1,4 +1,4 @@
-"""Attacks on any callable ``images -> logits``. Each is a frozen value: its fields are its settings, its call the attack."""
+"""Attacks on any callable ``images -> logits``. Each is a frozen value: its fields are its settings."""
 
 from atlpa.attacks.noise import Noise
 from atlpa.attacks.pgd import PGD, fgsm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from atlpa.report import each_accuracy, protocol
 from atlpa.runs import Protocol, Run, evaluate, finished_runs, pair
 
 RUNS = Path("runs")
+WIDTH = 120
 
 
 def _number(text: str) -> float:
@@ -41,14 +43,43 @@ def _parser() -> argparse.ArgumentParser:
         "measured again.",
     )
     add = parser.add_argument
-    add("--run", action="append", default=[], metavar="DIR", help="a run's folder (repeatable); default: the newest")
+    add(
+        "--run",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a run's folder (repeatable); default: the newest",
+    )
     add("--attack", choices=["pgd", "fgsm", "noise", "none"], default="pgd", help="default: %(default)s")
-    add("--eps", nargs="+", type=_number, metavar="E", help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25")
-    add("--iters", nargs="+", type=_count, metavar="N", help="PGD's iteration budgets, all from one run; default: 200")
+    add(
+        "--eps",
+        nargs="+",
+        type=_number,
+        metavar="E",
+        help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25",
+    )
+    add(
+        "--iters",
+        nargs="+",
+        type=_count,
+        metavar="N",
+        help="PGD's iteration budgets, all from one run; default: 200",
+    )
     add("--step", type=_number, metavar="S", help="PGD's step; default: 1/256")
     add("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
-    add("--restarts", type=_count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1")
-    add("--threat", action="append", default=[], choices=["white", "gray", "black"], help="repeatable; default: all possible")
+    add(
+        "--restarts",
+        type=_count,
+        metavar="R",
+        help="PGD's white-box restarts from a uniform start; default: 1",
+    )
+    add(
+        "--threat",
+        action="append",
+        default=[],
+        choices=["white", "gray", "black"],
+        help="repeatable; default: all possible",
+    )
     add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: the "
         "undefended runs beside the judged one: gray-box if of the same architecture, else black-box")  # fmt: skip
     add("--limit", type=_count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
@@ -66,7 +97,12 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     Raises:
         UserError: an option that this attack does not have.
     """
-    allowed = {"pgd": {"eps", "iters", "step", "start", "restarts"}, "fgsm": {"eps"}, "noise": {"eps"}, "none": set()}
+    allowed = {
+        "pgd": {"eps", "iters", "step", "start", "restarts"},
+        "fgsm": {"eps"},
+        "noise": {"eps"},
+        "none": set(),
+    }
     for option in sorted(allowed["pgd"] - allowed[arguments.attack]):
         if getattr(arguments, option) is not None:
             raise UserError(f"--{option} has no meaning for --attack {arguments.attack}")
@@ -80,7 +116,9 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
             found.append(Protocol(fgsm(epsilon), (1,), arguments.limit, arguments.seed))
         else:
             budgets = tuple(sorted(set(arguments.iters or [200])))
-            given = {key: value for key in ("step", "start", "restarts") if (value := getattr(arguments, key)) is not None}
+            given = {
+                key: value for key in ("step", "start", "restarts") if (value := getattr(arguments, key)) is not None
+            }
             attack = PGD(epsilon=epsilon, iterations=budgets[-1], **given)
             found.append(Protocol(attack, budgets, arguments.limit, arguments.seed))
     return found
@@ -105,7 +143,7 @@ def work(arguments: argparse.Namespace) -> None:
             raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
         arguments.threat = ["white"]
     asked = protocols(arguments)
-    for remark in (remark for protocol in asked for remark in protocol.attack.remarks()):
+    for remark in (remark for one in asked for remark in one.attack.remarks()):
         print(f"note: {remark}")
     device = pick_device(arguments.device)
     threats: list[Threat] = arguments.threat
@@ -118,7 +156,7 @@ def work(arguments: argparse.Namespace) -> None:
     for one in asked:
         records += evaluate(pairings, one, device, again=arguments.again)
     print(each_accuracy(records).markdown(), end="")
-    print(protocol(records))
+    print(textwrap.fill(protocol(records), WIDTH))
     if arguments.json:
         content = [record.model_dump(mode="json") for record in records]
         Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

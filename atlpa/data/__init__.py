@@ -9,4 +9,17 @@ from atlpa.data.images import Images, evenly_spaced, load_images
 
 DATASETS: dict[str, type[Dataset]] = {"digits": Digits, "flowers17": Flowers17, "folder": Folder}
 
-__all__ = ["DATASETS", "Batches", "Dataset", "Digits", "Flowers17", "Folder", "Images", "Index", "Item", "Part", "evenly_spaced", "load_images"]
+__all__ = [
+    "DATASETS",
+    "Batches",
+    "Dataset",
+    "Digits",
+    "Flowers17",
+    "Folder",
+    "Images",
+    "Index",
+    "Item",
+    "Part",
+    "evenly_spaced",
+    "load_images",
+]

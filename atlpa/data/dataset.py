@@ -96,7 +96,7 @@ def stratified_split(labels: Sequence[int], shares: Sequence[float], seed: int) 
     for label in sorted(set(labels)):
         members = [position for position, other in enumerate(labels) if other == label]
         members = list(np.random.default_rng([seed, label]).permutation(members))
-        cuts = np.rint(np.cumsum([0, *shares[:-1]]) * len(members)).astype(int).tolist() + [len(members)]
+        cuts = [*np.rint(np.cumsum([0, *shares[:-1]]) * len(members)).astype(int).tolist(), len(members)]
         for group, start, end in zip(groups, cuts[:-1], cuts[1:], strict=True):
             group.extend(int(position) for position in members[start:end])
     return [sorted(group) for group in groups]

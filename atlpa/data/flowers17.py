@@ -38,7 +38,9 @@ class Flowers17(Dataset):
         photographs = sorted((base / "jpg").glob("image_*.jpg"))
         wanted = len(CLASSES) * IMAGES_PER_CLASS
         if len(photographs) != wanted:
-            raise UserError(f"{base / 'jpg'} holds {len(photographs)} of {wanted} photographs; unpack 17flowers.tgz anew")
+            raise UserError(
+                f"{base / 'jpg'} holds {len(photographs)} of {wanted} photographs; unpack 17flowers.tgz anew"
+            )
         splits = loadmat(base / "datasplits.mat")
         # The published indices are 1-based and shuffled; the order of the files is what we judge in.
         parts = {

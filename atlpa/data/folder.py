@@ -30,7 +30,9 @@ class Folder(Dataset):
     def index(self) -> Index:
         root = Path(self.root)
         if not root.is_dir():
-            raise UserError(f"no folder {root}; data.root must hold one directory a class, each with that class's images")
+            raise UserError(
+                f"no folder {root}; data.root must hold one directory a class, each with that class's images"
+            )
         if (root / "train").is_dir() and (root / "test").is_dir():
             return self._published_parts(root)
         classes = _classes(root)
@@ -42,7 +44,10 @@ class Folder(Dataset):
         classes = _classes(root / "train")
         train, test = _items(root / "train", classes), _items(root / "test", classes)
         if (root / "validation").is_dir():
-            parts: dict[Part, list[Item]] = {"train": train, "validation": _items(root / "validation", classes)}
+            parts: dict[Part, list[Item]] = {
+                "train": train,
+                "validation": _items(root / "validation", classes),
+            }
         else:
             kept, watched = stratified_split([item.label for item in train], (0.75, 0.25), self.split_seed)
             parts = {"train": [train[i] for i in kept], "validation": [train[i] for i in watched]}
@@ -52,7 +57,9 @@ class Folder(Dataset):
 def _classes(folder: Path) -> tuple[str, ...]:
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
     if len(classes) < 2:
-        raise UserError(f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory a class")
+        raise UserError(
+            f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory a class"
+        )
     return classes
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -14,17 +12,22 @@ from atlpa.randomness import generator
 BATCH_SIZE = 64
 
 
-def batches(images: Images, size: int = BATCH_SIZE) -> Iterator[tuple[Tensor, Tensor]]:
-    """A data set in order: positions ``(B,)`` and images ``(B, 3, S, S)`` in [0, 1]."""
-    for positions in torch.arange(len(images)).split(size):
-        yield positions, images[positions].float() / 255
+def pictures(images: Images, positions: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Some of a data set's images ``(B, 3, S, S)`` in [0, 1], and their labels ``(B,)``."""
+    return images[positions].to(device).float() / 255, images.labels[positions].to(device)
+
+
+def in_order(images: Images, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
+    """The positions of a data set in batches."""
+    return torch.arange(len(images)).split(size)  # type: ignore[no-untyped-call, no-any-return]
 
 
 @torch.no_grad()
 def right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Which images ``(B,)`` the model classifies as labeled, in evaluation mode."""
     with undisturbed(model):
-        return model(images).argmax(dim=1) == labels
+        logits: Tensor = model(images)
+        return logits.argmax(dim=1) == labels
 
 
 def verdicts(model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0) -> Tensor:
@@ -41,11 +44,12 @@ def verdicts(model: nn.Module, images: Images, attack: PGD | Noise | None = None
     """
     device = next(model.parameters()).device
     judged = []
-    for positions, batch in batches(images):
-        batch, labels = batch.to(device), images.labels[positions].to(device)
+    for positions in in_order(images):
+        batch, labels = pictures(images, positions, device)
+        adversarial = batch
         if attack is not None:
-            batch = attack(model, batch, labels, generator=generators(seed, positions))
-        judged.append(right(model, batch, labels).cpu())
+            adversarial = attack(model, batch, labels, generator=generators(seed, positions))
+        judged.append(right(model, adversarial, labels).cpu())
     return torch.cat(judged)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from atlpa.attacks import PGD, Noise
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, batches, generators, right, verdicts
+from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, pictures, right, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
 
 
@@ -39,8 +39,8 @@ def transfer(
     device = next(source.parameters()).device
     perturbation = Perturbation.empty(len(budgets), len(images))
     correct = {name: torch.zeros(len(budgets), len(images), dtype=torch.bool) for name in targets}
-    for positions, batch in batches(images, batch_size):
-        batch, labels = batch.to(device), images.labels[positions].to(device)
+    for positions in in_order(images, batch_size):
+        batch, labels = pictures(images, positions, device)
         iterates = attack.iterates(source, batch, labels, generator=generators(seed, positions))
         for iteration, adversarial in enumerate(iterates, 1):
             progress(len(batch))
@@ -50,4 +50,6 @@ def transfer(
                 for name, target in targets.items():
                     correct[name][row, positions] = right(target, adversarial, labels).cpu()
     steps = len(images) * budgets[-1]
-    return {name: Outcome(verdicts(target, images), correct[name], perturbation, steps) for name, target in targets.items()}
+    return {
+        name: Outcome(verdicts(target, images), correct[name], perturbation, steps) for name, target in targets.items()
+    }

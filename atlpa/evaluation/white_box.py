@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, generators, verdicts
+from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
 
 
@@ -52,9 +52,8 @@ def white_box(
         while len(where) or len(waiting):
             fresh, waiting = waiting[: batch_size - len(where)], waiting[batch_size - len(where) :]
             if len(fresh):
-                start = (images[fresh].to(device).float() / 255, images.labels[fresh].to(device))
-                initial = attack.initial(start[0], generators(seed, fresh, restart))
-                joined = (start[0], initial, start[1])
+                batch, batch_labels = pictures(images, fresh, device)
+                joined = (batch, attack.initial(batch, generators(seed, fresh, restart)), batch_labels)
                 lanes = tuple(map(torch.cat, zip(lanes, joined, strict=True))) if lanes else joined
                 where, age = torch.cat([where, fresh]), torch.cat([age, torch.zeros_like(fresh)])
             origin, iterate, labels = lanes

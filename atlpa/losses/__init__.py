@@ -1,7 +1,7 @@
 """The losses of the paper, as plain functions and modules on tensors. They need torch and nothing else."""
 
-from atlpa.losses.attention_map import attention_map, attention_map_loss
 from atlpa.losses.atlpa_loss import ATLPALoss
+from atlpa.losses.attention_map import attention_map, attention_map_loss
 from atlpa.losses.logit_pairing import logit_pairing_loss
 from atlpa.losses.tolerant_logit import tolerant_logit_loss
 

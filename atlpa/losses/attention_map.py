@@ -61,5 +61,6 @@ def attention_map_loss(
 def _normalized(features: Tensor, p: float) -> Tensor:
     """vec(F(A)) / ‖vec(F(A))‖₂, shape ``(B, H·W)``; zero where the map is zero."""
     q = attention_map(features, p).flatten(start_dim=1)
-    length = torch.linalg.vector_norm(q, dim=1, keepdim=True)
-    return q / length.masked_fill(length == 0, 1)
+    length: Tensor = torch.linalg.vector_norm(q, dim=1, keepdim=True)
+    normalized: Tensor = q / length.masked_fill(length == 0, 1)
+    return normalized

@@ -39,5 +39,5 @@ def tolerant_logit_loss(
         weights = [1 / (k - 1)] * (k - 1)
     if len(weights) != k - 1 or any(weight < 0 for weight in weights):
         raise ValueError(f"weights={list(weights)}; k={k} needs {k - 1} non-negative weights w_2 … w_{k}")
-    top, followers = logits.topk(k, dim=-1).values.split([1, k - 1], dim=-1)
-    return reduce((top.squeeze(-1) - followers @ logits.new_tensor(weights)).clamp(min=0), reduction)
+    ranked = logits.topk(k, dim=-1).values
+    return reduce((ranked[..., 0] - ranked[..., 1:] @ logits.new_tensor(weights)).clamp(min=0), reduction)

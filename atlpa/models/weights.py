@@ -48,8 +48,8 @@ def _imagenet(architecture: str) -> Mapping[str, Any]:
         state: Mapping[str, Any] = enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
     except OSError as error:
         raise UserError(
-            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them on a "
-            "connected machine and give the file, or use model.weights=none"
+            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them on "
+            "a connected machine and give the file, or use model.weights=none"
         ) from error
     return state
 
@@ -64,9 +64,7 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
         content = content["model"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"model.weights: {path} is no state dict; allowed: torchvision's or a checkpoint of ours")
-    return {
-        name.removeprefix("backbone."): value for name, value in content.items() if name not in ("mean", "std")
-    }
+    return {name.removeprefix("backbone."): value for name, value in content.items() if name not in ("mean", "std")}
 
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:

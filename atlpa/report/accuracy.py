@@ -32,8 +32,8 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
         for record in records
         for budget in record.budgets
     ]
-    columns = ("network", "threat", "source", "ε", "iterations", "accuracy %", "clean %", "n", "max ‖δ‖∞", "at bound")
-    return Table((*columns, "images/s"), rows)
+    titles = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
+    return Table(titles.split(","), rows)
 
 
 def threat_table(records: Sequence[Evaluation]) -> Table:
@@ -42,7 +42,9 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
     A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
     """
     networks = sorted({record.target.weights: record.target for record in records}.values(), key=_row_order)
-    found = {(record.target.weights, record.threat, record.attack["epsilon"]): record for record in records}
+    found: dict[tuple[str, str, float], Evaluation] = {
+        (record.target.weights, record.threat, record.attack["epsilon"]): record for record in records
+    }
     epsilons = sorted({epsilon for *_, epsilon in found})
     rows = []
     for network in networks:
@@ -65,8 +67,8 @@ def protocol(records: Sequence[Evaluation]) -> str:
     if attack["name"] == "pgd":
         settings += f", {attack['start']} start, step {attack['step']:.4g}, {record.budgets[-1].iterations} iterations"
     return (
-        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {settings}; "
-        "ε in units of the [0, 1] pixel range. Percent with 95 % Wilson interval. White-box: right clean and at every "
+        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {settings}; ε "
+        "in units of the [0, 1] pixel range. Percent with 95 % Wilson interval. White-box: right clean and at every "
         "iterate of an attack on the network itself. Gray-box (undefended, same architecture) and black-box "
         "(undefended, another architecture) are transfer attacks, judged on the last iterate: upper bounds, no "
         "robustness."
@@ -88,7 +90,15 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         for budget in record.budgets
     ]
     columns = (
-        *("defense", "architecture", "seed", "threat", "source_defense", "source_architecture", "source_seed"),
+        *(
+            "defense",
+            "architecture",
+            "seed",
+            "threat",
+            "source_defense",
+            "source_architecture",
+            "source_seed",
+        ),
         *("attack", "epsilon", "iterations", "accuracy", "low95", "high95", "n", "clean_accuracy"),
         *("linf_max", "linf_mean", "at_bound"),
     )

@@ -21,7 +21,9 @@ class Table:
         widths = [max(3, *(len(row[number]) for row in cells)) for number in range(len(self.columns))]
         first = widths[0]
         rule = ["-" * first, *("-" * (width - 1) + ":" for width in widths[1:])]
-        lines = [[row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in cells]
+        lines = [
+            [row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in cells
+        ]
         return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
     def csv(self) -> str:

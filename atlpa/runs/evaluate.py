@@ -1,4 +1,4 @@
-"""Judging runs: pairings of target and source in, records out, each attack made once and each record written at once."""
+"""Judging runs: pairings of target and source in, records out; each attack is made once."""
 
 from __future__ import annotations
 
@@ -100,13 +100,12 @@ def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device
     """One attack on one source, judged by every target of a group."""
     source = group[0].source.load_model(device)
     attack, budgets = protocol.attack, protocol.budgets
-    white = group[0].threat == "white" and isinstance(attack, PGD)
-    total = len(images) * (attack.restarts if white else budgets[-1])
     title = f"{group[0].threat} {group[0].source.folder.name} ε {attack.epsilon:g}"
-    with tqdm(total=total, desc=title, unit="image" if white else "step", leave=False, disable=None) as bar:
-        if white:
+    if group[0].threat == "white" and isinstance(attack, PGD):
+        with tqdm(total=len(images) * attack.restarts, desc=title, unit="image", leave=False, disable=None) as bar:
             return [white_box(source, images, attack, budgets, seed=protocol.seed, progress=bar.update)]
-        targets = {str(number): pairing.target.load_model(device) for number, pairing in enumerate(group)}
+    targets = {str(number): pairing.target.load_model(device) for number, pairing in enumerate(group)}
+    with tqdm(total=len(images) * budgets[-1], desc=title, unit="step", leave=False, disable=None) as bar:
         outcomes = transfer(source, targets, images, attack, budgets, seed=protocol.seed, progress=bar.update)
         return list(outcomes.values())
 

@@ -65,7 +65,9 @@ class Run:
                 raise UserError(f"{folder} exists and is no run; choose another --output")
             folder.mkdir(parents=True, exist_ok=True)
             half = folder / "experiment.half"
-            half.write_text(yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+            half.write_text(
+                yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
             half.replace(description)
         return cls(folder, experiment)
 

@@ -67,7 +67,13 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
             result = training_step(
-                model, defense, recipe.attack, optimizer, images, labels, generator(seed, "training attack", step)
+                model,
+                defense,
+                recipe.attack,
+                optimizer,
+                images,
+                labels,
+                generator(seed, "training attack", step),
             )
             taken = step + 1
             last = taken == recipe.iterations
@@ -76,7 +82,10 @@ def train(
                 numbers = _numbers(result)
                 now = time.monotonic()
                 log.write(
-                    step=taken, learning_rate=recipe.learning_rate_at(step), **numbers, timing={"seconds": now - logged}
+                    step=taken,
+                    learning_rate=recipe.learning_rate_at(step),
+                    **numbers,
+                    timing={"seconds": now - logged},
                 )
                 logged = now
                 bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)

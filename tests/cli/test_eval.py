@@ -61,13 +61,26 @@ def test_the_newest_run_under_every_threat(runs):
 
 
 def test_epsilons_and_budgets_in_one_call(runs, capsys):
-    arguments = ["--run", str(runs / "pat-resnet18"), "--eps", "64/256", "0.5", "--iters", "3", "1", "--step", "1/8"]
+    arguments = [
+        "--run",
+        str(runs / "pat-resnet18"),
+        "--eps",
+        "64/256",
+        "0.5",
+        "--iters",
+        "3",
+        "1",
+        "--step",
+        "1/8",
+    ]
     assert main([*arguments, "--threat", "gray", "--limit", "8", "--json", "all.json"]) == 0
     table = rows(capsys.readouterr().out)
     assert [(row[3], row[4]) for row in table] == [("0.25", "1"), ("0.25", "3"), ("0.5", "1"), ("0.5", "3")]
     assert [float(row[8]) for row in table] == [0.125, 0.25, 0.125, 0.375]  # max ‖δ‖∞
     assert [row[7] for row in table] == ["8"] * 4
-    records = [Evaluation.model_validate_json(json.dumps(fields)) for fields in json.loads(Path("all.json").read_text())]
+    records = [
+        Evaluation.model_validate_json(json.dumps(fields)) for fields in json.loads(Path("all.json").read_text())
+    ]
     assert [record.attack["epsilon"] for record in records] == [0.25, 0.5]
     assert records[0].source.defense == "none"
     assert len(list((runs / "pat-resnet18" / "records").glob("gray-none-resnet18-pgd-*.json"))) == 2
@@ -87,7 +100,8 @@ def test_what_is_on_record_is_not_measured_again(runs, capsys):
 
 
 @pytest.mark.parametrize(
-    ("attack", "linf"), [(["--attack", "none"], 0.0), (["--attack", "noise", "--eps", "0.5"], 0.5), (["--attack", "fgsm"], 0.25)]
+    ("attack", "linf"),
+    [(["--attack", "none"], 0.0), (["--attack", "noise", "--eps", "0.5"], 0.5), (["--attack", "fgsm"], 0.25)],
 )
 def test_other_attacks(runs, capsys, attack, linf):
     assert main(["--run", str(runs / "none-resnet18"), *attack, "--limit", "8"]) == 0
@@ -130,7 +144,10 @@ def test_a_source_of_ones_own(runs, capsys):
         ([], "no finished run below runs/; train one with atlpa-train"),
         (["--run", "nowhere"], "nowhere holds no run"),
         (["--run", "runs/pat-resnet18", "--eps", "64"], "epsilon: 64 is outside [0, 1]"),
-        (["--run", "runs/pat-resnet18", "--attack", "fgsm", "--iters", "3"], "--iters has no meaning for --attack fgsm"),
+        (
+            ["--run", "runs/pat-resnet18", "--attack", "fgsm", "--iters", "3"],
+            "--iters has no meaning for --attack fgsm",
+        ),
         (["--run", "runs/pat-resnet18", "--attack", "none", "--eps", "0.1"], "--eps has no meaning"),
         (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "follows no network"),
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),

@@ -103,7 +103,10 @@ def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
         (["--config", "digits", "--set", "training.learning_rate=fast"], ["'fast' is no number"]),
         (["--config", "digits", "--data-root", "x"], ["data: unknown key 'root'"]),
         (["--config", "digits", "--device", "tpu"], ["device 'tpu' cannot be used here"]),
-        (["--config", "flowers", "--data-root", "nowhere"], ["no Flowers-17 in nowhere", "https://", "--data-root"]),
+        (
+            ["--config", "flowers", "--data-root", "nowhere"],
+            ["no Flowers-17 in nowhere", "https://", "--data-root"],
+        ),
         (["--config", "digits", "--set", "model.weights=gone.pt"], ["no file 'gone.pt'"]),
     ],
 )

@@ -47,12 +47,18 @@ def test_a_part_of_a_preset_is_overridden():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("defense", "atlpa"), ("defense.adversarial_fraction", 0)], "attention_map compares clean with adversarial"),
+        (
+            [("defense", "atlpa"), ("defense.adversarial_fraction", 0)],
+            "attention_map compares clean with adversarial",
+        ),
         ([("defense.terms.cross_entropy", None)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropy.weight", 0)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropi", {})], "did you mean 'cross_entropy'"),
         ([("defense.terms.attention_map.stages", ["conv6_x"])], "'conv2_x', 'conv3_x'"),
-        ([("defense.terms.tolerant_logit.weight", -1)], r"terms\.tolerant_logit\.weight.*greater than or equal to 0"),
+        (
+            [("defense.terms.tolerant_logit.weight", -1)],
+            r"terms\.tolerant_logit\.weight.*greater than or equal to 0",
+        ),
         ([("defense.adversarial_fraction", 1.5)], "less than or equal to 1"),
         ([("defense", "paat")], "did you mean 'pat'"),
     ],

@@ -20,7 +20,12 @@ class Doubled(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Softplus(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(54, 3)
+            nn.Conv2d(3, 6, 3),
+            nn.BatchNorm2d(6),
+            nn.Softplus(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Linear(54, 3),
         ).double()
 
     def forward(self, images):
@@ -85,7 +90,7 @@ def test_only_images_that_still_stand_are_worked_on(models, data):
     model, _ = models
     attack = PGD(epsilon=0.1, step=0.01, iterations=12)
     outcome = white_box(model, data, attack, BUDGETS, batch_size=7)
-    # One forward for each image that is right clean, one after each step it stood, and the one that saw it fall.
+    # A forward for each image that is right clean, one after each step it stood, and the one that saw it fall.
     stood = sum(white_box(model, data, attack, (n,)).correct.sum() for n in range(1, 13))
     fell = (outcome.clean & ~outcome.correct[-1]).sum()
     assert outcome.steps == outcome.clean.sum() + stood + fell
@@ -145,7 +150,7 @@ def test_what_an_attack_did_is_measured(models, data):
 
 def test_an_attack_that_cheats_is_caught(models, data):
     class Cheat(PGD):
-        def _project(self, points, images):
+        def _project(self, points, _images):
             return points
 
     with pytest.raises(AssertionError, match=r"the perturbation is 0\.3|pixels below 0|pixels above 1"):

@@ -17,7 +17,9 @@ STAGES = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
 def outputs():
     torch.manual_seed(0)
     clean, adversarial = torch.randn(6, 17), torch.randn(6, 17)
-    maps = [{name: torch.randn(6, 3, side, side) for name, side in zip(STAGES, (8, 4, 2, 1), strict=True)} for _ in "oa"]
+    maps = [
+        {name: torch.randn(6, 3, side, side) for name, side in zip(STAGES, (8, 4, 2, 1), strict=True)} for _ in "oa"
+    ]
     return clean, adversarial, torch.arange(6), *maps
 
 

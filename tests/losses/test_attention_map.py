@@ -70,7 +70,10 @@ def test_equal_maps_have_no_loss_and_no_gradient():
 
 
 def test_an_all_zero_map_is_finite():
-    clean, adversarial = torch.zeros(5, 3, 4, 4, dtype=torch.float64, requires_grad=True), stage(2).requires_grad_(True)
+    clean, adversarial = (
+        torch.zeros(5, 3, 4, 4, dtype=torch.float64, requires_grad=True),
+        stage(2).requires_grad_(True),
+    )
     loss = attention_map_loss([clean], [adversarial])
     loss.backward()
     assert loss.item() == pytest.approx(1)  # a zero map and one of length 1

@@ -17,7 +17,16 @@ SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_
 
 
 def experiment(folder, *changes):
-    return load("digits", [("defense", "atlpa"), *SHORT, ("training.attack.start", "uniform"), *changes, ("output", str(folder))])
+    return load(
+        "digits",
+        [
+            ("defense", "atlpa"),
+            *SHORT,
+            ("training.attack.start", "uniform"),
+            *changes,
+            ("output", str(folder)),
+        ],
+    )
 
 
 def train_quietly(*arguments):
@@ -115,7 +124,10 @@ def test_a_finished_run_is_found_finished(tmp_path):
 
 def test_another_experiment_in_the_folder_is_refused_key_by_key(tmp_path):
     train_quietly(tmp_path / "run")
-    with pytest.raises(UserError, match=r"another experiment: seed \(0 there, 1 now\), training\.iterations \(6 there, 7 now\)"):
+    with pytest.raises(
+        UserError,
+        match=r"another experiment: seed \(0 there, 1 now\), training\.iterations \(6 there, 7 now\)",
+    ):
         train_quietly(tmp_path / "run", ("seed", 1), ("training.iterations", 7))
     assert train_quietly(tmp_path / "run", ("training.log_every", 5), ("device", "cpu")).finished
 

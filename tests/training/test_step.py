@@ -50,7 +50,9 @@ def test_atlpa_step_is_the_papers(model, batch):
     adversarial = ATTACK(twin.eval(), images, labels)
     with record_stages(twin.train()) as stages:
         logits = twin(torch.cat([images, adversarial]))
-    terms = ATLPALoss()(logits[:4], logits[4:], labels, [s[:4] for s in stages.values()], [s[4:] for s in stages.values()])
+    terms = ATLPALoss()(
+        logits[:4], logits[4:], labels, [s[:4] for s in stages.values()], [s[4:] for s in stages.values()]
+    )
     sum(terms.values()).backward()
 
     assert result.terms.keys() == terms.keys()
