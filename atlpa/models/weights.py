@@ -48,8 +48,8 @@ def _imagenet(architecture: str) -> Mapping[str, Any]:
         state: Mapping[str, Any] = enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
     except OSError as error:
         raise UserError(
-            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them on "
-            "a connected machine and give the file, or use model.weights=none"
+            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them "
+            "on a connected machine and give the file, or use model.weights=none"
         ) from error
     return state
 

@@ -67,8 +67,9 @@ def protocol(records: Sequence[Evaluation]) -> str:
     if attack["name"] == "pgd":
         settings += f", {attack['start']} start, step {attack['step']:.4g}, {record.budgets[-1].iterations} iterations"
     return (
-        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {settings}; ε "
-        "in units of the [0, 1] pixel range. Percent with 95 % Wilson interval. White-box: right clean and at every "
+        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; "
+        f"{settings}; "
+        "ε in units of the [0, 1] pixel range. Percent with 95 % Wilson interval. White-box: right clean and at every "
         "iterate of an attack on the network itself. Gray-box (undefended, same architecture) and black-box "
         "(undefended, another architecture) are transfer attacks, judged on the last iterate: upper bounds, no "
         "robustness."
