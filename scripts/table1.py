@@ -3,7 +3,7 @@
     python scripts/table1.py --config digits --final --defenses none pat atlpa_no_attention atlpa
 
 Whatever is finished or on record already is not done again, so the same command resumes. The table goes beside the
-runs as table.md and table.csv.
+runs as table.md and table.csv, with a figure of accuracy against iterations.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from atlpa.cli.command import run_command
 from atlpa.cli.train import add_experiment_options, overrides
 from atlpa.component import parse_number
 from atlpa.experiment import Experiment, load
-from atlpa.machine import describe, pick_device
-from atlpa.report import protocol, threat_table, tidy
+from atlpa.machine import pick_device
+from atlpa.report import accuracy_curves, protocol, threat_table, tidy
 from atlpa.runs import Protocol, Run, evaluate, pair, train_run
 
 
@@ -66,16 +66,17 @@ def main() -> None:
                 records.append(record)
                 bar.update()
 
-    machine = describe(device)
+    machine = records[0].machine
     text = (
         f"{threat_table(records).markdown()}\n{protocol(records)}\n"
         f"{todo[0].training.iterations} training iterations, seed {todo[0].seed}; {machine.device}, "
-        f"{machine.threads} threads, torch {machine.torch}.\n"
+        f"{machine.threads} thread(s), torch {machine.torch}.\n"
     )
     folder = runs[0].folder.parent
     (folder / "table.md").write_text(text, encoding="utf-8")
     (folder / "table.csv").write_text(tidy(records).csv(), encoding="utf-8")
-    print(f"\n{text}\nResults: {folder / 'table.md'}, {folder / 'table.csv'}, records in {folder}/*/records/")
+    accuracy_curves(records).savefig(folder / "curves.png", dpi=150)
+    print(f"\n{text}\nResults: {folder}/table.md, table.csv and curves.png; records: {folder}/*/records/")
 
 
 if __name__ == "__main__":

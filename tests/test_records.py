@@ -8,7 +8,7 @@ import pytest
 
 from atlpa.errors import UserError
 from atlpa.records import Budget, Evaluation, Judged, Machine, Network
-from atlpa.report import each_accuracy, protocol, threat_table, tidy
+from atlpa.report import accuracy_curves, each_accuracy, protocol, threat_table, tidy
 
 
 def network(defense="pat", architecture="resnet18", weights="a", seed=0):
@@ -101,6 +101,16 @@ def test_every_budget_has_its_row(records):
     table = each_accuracy(records[:1])
     assert [row[4] for row in table.rows] == [10, 200]
     assert table.rows[1][5].value == 0
+
+
+def test_curves_show_every_budget_of_every_network(records):
+    figure = accuracy_curves(records)
+    panels = dict(zip(("white", "gray", "black"), figure.axes, strict=True))
+    (line,) = [line for line in panels["gray"].get_lines() if line.get_label() == "pat resnet18"]
+    assert line.get_xdata().tolist() == [0, 10, 200]
+    assert line.get_ydata().tolist() == [0.75, 0.75, 0.5]
+    assert len(panels["white"].get_lines()) == len(panels["black"].get_lines()) == 2
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"none resnet18", "pat resnet18"}
 
 
 def test_tidy_holds_plain_numbers(records):

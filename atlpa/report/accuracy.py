@@ -17,9 +17,9 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
     """One row a record and budget, with what was really done to the images."""
     rows = [
         (
-            _title(record.target),
+            network_title(record.target),
             record.threat,
-            "itself" if record.threat == "white" else _title(record.source),
+            "itself" if record.threat == "white" else network_title(record.source),
             f"{record.attack['epsilon']:.4g}",
             budget.iterations,
             share(budget.correct),
@@ -41,7 +41,7 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
 
     A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
     """
-    networks = sorted({record.target.weights: record.target for record in records}.values(), key=_row_order)
+    networks = sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
     found: dict[tuple[str, str, float], Evaluation] = {
         (record.target.weights, record.threat, record.attack["epsilon"]): record for record in records
     }
@@ -49,7 +49,7 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
     rows = []
     for network in networks:
         clean = next(record.clean for record in records if record.target.weights == network.weights)
-        row: list[object] = [_title(network), share(clean)]
+        row: list[object] = [network_title(network), share(clean)]
         for threat in THREATS:
             for epsilon in epsilons:
                 record = found.get((network.weights, threat, epsilon))
@@ -106,12 +106,14 @@ def tidy(records: Sequence[Evaluation]) -> Table:
     return Table(columns, rows)
 
 
-def _title(network: Network) -> str:
+def network_title(network: Network) -> str:
+    """How tables and figures call a network."""
     seed = f" seed {network.seed}" if network.seed else ""
     return f"{network.defense} {network.architecture}{seed}"
 
 
-def _row_order(network: Network) -> tuple[int, str, str, int]:
+def row_order(network: Network) -> tuple[int, str, str, int]:
+    """Sorts networks as the paper's Table 1 does."""
     place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)
     return place, network.defense, network.architecture, network.seed
 

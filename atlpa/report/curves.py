@@ -1,0 +1,67 @@
+"""Accuracy against iterations, as in the paper's Figure 3, with the white-box curves beside the transfer curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from atlpa.records import Evaluation
+from atlpa.report.accuracy import THREATS, network_title, row_order
+from atlpa.statistics import share
+
+# Okabe and Ito's colors, which color-blind readers can tell apart.
+COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")
+MARKERS = "os^Dv<>P"
+TITLES = {
+    "white": "white-box: the network itself",
+    "gray": "gray-box: undefended, same architecture",
+    "black": "black-box: undefended, another architecture",
+}
+
+
+def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
+    """One panel for each threat and ε, one line for each network, with 95 % Wilson bands.
+
+    Args:
+        records: evaluations on the same images, with several iteration budgets each.
+    """
+    networks = sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
+    looks = {network.weights: (COLORS[i % 8], MARKERS[i % 8]) for i, network in enumerate(networks)}
+    epsilons = sorted({record.attack["epsilon"] for record in records})
+    figure = Figure(figsize=(11, 3.1 * len(epsilons) + 0.6), layout="constrained")
+    panels = figure.subplots(len(epsilons), len(THREATS), sharex=True, sharey=True, squeeze=False)
+    for row, epsilon in zip(panels, epsilons, strict=True):
+        for panel, threat in zip(row, THREATS, strict=True):
+            for network in networks:
+                for record in records:
+                    if (record.target, record.threat, record.attack["epsilon"]) == (network, threat, epsilon):
+                        _draw(panel, record, *looks[network.weights])
+            panel.grid(alpha=0.3, linewidth=0.5)
+            panel.spines[["top", "right"]].set_visible(False)
+        row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
+        row[0].yaxis.set_major_formatter(PercentFormatter(1))
+        row[0].set_ylim(-0.02, 1)
+    for panel, threat in zip(panels[0], THREATS, strict=True):
+        panel.set_title(TITLES[threat], fontsize=10)
+    for panel in panels[-1]:
+        panel.set_xlabel("PGD iterations")
+    lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
+    labels = [title for network in networks if (title := network_title(network)) in lines]
+    figure.legend(
+        [lines[label] for label in labels], labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False
+    )
+    return figure
+
+
+def _draw(panel: Axes, record: Evaluation, color: str, marker: str) -> None:
+    """One network's curve; 0 iterations are the clean images."""
+    shares = [share(record.clean), *(share(budget.correct) for budget in record.budgets)]
+    iterations = [0, *(budget.iterations for budget in record.budgets)]
+    values, title = [s.value for s in shares], network_title(record.target)
+    panel.plot(iterations, values, label=title, color=color, marker=marker, markersize=4, linewidth=1.5)
+    panel.fill_between(
+        iterations, [s.low for s in shares], [s.high for s in shares], color=color, alpha=0.12, linewidth=0
+    )
