@@ -30,8 +30,10 @@ def parse_number(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
+        if len(value) > 40:
+            raise ValueError
         return float(Fraction(value.replace(" ", "")))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise ValueError(f"{value!r} is no number; write 0.25 or 64/256") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -103,6 +104,12 @@ class Experiment(Component):
         return {key: value for key, value in _flattened(self.resolved()).items() if key not in FREE_KEYS}
 
 
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Where two flat mappings differ: each key with both values; empty if they agree."""
+    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    return ", ".join(f"{key} ({there.get(key)!r} there, {here.get(key)!r} now)" for key in keys)
+
+
 def parse(fields: Mapping[str, Any]) -> Experiment:
     """Validate an experiment's fields.
 
@@ -125,11 +132,13 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
     path = _find(config)
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
         raise UserError(f"{path} holds no experiment: expected keys such as {', '.join(Experiment.model_fields)}")
-    fields.setdefault("name", path.stem)
+    fields.setdefault("name", re.sub(r"[^A-Za-z0-9_.+-]", "-", path.stem))
     for dotted, value in overrides:
         _set(fields, dotted, value)
     return parse(fields)

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from atlpa.component import Component, FromList
 from atlpa.errors import UserError, explain
+from atlpa.files import write_text
 
 VERSION: Literal[1] = 1
 
@@ -27,9 +28,7 @@ class Record(Component):
     def save(self, path: Path) -> None:
         """Write as JSON, in one move, so that a reader never sees half a record."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".half")
-        half.write_text(json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        half.replace(path)
+        write_text(path, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -80,6 +79,7 @@ class Judged(Component):
         available: the number of images of the part.
         classes: the number of classes.
         size: side of the images in pixels.
+        digest: of the data set's classes, image names, labels and parts.
     """
 
     dataset: str
@@ -88,6 +88,7 @@ class Judged(Component):
     available: int
     classes: int
     size: int
+    digest: str
 
 
 class Machine(Component):
@@ -138,7 +139,7 @@ class Evaluation(Record):
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
         seconds: wall time of the attack and the judging; of all targets together when they shared the attack.
-        steps: attacked images × iterations that were really computed.
+        steps: forward and backward passes of the attack, counted in images.
         machine: where it ran.
         atlpa: this package's version.
     """
@@ -163,6 +164,7 @@ class Training(Record):
 
     Fields:
         network: what came out.
+        data: digest of the data set's index.
         iterations: steps taken.
         seconds: wall time of the steps, over all sittings.
         experiment: the resolved experiment.
@@ -173,6 +175,7 @@ class Training(Record):
 
     kind: Literal["training"] = "training"
     network: Network
+    data: str
     iterations: int
     seconds: float
     experiment: dict[str, Any]

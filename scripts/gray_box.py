@@ -12,8 +12,14 @@ from atlpa.cli.eval import main
 
 PROTOCOL = ["--eps", "0.25", "0.5", "--iters", "10", "20", "50", "100", "150", "200"]
 
-if __name__ == "__main__":
+
+def attack_runs(threat: str) -> int:
+    """Judge the runs named on the command line under one threat; options may follow them."""
     words = sys.argv[1:]
-    options = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-    runs = [word for folder in words[:options] for word in ("--run", folder)]
-    sys.exit(main([*runs, "--threat", "gray", *PROTOCOL, *words[options:]]))
+    runs = words[: next((i for i, word in enumerate(words) if word.startswith("-")), len(words))]
+    named = [word for folder in runs for word in ("--run", folder)]
+    return main([*named, "--threat", threat, *PROTOCOL, *words[len(runs) :]])
+
+
+if __name__ == "__main__":
+    sys.exit(attack_runs("gray"))

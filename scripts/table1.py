@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from atlpa.attacks import PGD
-from atlpa.cli.command import run_command
+from atlpa.cli.command import Parser, count, number, run_command
 from atlpa.cli.train import add_experiment_options, overrides
-from atlpa.component import parse_number
+from atlpa.errors import UserError
 from atlpa.experiment import Experiment, load
 from atlpa.machine import pick_device
 from atlpa.report import accuracy_curves, protocol, threat_table, tidy
@@ -26,49 +26,55 @@ from atlpa.runs import Protocol, Run, evaluate, pair, train_run
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     add_experiment_options(parser)
     parser.add_argument("--defenses", nargs="+", required=True, help="the rows; none is also the gray-box source")
     parser.add_argument("--black-box", default="resnet152", metavar="ARCHITECTURE", help="default: %(default)s")
-    parser.add_argument("--eps", nargs="+", type=parse_number, default=[0.25, 0.5], help="default: 0.25 0.5")
-    parser.add_argument("--step", type=parse_number, default=1 / 256, help="default: 1/256")
-    parser.add_argument("--iters", nargs="+", type=int, default=[200], help="budgets; the table shows the last")
-    parser.add_argument("--limit", type=int, help="judge this many images; default: all")
+    parser.add_argument("--eps", nargs="+", type=number, default=[0.25, 0.5], help="default: 0.25 0.5")
+    parser.add_argument("--step", type=number, default=1 / 256, help="default: 1/256")
+    parser.add_argument("--iters", nargs="+", type=count, default=[200], help="budgets; the table shows the last")
+    parser.add_argument("--limit", type=count, help="judge this many images; default: all")
     return parser
 
 
 def experiments(arguments: argparse.Namespace) -> Iterator[Experiment]:
-    """The undefended sources first, then the other rows."""
+    """The undefended sources first, gray-box and black-box, then the other rows."""
     changes = overrides(arguments)
-    for defense in dict.fromkeys(["none", *arguments.defenses]):
-        yield load(arguments.config, [("defense", defense), *changes])
-        if defense == "none":
-            yield load(arguments.config, [("defense", "none"), *changes, ("model.architecture", arguments.black_box)])
+    gray = load(arguments.config, [("defense", "none"), *changes])
+    if arguments.black_box == gray.model.architecture:
+        raise UserError(f"--black-box {arguments.black_box} is the judged architecture; name another one")
+    yield gray
+    yield load(arguments.config, [("defense", "none"), *changes, ("model.architecture", arguments.black_box)])
+    for defense in dict.fromkeys(arguments.defenses):
+        if defense != "none":
+            yield load(arguments.config, [("defense", defense), *changes])
 
 
 def main() -> None:
     """Train, judge, write."""
     arguments = parser().parse_args()
     todo = list(experiments(arguments))
+    budgets = tuple(sorted(set(arguments.iters)))
+    attacks = [PGD(epsilon=epsilon, step=arguments.step, iterations=budgets[-1]) for epsilon in arguments.eps]
+    for remark in (remark for attack in attacks for remark in attack.remarks(budgets)):
+        print(f"note: {remark}")
     runs: list[Run] = []
-    for number, experiment in enumerate(todo, 1):
-        print(f"[{number}/{len(todo)}] {experiment.defense.name} {experiment.model.architecture}")
+    for place, experiment in enumerate(todo, 1):
+        print(f"[{place}/{len(todo)}] {experiment.defense.name} {experiment.model.architecture}")
         runs.append(train_run(experiment))
 
     device = pick_device(todo[0].device)
-    pairings, _ = pair(runs)
-    budgets = tuple(sorted(set(arguments.iters)))
+    pairings, _ = pair(runs, sources=runs[:2])
     records = []
-    with tqdm(total=len(pairings) * len(arguments.eps), desc="judged", unit="attack", disable=None) as bar:
-        for epsilon in arguments.eps:
-            attack = PGD(epsilon=epsilon, step=arguments.step, iterations=budgets[-1])
+    with tqdm(total=len(pairings) * len(attacks), desc="judged", unit="attack", disable=None) as bar:
+        for attack in attacks:
             for record in evaluate(pairings, Protocol(attack, budgets, arguments.limit), device):
                 records.append(record)
                 bar.update()
 
     machine = records[0].machine
     text = (
-        f"{threat_table(records).markdown()}\n{protocol(records)}\n"
+        f"{threat_table(records).markdown()}\n{protocol(records)}"
         f"{todo[0].training.iterations} training iterations, seed {todo[0].seed}; {machine.device}, "
         f"{machine.threads} thread(s), torch {machine.torch}.\n"
     )

@@ -87,6 +87,18 @@ def test_mistakes_are_one_line_with_the_way_out(changes, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("number", ["1e400", "1" * 50, "1e999999999999999999999999999999999999999999"])
+def test_numbers_out_of_all_bounds(number):
+    with pytest.raises(UserError, match="no number"):
+        load("digits", [("training.attack.epsilon", number)])
+
+
+def test_a_name_is_made_of_any_stem(tmp_path):
+    path = tmp_path / "my run.yaml"
+    path.write_text("data: {name: digits}\ndefense: none\n")
+    assert load(str(path)).name == "my-run"
+
+
 def test_no_such_config():
     with pytest.raises(UserError, match=r"no file 'flowrs\.yaml', and unknown shipped config 'flowrs'; did you mean"):
         load("flowrs.yaml")

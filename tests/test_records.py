@@ -24,7 +24,7 @@ def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110
         target=target,
         source=source,
         threat=threat,
-        data=Judged(dataset="digits", part="test", count=4, available=359, classes=10, size=32),
+        data=Judged(dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest="d"),
         attack={"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "restarts": 1},
         seed=0,
         clean=clean,
@@ -88,6 +88,18 @@ def test_threat_table(records):
     assert first == ["none resnet18", "75.0 [30.1, 95.4]", "0.0 [0.0, 49.0]", "= white", "25.0 [4.6, 69.9]"]
     assert second[0] == "pat resnet18"
     assert [cell.split()[0] for cell in second[1:]] == ["75.0", "0.0", "50.0", "75.0"]
+
+
+def test_two_sources_for_one_cell_are_refused(records):
+    other = evaluation(records[0].target, network("none", "resnet50", "c"), "black")
+    with pytest.raises(ValueError, match="several sources make the black-box attack on pat resnet18"):
+        threat_table([*records, other])
+
+
+def test_networks_that_would_be_called_the_same_are_told_apart(records):
+    twin = network(weights="t").model_copy(update={"run": "runs/twin"})
+    names = [row[0] for row in each_accuracy([*records[:1], evaluation(twin, twin, "white")]).rows]
+    assert set(names) == {"runs/x", "runs/twin"}
 
 
 def test_markdown_is_aligned(records):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -31,6 +31,7 @@ class Noise(Component):
         """The noisy images, once: noise has one iterate."""
         yield self(model, images, labels, generator=generator)
 
-    def remarks(self) -> list[str]:
+    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
         """Nothing about noise surprises."""
+        del budgets
         return []

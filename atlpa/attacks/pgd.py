@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -85,8 +85,9 @@ class PGD(Component):
         with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
             point = adversarial.clone().requires_grad_(True)
             logits = model(point)
-            # The sum keeps each image's gradient independent of the size of the batch.
-            loss = F.cross_entropy(logits, labels, reduction="sum")
+            # The sum keeps each image's gradient independent of the size of the batch; the clones are ordinary tensors
+            # even where the caller's were made in inference mode.
+            loss = F.cross_entropy(logits, labels.clone(), reduction="sum")
             (gradient,) = torch.autograd.grad(loss, point)
         return self._project(adversarial + self.step * gradient.sign(), images), logits.detach()
 
@@ -94,25 +95,27 @@ class PGD(Component):
         lower, upper = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
         return points.clamp(lower, upper)
 
-    def remarks(self) -> list[str]:
-        """What is allowed but may surprise: sentences a command prints before it starts."""
+    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
+        """What is allowed but may surprise: sentences a command prints before it starts.
+
+        Args:
+            budgets: iteration budgets that are judged; by default the attack's own iterations.
+        """
         remarks = []
         if self.step > self.epsilon:
+            remarks.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
+        short = [n for n in budgets or [self.iterations] if n * self.step < self.epsilon * (1 - 1e-9)]
+        if self.start == "zero" and short:
             remarks.append(
-                f"step {self.step:g} is larger than ε {self.epsilon:g}: every step ends at a corner of the ball"
-            )
-        if self.start == "zero" and self.iterations * self.step < self.epsilon * (1 - 1e-9):
-            reach = self.iterations * self.step
-            remarks.append(
-                f"ε {self.epsilon:g} cannot bind: {self.iterations} steps of {self.step:.4g} from a zero start reach "
-                f"at most {reach:.4g}"
+                f"ε {self.epsilon:g} cannot bind within {', '.join(map(str, short))} steps of {self.step:.4g} from a "
+                f"zero start: {short[-1]} reach at most {short[-1] * self.step:.4g}"
             )
         return remarks
 
 
 def fgsm(epsilon: float) -> PGD:
     """The fast gradient sign method (Goodfellow et al. 2014): PGD with one step of size ε from the image itself."""
-    return PGD(epsilon=epsilon, step=epsilon, iterations=1)
+    return PGD(epsilon=epsilon, step=epsilon or 1 / 256, iterations=1)
 
 
 @torch.no_grad()

@@ -1,25 +1,66 @@
-"""What every command shares: how its errors reach a user."""
+"""What every command shares: how arguments are read, and how errors reach a user."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from pydantic import ValidationError
 
+from atlpa.component import parse_number
 from atlpa.errors import UserError, explain
+from atlpa.training import Interrupted
 
 
-def run_command(name: str, work: Callable[[], int | None]) -> int:
-    """Run a command's work; one line on standard error and status 2 for a mistake in its input, 130 for Ctrl-C."""
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def number(text: str) -> float:
+    """An argument such as 0.25 or 64/256."""
     try:
-        return work() or 0
+        return float(parse_number(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def count(text: str) -> int:
+    """An argument of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """An argument of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number of at least 0")
+    return int(text)
+
+
+def run_command(name: str, work: Callable[[], object]) -> int:
+    """Run a command's work and return its exit status.
+
+    A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
+    """
+    try:
+        work()
+        return 0
     except UserError as error:
         message = str(error)
     except ValidationError as error:
         message = explain(error)
+    except Interrupted as interruption:
+        print(f"saved after step {interruption.step}; the same command again resumes", file=sys.stderr)
+        return 128 + interruption.signal_number
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted; what is finished is kept", file=sys.stderr)
         return 130
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -5,38 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.attacks import PGD, Noise, fgsm
-from atlpa.cli.command import run_command
-from atlpa.component import parse_number
+from atlpa.cli.command import Parser, count, number, run_command, seed
 from atlpa.errors import UserError
+from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
 from atlpa.report import each_accuracy, protocol
 from atlpa.runs import Protocol, Run, evaluate, finished_runs, pair
 
 RUNS = Path("runs")
-WIDTH = 120
-
-
-def _number(text: str) -> float:
-    try:
-        return float(parse_number(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number of at least 1")
-    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="atlpa-eval",
         description="Judge trained networks under attack. Development runs are judged on the validation part, runs "
         "trained with --final on the test part. Each result is a record in the run's folder; what is on record is not "
@@ -54,22 +39,22 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--eps",
         nargs="+",
-        type=_number,
+        type=number,
         metavar="E",
         help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25",
     )
     add(
         "--iters",
         nargs="+",
-        type=_count,
+        type=count,
         metavar="N",
         help="PGD's iteration budgets, all from one run; default: 200",
     )
-    add("--step", type=_number, metavar="S", help="PGD's step; default: 1/256")
+    add("--step", type=number, metavar="S", help="PGD's step; default: 1/256")
     add("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
     add(
         "--restarts",
-        type=_count,
+        type=count,
         metavar="R",
         help="PGD's white-box restarts from a uniform start; default: 1",
     )
@@ -82,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: the "
         "undefended runs beside the judged one: gray-box if of the same architecture, else black-box")  # fmt: skip
-    add("--limit", type=_count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
-    add("--seed", type=int, default=0, help="of random starts and noise; default: 0")
+    add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
+    add("--seed", type=seed, default=0, help="of random starts and noise; default: 0")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
@@ -116,6 +101,8 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
             found.append(Protocol(fgsm(epsilon), (1,), arguments.limit, arguments.seed))
         else:
             budgets = tuple(sorted(set(arguments.iters or [200])))
+            if arguments.restarts and len(budgets) > 1:
+                raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
             given = {
                 key: value for key in ("step", "start", "restarts") if (value := getattr(arguments, key)) is not None
             }
@@ -138,12 +125,14 @@ def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
 
 def work(arguments: argparse.Namespace) -> None:
     """Judge, print, and write what was asked for."""
+    if arguments.json and (Path(arguments.json).is_dir() or not Path(arguments.json).absolute().parent.is_dir()):
+        raise UserError(f"--json {arguments.json}: its folder does not exist, or it is a folder itself")
     if arguments.attack in ("noise", "none"):
         if set(arguments.threat) - {"white"} or arguments.source:
             raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
         arguments.threat = ["white"]
     asked = protocols(arguments)
-    for remark in (remark for one in asked for remark in one.attack.remarks()):
+    for remark in (remark for one in asked for remark in one.attack.remarks(one.budgets)):
         print(f"note: {remark}")
     device = pick_device(arguments.device)
     threats: list[Threat] = arguments.threat
@@ -156,10 +145,10 @@ def work(arguments: argparse.Namespace) -> None:
     for one in asked:
         records += evaluate(pairings, one, device, again=arguments.again)
     print(each_accuracy(records).markdown(), end="")
-    print(textwrap.fill(protocol(records), WIDTH))
+    print(protocol(records), end="")
     if arguments.json:
         content = [record.model_dump(mode="json") for record in records]
-        Path(arguments.json).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,16 +9,15 @@ from typing import Any
 
 import yaml
 
-from atlpa.cli.command import run_command
+from atlpa.cli.command import Parser, run_command, seed
 from atlpa.defenses import preset_names
 from atlpa.errors import UserError
 from atlpa.experiment import load, shipped_configs
 from atlpa.runs import train_run
-from atlpa.training import Interrupted
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="atlpa-train",
         description="Train the network of one experiment. The same command again resumes it.",
         epilog=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
@@ -41,7 +40,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
-    parser.add_argument("--seed", type=int, help="seed of everything random")
+    parser.add_argument("--seed", type=seed, help="seed of everything random")
     parser.add_argument(
         "--final",
         action="store_true",
@@ -74,14 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
-    def work() -> int:
-        try:
-            run = train_run(load(arguments.config, overrides(arguments)))
-        except Interrupted as interruption:
-            print(f"saved after step {interruption.step}; the same command again resumes", file=sys.stderr)
-            return 128 + interruption.signal_number
+    def work() -> None:
+        run = train_run(load(arguments.config, overrides(arguments)))
         print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")
-        return 0
 
     return run_command("atlpa-train", work)
 

@@ -1,7 +1,7 @@
 """Data sets as files and tensors: what is in them, how it is split, how a batch is made."""
 
 from atlpa.data.batches import Batches
-from atlpa.data.dataset import Dataset, Index, Item, Part
+from atlpa.data.dataset import PARTS, Dataset, Index, Item, Part
 from atlpa.data.digits import Digits
 from atlpa.data.flowers17 import Flowers17
 from atlpa.data.folder import Folder
@@ -11,6 +11,7 @@ DATASETS: dict[str, type[Dataset]] = {"digits": Digits, "flowers17": Flowers17, 
 
 __all__ = [
     "DATASETS",
+    "PARTS",
     "Batches",
     "Dataset",
     "Digits",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
 from atlpa.component import Component
@@ -38,8 +40,21 @@ class Index:
     parts: Mapping[Part, Sequence[Item]]
 
     def items(self, *parts: Part) -> list[Item]:
-        """The images of some parts, in the order of the data set."""
+        """The images of some parts, in the order of the data set.
+
+        Raises:
+            UserError: a part is empty.
+        """
+        for part in parts:
+            if not self.parts[part]:
+                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 3 images a class")
         return [item for part in parts for item in self.parts[part]]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
+        parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
+        return hashlib.sha256(json.dumps([self.classes, parts]).encode()).hexdigest()
 
 
 class Dataset(Component):
@@ -79,9 +94,20 @@ def read_file(path: Path) -> Image.Image:
     """Decode one image file as RGB, or say which file is no image."""
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return as_rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} is no readable image ({error}); replace or remove it") from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any picture as upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray(np.rint(np.asarray(image).astype(float) / 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
 
 
 def stratified_split(labels: Sequence[int], shares: Sequence[float], seed: int) -> list[list[int]]:

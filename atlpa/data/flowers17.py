@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from atlpa.data.dataset import Dataset, Index, Item, Part, read_file
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 
 CLASSES = (
     "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tigerlily", "tulip", "fritillary",
@@ -41,10 +42,10 @@ class Flowers17(Dataset):
             raise UserError(
                 f"{base / 'jpg'} holds {len(photographs)} of {wanted} photographs; unpack 17flowers.tgz anew"
             )
-        splits = loadmat(base / "datasplits.mat")
+        splits = _splits(base / "datasplits.mat")
         # The published indices are 1-based and shuffled; the order of the files is what we judge in.
         parts = {
-            part: [_item(base, number) for number in sorted(splits[f"{key}{self.split}"].ravel().tolist())]
+            part: [_item(base, number) for number in sorted(splits[f"{key}{self.split}"])]
             for part, key in SPLIT_KEYS.items()
         }
         return Index(CLASSES, parts)
@@ -58,6 +59,15 @@ class Flowers17(Dataset):
             f"no Flowers-17 in {folder}: expected flowers17/jpg/image_0001.jpg … and flowers17/datasplits.mat there; "
             f"get 17flowers.tgz and datasplits.mat from {SOURCE} and name the folder with --data-root"
         )
+
+
+def _splits(path: Path) -> dict[str, list[int]]:
+    """Image numbers by key: trn1 … tst3."""
+    try:
+        content = loadmat(path)
+        return {f"{key}{n}": content[f"{key}{n}"].ravel().tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
+    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
+        raise UserError(f"{path} holds no official splits ({reason(error)}); get it from {SOURCE}") from error
 
 
 def _item(base: Path, number: int) -> Item:

@@ -16,7 +16,8 @@ from atlpa.errors import UserError
 class Folder(Dataset):
     """``root/<class>/*.jpg``, split 60/20/20 % of each class; or ``root/train/<class>`` and ``root/test/<class>``.
 
-    With ``train/`` and ``test/``, the validation part is ``validation/`` if there is one, else a quarter of ``train/``.
+    With ``train/`` and ``test/``, the validation part is ``validation/`` or ``val/`` if there is one, else a quarter of
+    ``train/``.
 
     Fields:
         root: the folder.
@@ -43,11 +44,9 @@ class Folder(Dataset):
     def _published_parts(self, root: Path) -> Index:
         classes = _classes(root / "train")
         train, test = _items(root / "train", classes), _items(root / "test", classes)
-        if (root / "validation").is_dir():
-            parts: dict[Part, list[Item]] = {
-                "train": train,
-                "validation": _items(root / "validation", classes),
-            }
+        watched_part = next((root / name for name in ("validation", "val") if (root / name).is_dir()), None)
+        if watched_part:
+            parts: dict[Part, list[Item]] = {"train": train, "validation": _items(watched_part, classes)}
         else:
             kept, watched = stratified_split([item.label for item in train], (0.75, 0.25), self.split_seed)
             parts = {"train": [train[i] for i in kept], "validation": [train[i] for i in watched]}

@@ -17,8 +17,8 @@ class Defense(Component):
 
     Fields:
         name: how runs and tables call it.
-        adversarial_fraction: share of adversarial images in the training mix; 0 trains on clean images alone, 0.5 is
-            the paper's 1 : 1, 1 is Madry's original.
+        adversarial_fraction: f, the weight of the adversarial images in the training mix, 1 − f that of the clean
+            ones; 0 trains on clean images alone, 0.5 is the paper's 1 : 1, 1 is Madry's original.
         terms: the loss terms.
     """
 

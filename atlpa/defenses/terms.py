@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from atlpa.component import Component, FromList, Number
 from atlpa.losses import attention_map_loss, logit_pairing_loss, tolerant_logit_loss
 
 Stage = Literal["conv2_x", "conv3_x", "conv4_x", "conv5_x"]
-ALL_STAGES: tuple[Stage, ...] = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
+ALL_STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Perturbation:
         assert adversarial.min() >= 0, "adversarial pixels below 0"
         assert adversarial.max() <= 1, "adversarial pixels above 1"
         assert linf.max() <= epsilon + TOLERANCE, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
-        stopped = (change >= epsilon - TOLERANCE) | ((change > 0) & ((adversarial <= 0) | (adversarial >= 1)))
+        stopped = (change > 0) & ((change >= epsilon - TOLERANCE) | (adversarial <= 0) | (adversarial >= 1))
         self.linf[row, positions] = linf.float().cpu()
         self.at_bound[row, positions] = stopped.float().mean(dim=(1, 2, 3)).cpu()
 
@@ -53,7 +53,7 @@ class Outcome:
         clean: ``(N,)`` bool, right without an attack.
         correct: ``(budgets, N)`` bool, right at each iteration budget.
         perturbation: how far the images were moved.
-        steps: attacked images × iterations that were really computed.
+        steps: forward and backward passes of the attack, counted in images.
     """
 
     clean: Tensor

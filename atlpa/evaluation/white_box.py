@@ -37,7 +37,12 @@ def white_box(
         seed: of random starts, keyed by image and restart.
         batch_size: images attacked at a time.
         progress: called with the number of images that are done, for a progress bar of N · restarts.
+
+    Raises:
+        ValueError: restarts with several budgets, whose smaller ones would look better than they are.
     """
+    if attack.restarts > 1 and len(budgets) > 1:
+        raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     device = next(model.parameters()).device
     clean = verdicts(model, images)
     fell_at = torch.where(clean, budgets[-1] + 1, 0)  # first wrong iterate; 0: wrong clean

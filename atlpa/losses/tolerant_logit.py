@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from atlpa.losses.reduction import Reduction, reduce
@@ -40,4 +41,9 @@ def tolerant_logit_loss(
     if len(weights) != k - 1 or any(weight < 0 for weight in weights):
         raise ValueError(f"weights={list(weights)}; k={k} needs {k - 1} non-negative weights w_2 … w_{k}")
     ranked = logits.topk(k, dim=-1).values
-    return reduce((ranked[..., 0] - ranked[..., 1:] @ logits.new_tensor(weights)).clamp(min=0), reduction)
+    return reduce(
+        (ranked[..., 0] - ranked[..., 1:] @ torch.as_tensor(weights, dtype=logits.dtype, device=logits.device)).clamp(
+            min=0
+        ),
+        reduction,
+    )

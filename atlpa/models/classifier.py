@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 import torchvision
 from torch import Tensor, nn
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 # The channel statistics that torchvision's pretrained weights expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

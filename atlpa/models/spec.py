@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from atlpa.component import Component
-from atlpa.models.classifier import Classifier
+from atlpa.models.classifier import Architecture, Classifier
 from atlpa.models.weights import load_weights
 from atlpa.randomness import generator
-
-Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
 
 class ModelSpec(Component):

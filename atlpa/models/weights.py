@@ -62,7 +62,9 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
         raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise UserError(f"model.weights: {path} is no state dict; allowed: torchvision's or a checkpoint of ours")
     return {name.removeprefix("backbone."): value for name, value in content.items() if name not in ("mean", "std")}
 
@@ -70,11 +72,13 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:
     own = model.backbone.state_dict()
     remarks = []
-    if any(name in state and state[name].shape != own[name].shape for name in HEAD):
-        given, wanted = len(state["fc.bias"]), len(own["fc.bias"])
-        state = {**state, **{name: own[name] for name in HEAD}}
-        remarks.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
-    misfits = [f"missing {name}" for name in own if name not in state]
+    if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in HEAD):
+        given, wanted = len(state["fc.weight"]), len(own["fc.weight"])
+        if given != wanted:
+            state = {**state, **{name: own[name] for name in HEAD}}
+            remarks.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
+    # torchvision's oldest files lack BatchNorm's counters, which load_state_dict then fills in.
+    misfits = [f"missing {name}" for name in own if name not in state and not name.endswith("num_batches_tracked")]
     misfits += [f"unknown {name}" for name in state if name not in own]
     misfits += [
         f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"

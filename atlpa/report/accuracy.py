@@ -15,11 +15,12 @@ THREATS = ("white", "gray", "black")
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
     """One row a record and budget, with what was really done to the images."""
+    titles = network_titles(records)
     rows = [
         (
-            network_title(record.target),
+            titles[record.target.weights],
             record.threat,
-            "itself" if record.threat == "white" else network_title(record.source),
+            "itself" if record.threat == "white" else titles[record.source.weights],
             f"{record.attack['epsilon']:.4g}",
             budget.iterations,
             share(budget.correct),
@@ -29,51 +30,61 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
             f"{100 * budget.at_bound:.0f} %",
             f"{len(record.clean) / record.seconds:.1f}",
         )
-        for record in records
+        for record in sorted(records, key=_record_order)
         for budget in record.budgets
     ]
-    titles = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
-    return Table(titles.split(","), rows)
+    columns = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
+    return Table(columns.split(","), rows)
 
 
 def threat_table(records: Sequence[Evaluation]) -> Table:
     """Networks × threats and ε at the largest budget: percent with the 95 % Wilson interval.
 
     A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
+
+    Raises:
+        ValueError: two sources for one cell.
     """
-    networks = sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
-    found: dict[tuple[str, str, float], Evaluation] = {
-        (record.target.weights, record.threat, record.attack["epsilon"]): record for record in records
-    }
+    networks, titles = targets(records), network_titles(records)
+    found: dict[tuple[str, str, float], Evaluation] = {}
+    for record in records:
+        key = record.target.weights, record.threat, record.attack["epsilon"]
+        if key in found and found[key].source != record.source:
+            raise ValueError(f"several sources make the {record.threat}-box attack on {titles[key[0]]}; give one")
+        found[key] = record
     epsilons = sorted({epsilon for *_, epsilon in found})
     rows = []
     for network in networks:
         clean = next(record.clean for record in records if record.target.weights == network.weights)
-        row: list[object] = [network_title(network), share(clean)]
+        row: list[object] = [titles[network.weights], share(clean)]
         for threat in THREATS:
             for epsilon in epsilons:
-                record = found.get((network.weights, threat, epsilon))
-                row.append(share(record.budgets[-1].correct) if record else _absent(network, threat))
+                entry = found.get((network.weights, threat, epsilon))
+                row.append(share(entry.budgets[-1].correct) if entry else _absent(network, threat))
         rows.append(row)
     columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in THREATS for epsilon in epsilons)]
     return Table(columns, rows)
 
 
 def protocol(records: Sequence[Evaluation]) -> str:
-    """One sentence a kind of measurement: which images, which attack, what counts."""
-    record = records[0]
-    attack, data = record.attack, record.data
-    settings = f"{attack['name'].upper()}"
-    if attack["name"] == "pgd":
-        settings += f", {attack['start']} start, step {attack['step']:.4g}, {record.budgets[-1].iterations} iterations"
+    """What was measured, on which images, and what counts; a line for each kind of measurement."""
+    kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in records))
     return (
-        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; "
-        f"{settings}; "
-        "ε in units of the [0, 1] pixel range. Percent with 95 % Wilson interval. White-box: right clean and at every "
-        "iterate of an attack on the network itself. Gray-box (undefended, same architecture) and black-box "
-        "(undefended, another architecture) are transfer attacks, judged on the last iterate: upper bounds, no "
-        "robustness."
+        f"{kinds}ε in units of the [0, 1] pixel range; percent with 95 % Wilson interval.\n"
+        "White-box: right clean and at every iterate of an attack on the network itself.\n"
+        "Gray-box (undefended, same architecture) and black-box (undefended, another architecture) are transfer\n"
+        "attacks, judged on the last iterate: upper bounds, no robustness.\n"
     )
+
+
+def _kind(record: Evaluation) -> str:
+    attack, data, last = record.attack, record.data, record.budgets[-1].iterations
+    how = attack["name"].upper()
+    if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
+        how = "FGSM"
+    elif how == "PGD":
+        how += f", {attack['start']} start, step {attack['step']:.4g}, {last} iterations"
+    return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:
@@ -106,10 +117,28 @@ def tidy(records: Sequence[Evaluation]) -> Table:
     return Table(columns, rows)
 
 
-def network_title(network: Network) -> str:
-    """How tables and figures call a network."""
+def targets(records: Sequence[Evaluation]) -> list[Network]:
+    """Every judged network once, in the order of the paper's Table 1."""
+    return sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
+
+
+def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
+    """How tables and figures call networks, by their weights; where two would be called the same, by their folder."""
+    networks = {network.weights: network for record in records for network in (record.source, record.target)}
+    titles = {weights: _title(network) for weights, network in networks.items()}
+    return {
+        weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
+        for weights, title in titles.items()
+    }
+
+
+def _title(network: Network) -> str:
     seed = f" seed {network.seed}" if network.seed else ""
     return f"{network.defense} {network.architecture}{seed}"
+
+
+def _record_order(record: Evaluation) -> tuple[object, ...]:
+    return *row_order(record.target), record.target.run, THREATS.index(record.threat), record.attack["epsilon"]
 
 
 def row_order(network: Network) -> tuple[int, str, str, int]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import THREATS, network_title, row_order
+from atlpa.report.accuracy import THREATS, network_titles, targets
 from atlpa.statistics import share
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.
@@ -28,17 +28,17 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     Args:
         records: evaluations on the same images, with several iteration budgets each.
     """
-    networks = sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
+    networks, titles = targets(records), network_titles(records)
     looks = {network.weights: (COLORS[i % 8], MARKERS[i % 8]) for i, network in enumerate(networks)}
     epsilons = sorted({record.attack["epsilon"] for record in records})
     figure = Figure(figsize=(11, 3.1 * len(epsilons) + 0.6), layout="constrained")
     panels = figure.subplots(len(epsilons), len(THREATS), sharex=True, sharey=True, squeeze=False)
     for row, epsilon in zip(panels, epsilons, strict=True):
         for panel, threat in zip(row, THREATS, strict=True):
-            for network in networks:
-                for record in records:
-                    if (record.target, record.threat, record.attack["epsilon"]) == (network, threat, epsilon):
-                        _draw(panel, record, *looks[network.weights])
+            for record in records:
+                if record.threat == threat and record.attack["epsilon"] == epsilon:
+                    weights = record.target.weights
+                    _draw(panel, record, titles[weights], *looks[weights])
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
         row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
@@ -49,19 +49,20 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
     lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
-    labels = [title for network in networks if (title := network_title(network)) in lines]
+    labels = [title for network in networks if (title := titles[network.weights]) in lines]
     figure.legend(
         [lines[label] for label in labels], labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False
     )
     return figure
 
 
-def _draw(panel: Axes, record: Evaluation, color: str, marker: str) -> None:
+def _draw(panel: Axes, record: Evaluation, title: str, color: str, marker: str) -> None:
     """One network's curve; 0 iterations are the clean images."""
     shares = [share(record.clean), *(share(budget.correct) for budget in record.budgets)]
     iterations = [0, *(budget.iterations for budget in record.budgets)]
-    values, title = [s.value for s in shares], network_title(record.target)
-    panel.plot(iterations, values, label=title, color=color, marker=marker, markersize=4, linewidth=1.5)
+    panel.plot(
+        iterations, [s.value for s in shares], label=title, color=color, marker=marker, markersize=4, linewidth=1.5
+    )
     panel.fill_between(
         iterations, [s.low for s in shares], [s.high for s in shares], color=color, alpha=0.12, linewidth=0
     )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from atlpa import __version__
 from atlpa.attacks import PGD, Noise
-from atlpa.data import Images, evenly_spaced, load_images
+from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
 from atlpa.records import Evaluation, Judged, Threat
@@ -60,20 +60,25 @@ def evaluate(
     same weights, attack, images, seed and version of this package, is read back instead.
 
     Args:
-        pairings: on the same data.
+        pairings: who attacks whom; each target is judged on its own data.
         protocol: the attack and the images.
         device: where to compute.
         again: measure anew what is on record.
     """
+    targets = {pairing.target.folder: pairing.target for pairing in pairings}
+    indices = {folder: target.read_index(target.training.data) for folder, target in targets.items()}
     paths = {pairing: _record_path(pairing, protocol) for pairing in pairings}
-    on_record = [pairing for pairing, path in paths.items() if path.is_file() and not again]
-    for pairing in on_record:
-        yield Evaluation.load(paths[pairing])
-    missing = [pairing for pairing in pairings if pairing not in on_record]
-    if not missing:
-        return
-    images, judged = _judged(missing[0].target, protocol.limit, device)
+    missing = [pairing for pairing, path in paths.items() if again or not path.is_file()]
+    for pairing in pairings:
+        if pairing not in missing:
+            yield Evaluation.load(paths[pairing])
+    loaded: dict[Judged, Images] = {}
     for group in _sharing_an_attack(missing):
+        target = group[0].target
+        items, judged = _judged(target, indices[target.folder], protocol.limit)
+        if judged not in loaded:
+            loaded[judged] = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
+        images = loaded[judged]
         began = time.monotonic()
         outcomes = _attack(group, protocol, images, device)
         seconds = time.monotonic() - began
@@ -118,21 +123,20 @@ def _sharing_an_attack(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
     return list(groups.values())
 
 
-def _judged(run: Run, limit: int | None, device: torch.device) -> tuple[Images, Judged]:
+def _judged(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], Judged]:
     """The images a run is judged on, and how records describe them."""
     data, part = run.experiment.data, run.experiment.judged_part
-    index = data.index()
     available = index.items(part)
     items = evenly_spaced(available, limit)
-    description = Judged(
+    return items, Judged(
         dataset=data.name,
         part=part,
         count=len(items),
         available=len(available),
         classes=len(index.classes),
         size=data.size,
+        digest=index.digest,
     )
-    return load_images(items, data.size, device, f"{data.name}, {part}"), description
 
 
 def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
@@ -141,6 +145,7 @@ def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
     everything = {
         "target": pairing.target.network.weights,
         "source": source.weights,
+        "data": pairing.target.training.data,
         "part": pairing.target.experiment.judged_part,
         "attack": attack,
         "budgets": protocol.budgets,

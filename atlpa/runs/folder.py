@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from atlpa.data import PARTS, Index
 from atlpa.errors import UserError
-from atlpa.experiment import Experiment, load, parse
+from atlpa.experiment import Experiment, differences, load, parse
+from atlpa.files import write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
 from atlpa.training import Checkpoint, load_checkpoint
@@ -33,43 +36,50 @@ class Run:
         """Open an existing run.
 
         Raises:
-            UserError: the folder holds no run.
+            UserError: the folder holds no run, or a damaged one.
         """
         description = folder / "experiment.yaml"
         if not description.is_file():
             raise UserError(f"{folder} holds no run (no experiment.yaml); give a folder that atlpa-train made")
-        return cls(folder, load(str(description)))
+        try:
+            return cls(folder, load(str(description)))
+        except UserError as error:
+            raise UserError(f"{description}: {error}") from error
 
     @classmethod
-    def claim(cls, experiment: Experiment) -> Run:
-        """Make the folder of a new run, or open the same experiment's to go on with it.
+    def existing(cls, experiment: Experiment) -> Run | None:
+        """The run that an experiment's folder holds already; ``None`` where one can be made.
 
         Raises:
-            UserError: the folder holds another experiment; every differing key is named.
+            UserError: the folder holds another experiment (every differing key is named) or other things, or cannot
+                be made.
         """
         folder = experiment.folder
-        description = folder / "experiment.yaml"
-        if description.exists():
-            there, here = cls.open(folder).experiment.identity(), experiment.identity()
-            differing = [
-                f"{key} ({there.get(key)!r} there, {here.get(key)!r} now)"
-                for key in sorted(there.keys() | here.keys())
-                if there.get(key) != here.get(key)
-            ]
-            if differing:
-                raise UserError(
-                    f"{folder} holds another experiment: {', '.join(differing)}; choose another --output or remove it"
-                )
-        else:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(f"{folder} exists and is no run; choose another --output")
-            folder.mkdir(parents=True, exist_ok=True)
-            half = folder / "experiment.half"
-            half.write_text(
-                yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        if (folder / "experiment.yaml").exists():
+            if differing := differences(cls.open(folder).experiment.identity(), experiment.identity()):
+                raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
+            return cls(folder, experiment)
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise UserError(
+                f"{folder} cannot be made: {nearest} is no folder that can be written; choose another --output"
             )
-            half.replace(description)
-        return cls(folder, experiment)
+        if nearest == folder and any(entry.suffix != ".half" for entry in folder.iterdir()):
+            raise UserError(f"{folder} exists and is no run; choose another --output")
+        return None
+
+    @classmethod
+    def create(cls, experiment: Experiment) -> Run:
+        """Make a new run's folder with its ``experiment.yaml``."""
+        try:
+            experiment.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{experiment.folder} cannot be made ({error.strerror}); choose another --output"
+            ) from error
+        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
+        write_text(experiment.folder / "experiment.yaml", text)
+        return cls(experiment.folder, experiment)
 
     def with_data_root(self, root: str | None) -> Run:
         """The same run, its data found in another folder; unchanged for ``None``.
@@ -109,44 +119,72 @@ class Run:
         return self.training_record.is_file()
 
     @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """The last checkpoint, read once."""
-        return load_checkpoint(self.checkpoint_path)
+    def training(self) -> Training:
+        """The record of the finished training.
 
-    @cached_property
+        Raises:
+            UserError: training has not finished.
+        """
+        if not self.finished:
+            raise UserError(f"{self.folder} has not finished training; run its atlpa-train command again to resume")
+        return Training.load(self.training_record)
+
+    @property
     def network(self) -> Network:
         """How records name this run's network."""
-        experiment = self.experiment
-        return Network(
-            run=self.folder.as_posix(),
-            defense=experiment.defense.name,
-            architecture=experiment.model.architecture,
-            seed=experiment.seed,
-            weights=self.checkpoint.weights_hash,
-        )
+        return self.training.network.model_copy(update={"run": self.folder.as_posix()})
+
+    def read_checkpoint(self) -> Checkpoint:
+        """The last checkpoint.
+
+        Raises:
+            UserError: there is none, it cannot be read, or it is of another experiment.
+        """
+        checkpoint = load_checkpoint(self.checkpoint_path)
+        if differing := differences(parse(checkpoint.experiment).identity(), self.experiment.identity()):
+            raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {differing}")
+        return checkpoint
+
+    def read_index(self, digest: str) -> Index:
+        """The data set's index, which must have the digest of the one that was trained on.
+
+        Raises:
+            UserError: the data is missing, or is another data set.
+        """
+        index = self.experiment.data.index()
+        if index.digest != digest:
+            what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
+            raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")
+        return index
 
     def load_model(self, device: torch.device) -> Classifier:
         """The trained network, in evaluation mode.
 
         Raises:
-            UserError: training has not finished, or the checkpoint is of another experiment.
+            UserError: training has not finished, or the checkpoint is not the one that it ended with.
         """
-        if not self.finished:
-            raise UserError(f"{self.folder} has not finished training; run its atlpa-train command again to resume")
-        if parse(self.checkpoint.experiment).identity() != self.experiment.identity():
-            raise UserError(f"{self.checkpoint_path} belongs to another experiment than {self.folder}/experiment.yaml")
-        model = self.experiment.model.build(len(self.checkpoint.classes), self.experiment.seed)
-        self.checkpoint.restore(model)
+        trained, checkpoint = self.training.network.weights, self.read_checkpoint()
+        if checkpoint.weights_hash != trained:
+            raise UserError(
+                f"{self.checkpoint_path} has changed since training ended: weights {checkpoint.weights_hash[:8]}, "
+                f"on record {trained[:8]}"
+            )
+        model = self.experiment.model.build(len(checkpoint.classes), self.experiment.seed)
+        checkpoint.restore(model)
         return model.to(device).eval()
 
 
-def finished_runs(folder: Path) -> list[Run]:
-    """Every finished run at or below a folder, the newest last; what cannot be read is passed over."""
+def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
+    """Finished runs, the newest last; what cannot be read is passed over.
+
+    Args:
+        folder: where to look.
+        depth: ``*`` for the runs in the folder itself, ``**`` for those at any depth.
+    """
     found: list[tuple[str, str, Run]] = []
-    for record in folder.glob("**/records/training.json"):
+    for record in folder.glob(f"{depth}/records/training.json"):
         try:
-            run = Run.open(record.parent.parent)
-            found.append((Training.load(record).finished, str(record), run))
+            found.append((Training.load(record).finished, str(record), Run.open(record.parent.parent)))
         except UserError:
             continue
     return [run for *_, run in sorted(found, key=lambda entry: entry[:2])]

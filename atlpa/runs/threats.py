@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from atlpa.errors import UserError
+from atlpa.experiment import differences
 from atlpa.records import Threat
 from atlpa.runs.folder import Run, finished_runs
 
@@ -35,9 +36,10 @@ def pair(
         The pairings, and what a user should be told about threats that were left out.
 
     Raises:
-        UserError: a threat that was asked for has no source, or a source does not fit a target.
+        UserError: no threat that was asked for has a source, or a source does not fit a target.
     """
     pairings, remarks = [], []
+    targets = list({target.folder.resolve(): target for target in targets}.values())
     for target in targets:
         if not threats or "white" in threats:
             pairings.append(Pairing(target, target, "white"))
@@ -49,17 +51,17 @@ def pair(
             for source in matching:
                 _check_same_data(target, source)
             pairings += [Pairing(target, source, threat) for source in matching]
-            if not matching and (problem := _why_none(target, threat, candidates)):
-                if threats:
-                    raise UserError(problem)
+            if not matching and (problem := _why_none(target, threat, candidates, named=bool(sources))):
                 remarks.append(problem)
+    if not pairings:
+        raise UserError(remarks[0])
     return pairings, remarks
 
 
 def undefended_beside(target: Run) -> list[Run]:
     """The undefended finished runs in the target's own parent folder: one of each architecture, the lowest seed."""
     fixed: dict[str, Run] = {}
-    for run in sorted(finished_runs(target.folder.parent), key=lambda run: (run.experiment.seed, str(run.folder))):
+    for run in sorted(finished_runs(target.folder.parent, "*"), key=lambda run: (run.experiment.seed, str(run.folder))):
         if run.experiment.defense.name == UNDEFENDED and _data(run) == _data(target):
             fixed.setdefault(run.experiment.model.architecture, run)
     return list(fixed.values())
@@ -72,10 +74,12 @@ def _threat(target: Run, source: Run) -> Threat:
     return "gray" if same else "black"
 
 
-def _why_none(target: Run, threat: Threat, candidates: Sequence[Run]) -> str | None:
-    """Why a threat has no source for a target, and what to do."""
+def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
+    """Why a threat has no source for a target, and what to do; ``named``: the user named the sources."""
     if threat == "gray" and any(_threat(target, source) == "white" for source in candidates):
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
+    if named:
+        return f"{target.folder}: none of the sources that were named makes a {threat}-box attack on it"
     own = target.experiment.model.architecture
     other = "resnet34" if own == "resnet18" else "resnet152" if own == "resnet101" else "resnet18"
     architecture = own if threat == "gray" else other
@@ -90,17 +94,10 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run]) -> str | N
 def _data(run: Run) -> dict[str, object]:
     """What two runs must share for one's images to be shown to the other."""
     identity = run.experiment.identity()
-    return {key: value for key, value in identity.items() if key.startswith("data.") or key == "final"}
+    shared = {key: value for key, value in identity.items() if key.startswith("data.") or key == "final"}
+    return {**shared, "data digest": run.training.data[:8]}
 
 
 def _check_same_data(target: Run, source: Run) -> None:
-    there, here = _data(source), _data(target)
-    differing = [
-        f"{key} {there.get(key)!r} instead of {here.get(key)!r}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
-    if source.checkpoint.classes != target.checkpoint.classes:
-        differing.append(f"{len(source.checkpoint.classes)} other classes")
-    if differing:
-        raise UserError(f"source {source.folder} does not fit {target.folder}: {', '.join(differing)}")
+    if differing := differences(_data(source), _data(target)):
+        raise UserError(f"source {source.folder} does not fit {target.folder}: {differing}")

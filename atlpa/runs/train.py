@@ -10,11 +10,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa import __version__
-from atlpa.data import Batches, Images, load_images
+from atlpa.data import Batches, Images, Index, load_images
 from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
-from atlpa.records import Training
+from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
 from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
 
@@ -32,37 +32,37 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
         UserError: input that a user can mend.
         Interrupted: a signal came; the state was saved.
     """
-    if (experiment.folder / "experiment.yaml").exists() and (run := Run.claim(experiment)).finished:
+    run = Run.existing(experiment)
+    if run and run.finished:
         say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
         return run
+    data, recipe = experiment.data, experiment.training
     device = pick_device(experiment.device)
-    index = experiment.data.index()
+    resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
+    index = run.read_index(resumed.data) if run and resumed else data.index()
+    items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     experiment.defense.check_classes(len(index.classes))
     model = experiment.model.build(len(index.classes), experiment.seed)
-    remarks = experiment.model.load_initial_weights(model)
+    remarks = [] if resumed else experiment.model.load_initial_weights(model)
     if experiment.defense.needs_adversarial:
-        remarks += [f"training attack: {remark}" for remark in experiment.training.attack.remarks()]
+        remarks += [f"training attack: {remark}" for remark in recipe.attack.remarks()]
 
-    data = experiment.data
-    items = index.items(*experiment.training_parts)
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     for remark in remarks:
         say(f"note: {remark}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
 
-    run = Run.claim(experiment)
+    run = run or Run.create(experiment)
     model.to(device)
-    optimizer = experiment.training.optimizer(model)
-    first_step = 0
-    if run.checkpoint_path.exists():
-        run.checkpoint.restore(model, optimizer)
-        first_step = run.checkpoint.step
-        say(f"{run.folder}: resuming after step {first_step}")
+    optimizer = recipe.optimizer(model)
+    if resumed:
+        resumed.restore(model, optimizer)
+        say(f"{run.folder}: resuming after step {resumed.step}")
     else:
         say(f"{run.folder}: {experiment.defense.name}, {experiment.model.architecture}, on {device}")
+    first_step = resumed.step if resumed else 0
 
-    recipe = experiment.training
     log = TrainingLog(run.log_path, first_step)
     train(
         model,
@@ -73,13 +73,20 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
         experiment.seed,
         first_step=first_step,
         log=log,
-        save=partial(_save, run, index.classes, model, optimizer),
+        save=partial(_save, run, index, model, optimizer),
         validate=None if watched is None else partial(_validate, model, watched, experiment),
         title=f"{experiment.defense.name} {experiment.model.architecture}",
     )
-    run = Run(run.folder, experiment)
+    network = Network(
+        run=run.folder.as_posix(),
+        defense=experiment.defense.name,
+        architecture=experiment.model.architecture,
+        seed=experiment.seed,
+        weights=run.read_checkpoint().weights_hash,
+    )
     Training(
-        network=run.network,
+        network=network,
+        data=index.digest,
         iterations=recipe.iterations,
         seconds=sum(line["timing"]["seconds"] for line in log.lines() if "timing" in line),
         experiment=experiment.resolved(),
@@ -90,8 +97,15 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     return run
 
 
-def _save(run: Run, classes: tuple[str, ...], model: nn.Module, optimizer: Optimizer, step: int) -> None:
-    checkpoint = Checkpoint(step, classes, run.experiment.resolved(), model.state_dict(), optimizer.state_dict())
+def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: int) -> None:
+    checkpoint = Checkpoint(
+        step=step,
+        classes=index.classes,
+        data=index.digest,
+        experiment=run.experiment.resolved(),
+        model=model.state_dict(),
+        optimizer=optimizer.state_dict(),
+    )
     save_checkpoint(checkpoint, run.checkpoint_path)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from atlpa.errors import UserError, reason
+from atlpa.files import replacing
 
 FORMAT = 1
 
@@ -28,6 +28,7 @@ class Checkpoint:
     Fields:
         step: number of steps taken.
         classes: class names, in the order of the logits.
+        data: digest of the data set's index.
         experiment: the resolved experiment, as its YAML holds it.
         model: the network's state dict.
         optimizer: the optimizer's state dict.
@@ -35,6 +36,7 @@ class Checkpoint:
 
     step: int
     classes: tuple[str, ...]
+    data: str
     experiment: Mapping[str, Any]
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
@@ -60,14 +62,9 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write to a neighbor first, then put it in place in one move."""
-    content = {"format": FORMAT, **vars(checkpoint), "classes": list(checkpoint.classes)}
-    half = path.with_suffix(".half")
-    with half.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
+    """Write a checkpoint in place of the one before, which a crash leaves whole."""
+    with replacing(path) as file:
+        torch.save({"format": FORMAT, **vars(checkpoint), "classes": list(checkpoint.classes)}, file)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -80,8 +77,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint {path}; train the run first with atlpa-train") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise UserError(f"{path} is no readable checkpoint ({reason(error)})") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    wanted = {"format", *(field.name for field in fields(Checkpoint))}
+    if not isinstance(content, dict) or content.keys() != wanted or content.pop("format") != FORMAT:
         raise UserError(f"{path} is no checkpoint of this version of atlpa")
     return Checkpoint(**{**content, "classes": tuple(content["classes"])})

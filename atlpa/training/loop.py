@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from atlpa.data import Batches
 from atlpa.defenses import Defense
+from atlpa.errors import UserError
 from atlpa.randomness import generator
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
@@ -59,6 +61,7 @@ def train(
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state was saved after the step in progress.
+        UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
     """
     saved = logged = time.monotonic()
     bar = tqdm(total=recipe.iterations, initial=first_step, desc=title, unit="step", disable=None)
@@ -79,7 +82,7 @@ def train(
             last = taken == recipe.iterations
             bar.update()
             if taken % recipe.log_every == 0 or last:
-                numbers = _numbers(result)
+                numbers = _numbers(result, taken)
                 now = time.monotonic()
                 log.write(
                     step=taken,
@@ -92,15 +95,24 @@ def train(
             if validate is not None and (taken % recipe.validate_every == 0 or last):
                 log.write(step=taken, validation=validate())
             if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:
+                _numbers(result, taken)
                 save(taken)
                 saved = time.monotonic()
-            if stopped and not last:
+            if stopped:
                 raise Interrupted(taken, stopped[0])
 
 
-def _numbers(result: StepResult) -> dict[str, object]:
-    """The reproducible part of a log line."""
+def _numbers(result: StepResult, step: int) -> dict[str, object]:
+    """The reproducible part of a log line.
+
+    Raises:
+        UserError: a term is infinite or not a number; what follows would be worthless.
+    """
     terms = {name: value.item() for name, value in result.terms.items()}
+    if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
+        raise UserError(
+            f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
+        )
     views = result.views
 
     def accuracy(logits: Tensor | None) -> float | None:

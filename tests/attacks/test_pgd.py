@@ -143,7 +143,7 @@ def test_restarts_are_never_weaker(small_cnn, images, labels):
 def test_works_where_gradients_are_off(small_cnn, images, labels, context):
     expected = PGD(iterations=2)(small_cnn, images, labels)
     with context():
-        assert torch.equal(PGD(iterations=2)(small_cnn, images, labels), expected)
+        assert torch.equal(PGD(iterations=2)(small_cnn, images.clone(), labels.clone()), expected)
 
 
 def test_any_callable_will_do(images, labels):
@@ -155,6 +155,8 @@ def test_any_callable_will_do(images, labels):
 def test_remarks_say_what_may_surprise():
     assert PGD(epsilon=0.25, step=0.125, iterations=2).remarks() == []
     assert "cannot bind" in PGD(epsilon=0.5, step=1 / 256, iterations=127).remarks()[0]
+    (remark,) = PGD(epsilon=0.5, step=1 / 256, iterations=200).remarks(budgets=[10, 100, 200])
+    assert "cannot bind within 10, 100 steps of 0.003906 from a zero start: 100 reach at most 0.3906" in remark
     assert PGD(epsilon=0.5, step=1 / 256, iterations=128).remarks() == []
     assert "larger than ε" in PGD(epsilon=0.1, step=0.2).remarks()[0]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from atlpa.cli.eval import main
+from atlpa.cli.train import main as train
 from atlpa.records import Evaluation
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def test_the_newest_run_under_every_threat(runs):
         ("pat resnet18", "gray", "none resnet18"),
         ("pat resnet18", "black", "none resnet34"),
     ]
-    assert "ε 0.25 cannot bind: 3 steps" in done.stdout
+    assert "ε 0.25 cannot bind within 3 steps" in done.stdout
     assert "8 of 359 test images of digits" in done.stdout
 
 
@@ -131,11 +132,41 @@ def test_without_a_source_the_way_to_one_is_said(runs, capsys):
     capsys.readouterr()
 
 
+def test_runs_named_twice_and_the_source_among_them(runs, capsys):
+    """A shell pattern names the undefended network too; it is passed over, with a word."""
+    names = ["runs/pat-resnet18", "runs/pat-resnet18/", "runs/none-resnet18"]
+    assert main([*(word for name in names for word in ("--run", name)), "--threat", "gray", *FAST]) == 0
+    out = capsys.readouterr().out
+    assert [row[0] for row in rows(out)] == ["pat resnet18"]
+    assert "runs/none-resnet18: its gray-box source is this very network" in out
+
+
+def test_each_run_is_judged_on_its_own_part(runs, capsys, tmp_path):
+    train(["--config", "digits", "--set", "training.iterations=1", "--output", str(tmp_path / "develop")])
+    arguments = ["--run", str(tmp_path / "develop"), "--run", "runs/pat-resnet18", "--threat", "white", *FAST]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "8 of 360 validation images" in out
+    assert "8 of 359 test images" in out
+    records = [Evaluation.load(p) for folder in (tmp_path / "develop", runs / "pat-resnet18")
+               for p in (folder / "records").glob("white-*.json")]  # fmt: skip
+    assert [record.data.part for record in records] == ["validation", "test"]
+
+
+def test_sources_lie_beside_a_run_not_below(runs, capsys):
+    Path("alone").mkdir()
+    shutil.move(runs / "pat-resnet18", "alone/pat-resnet18")
+    shutil.move(runs, "alone/deeper")
+    assert "no gray-box source beside it" in refused(capsys, "--run", "alone/pat-resnet18", "--threat", "gray", *FAST)
+
+
 def test_a_source_of_ones_own(runs, capsys):
     pat, none = str(runs / "pat-resnet18"), str(runs / "none-resnet18")
     assert main(["--run", none, "--source", pat, "--threat", "gray", *FAST]) == 0
     assert rows(capsys.readouterr().out)[0][2] == "pat resnet18"
-    assert "no black-box source" in refused(capsys, "--run", none, "--source", pat, "--threat", "black", *FAST)
+    assert "none of the sources that were named makes a black-box attack" in refused(
+        capsys, "--run", none, "--source", pat, "--threat", "black", *FAST
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +182,8 @@ def test_a_source_of_ones_own(runs, capsys):
         (["--run", "runs/pat-resnet18", "--attack", "none", "--eps", "0.1"], "--eps has no meaning"),
         (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "follows no network"),
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),
+        (["--run", "runs/pat-resnet18", "--restarts", "3", "--iters", "2", "3"], "a single --iters"),
+        (["--run", "runs/pat-resnet18", "--json", "missing/all.json"], "its folder does not exist"),
         (["--run", "runs/pat-resnet18", "--data-root", "x"], "data: unknown key 'root'"),
     ],
 )
@@ -160,12 +193,15 @@ def test_bad_input_is_one_line(runs, capsys, monkeypatch, tmp_path_factory, argu
     assert words in refused(capsys, *arguments)
 
 
-@pytest.mark.parametrize("arguments", [["--eps", "a lot"], ["--iters", "0"], ["--iters", "1.5"], ["--threat", "pink"]])
+@pytest.mark.parametrize(
+    "arguments", [["--eps", "a lot"], ["--iters", "0"], ["--iters", "1.5"], ["--threat", "pink"], ["--seed", "-1"]]
+)
 def test_malformed_options(runs, capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert arguments[1] in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert arguments[1] in line
 
 
 def run_script(name, *arguments):
@@ -201,6 +237,7 @@ def test_table1_script_trains_judges_and_finds_it_done(tmp_path, monkeypatch):
     assert "= white" in table[0]
     assert "Results: runs/digits/table.md" in first.splitlines()[-1]
     assert (tmp_path / "runs/digits/table.md").read_text() in first
+    assert (tmp_path / "runs/digits/curves.png").stat().st_size > 10_000
     assert len((tmp_path / "runs/digits/table.csv").read_text().splitlines()) == 1 + 14
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*.json")}
     again = run_script("table1.py", *arguments)

@@ -137,7 +137,7 @@ def test_another_experiment_in_the_output_folder(capsys):
 
 def test_what_is_allowed_but_surprising_is_said(capsys):
     main(["--config", "digits", *QUICK, "--defense", "pat", "--set", "training.attack.iterations=1"])
-    assert "note: training attack: ε 0.25 cannot bind: 1 steps of 0.125" in capsys.readouterr().out
+    assert "note: training attack: ε 0.25 cannot bind within 1 steps of 0.125" in capsys.readouterr().out
 
 
 def test_help_names_configs_and_defenses(capsys):

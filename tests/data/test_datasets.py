@@ -9,7 +9,7 @@ from scipy.io import loadmat, savemat
 from sklearn.datasets import load_digits
 
 from atlpa.data import Digits, Flowers17, Folder
-from atlpa.data.dataset import stratified_split
+from atlpa.data.dataset import read_file, stratified_split
 from atlpa.errors import UserError
 
 
@@ -93,6 +93,17 @@ def test_missing_flowers_say_what_is_expected_and_where_to_get_it(tmp_path, monk
         Flowers17().index()
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", None])
+def test_splits_that_are_none(flowers, content):
+    path = flowers / "flowers17" / "datasplits.mat"
+    if content is None:
+        savemat(path, {"trn1": [1]})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"datasplits\.mat holds no official splits .*get it from https"):
+        Flowers17(root=str(flowers)).index()
+
+
 def test_incomplete_flowers(flowers):
     (flowers / "flowers17" / "jpg" / "image_0007.jpg").unlink()
     with pytest.raises(UserError, match="1359 of 1360 photographs"):
@@ -148,6 +159,30 @@ def test_an_unreadable_image_is_named(photographs):
     (item,) = [item for items in index.parts.values() for item in items if item.name == "cat/broken.jpg"]
     with pytest.raises(UserError, match=r"broken\.jpg is no readable image"):
         item.open()
+
+
+def test_any_picture_becomes_upright_8_bit_rgb(tmp_path):
+    def read(picture, name="picture.png", **options):
+        picture.save(tmp_path / name, **options)
+        return np.asarray(read_file(tmp_path / name)).tolist()
+
+    assert read(Image.new("L", (1, 1), 7)) == [[[7, 7, 7]]]
+    assert read(Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))) == [[[0] * 3, [100] * 3, [255] * 3]]
+    assert read(Image.new("RGBA", (1, 1), (10, 20, 30, 0))) == [[[255, 255, 255]]]
+    assert read(Image.new("RGBA", (1, 1), (10, 20, 30, 255))) == [[[10, 20, 30]]]
+    assert read(Image.new("P", (1, 1))) == [[[0, 0, 0]]]
+    assert np.shape(read(Image.new("CMYK", (3, 2)), "picture.jpg")) == (2, 3, 3)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by 90°
+    assert np.shape(read(Image.new("RGB", (3, 2)), "turned.jpg", exif=turned)) == (3, 2, 3)
+
+
+def test_a_data_set_has_a_digest(photographs):
+    index = Folder(root=str(photographs)).index()
+    assert index.digest == Folder(root=str(photographs)).index().digest
+    assert index.digest != Folder(root=str(photographs), split_seed=1).index().digest
+    (photographs / "cat" / "0.png").rename(photographs / "dog" / "new.png")
+    assert index.digest != Folder(root=str(photographs)).index().digest
 
 
 def test_a_crop_must_fit():

@@ -104,6 +104,8 @@ def test_restarts_touch_only_what_stands_and_never_help_the_model(models, data):
     five = white_box(model, data, attack.model_copy(update={"restarts": 5}), (3,))
     assert (five.correct <= once.correct).all()
     assert five.steps <= once.steps + 4 * (3 + 1) * once.correct.sum()
+    with pytest.raises(ValueError, match="one budget at a time"):
+        white_box(model, data, attack.model_copy(update={"restarts": 2}), (1, 3))
     progress = []
     white_box(model, data, attack.model_copy(update={"restarts": 2}), (3,), progress=progress.append)
     assert sum(progress) == 2 * 60

@@ -56,6 +56,22 @@ def test_missing_names_are_refused_by_name(model, tmp_path):
         load_weights(model, save(state, tmp_path), "resnet18")
 
 
+def test_old_files_without_batch_norms_counters(model, tmp_path):
+    """torchvision's first weights were saved before BatchNorm counted its batches."""
+    theirs = torchvision.models.resnet18(weights=None, num_classes=17)
+    old = {name: value for name, value in theirs.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert load_weights(model, save(old, tmp_path), "resnet18") == []
+    assert torch.equal(model.backbone.layer3[0].bn1.weight, theirs.layer3[0].bn1.weight)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"fc.bias": torch.tensor(1.0)}, {"fc.weight": torch.zeros(17, 3)}, {"extra": torch.zeros(1)}]
+)
+def test_a_damaged_state_is_refused_by_name(model, tmp_path, damage):
+    with pytest.raises(UserError, match=f"does not fit resnet18: .*{next(iter(damage))}"):
+        load_weights(model, save({**model.backbone.state_dict(), **damage}, tmp_path), "resnet18")
+
+
 def test_no_such_file(model):
     with pytest.raises(UserError, match=r"no file 'nowhere\.pt'; allowed: imagenet, none, or a file"):
         load_weights(model, "nowhere.pt", "resnet18")

@@ -5,12 +5,13 @@ import json
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.records import Training
 from atlpa.runs import Run, finished_runs, train_run
-from atlpa.training import Interrupted, loop
+from atlpa.training import Interrupted, loop, save_checkpoint
 
 SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
          ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16)]  # fmt: skip
@@ -61,8 +62,8 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monk
     assert not Run.open(tmp_path / "resumed").finished
     resumed = train_quietly(tmp_path / "resumed")
     assert reproducible(resumed) == reproducible(straight)
-    assert resumed.checkpoint.weights_hash == straight.checkpoint.weights_hash
-    momenta = [run.checkpoint.optimizer["state"] for run in (straight, resumed)]
+    assert resumed.network.weights == straight.network.weights
+    momenta = [run.read_checkpoint().optimizer["state"] for run in (straight, resumed)]
     for number, state in momenta[0].items():
         assert torch.equal(state["momentum_buffer"], momenta[1][number]["momentum_buffer"])
 
@@ -82,7 +83,7 @@ def test_lost_steps_are_taken_again(tmp_path, monkeypatch):
         patched.setattr(loop, "training_step", dies)
         with pytest.raises(MemoryError):
             train_quietly(tmp_path / "killed", ("training.checkpoint_seconds", 0))
-    assert Run.open(tmp_path / "killed").checkpoint.step == 4
+    assert Run.open(tmp_path / "killed").read_checkpoint().step == 4
     resumed = train_quietly(tmp_path / "killed")
     assert reproducible(resumed) == reproducible(straight)
 
@@ -118,7 +119,7 @@ def test_a_finished_run_is_found_finished(tmp_path):
     assert run.checkpoint_path.stat().st_mtime_ns == before
     record = Training.load(run.training_record)
     assert record.iterations == 6
-    assert record.network.weights == run.checkpoint.weights_hash
+    assert record.network.weights == run.read_checkpoint().weights_hash
     assert [found.folder for found in finished_runs(tmp_path)] == [run.folder]
 
 
@@ -139,6 +140,61 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_an_output_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is no folder that can be written; choose another --output"):
+        train_quietly(tmp_path / "file" / "below")
+    with pytest.raises(UserError, match="is no folder that can be written"):
+        train_quietly(tmp_path / "file")
+
+
+def test_a_folder_left_by_a_crash_while_it_was_made_is_used(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "experiment.yaml.half").write_text("name: dig")
+    assert train_quietly(tmp_path / "run").finished
+
+
+def test_resuming_needs_neither_the_initial_weights_nor_takes_other_data(tmp_path, monkeypatch):
+    photographs = tmp_path / "photographs"
+    for name in "ab":
+        (photographs / name).mkdir(parents=True)
+        for number in range(5):
+            Image.effect_noise((16, 16), 90).save(photographs / name / f"{number}.png")
+    weights = tmp_path / "initial.pt"
+    torch.save(load("digits").model.build(2, 0).backbone.state_dict(), weights)
+    data = ("data", {"name": "folder", "root": str(photographs), "resize": 20, "size": 16})
+    changes = data, ("defense", "none"), ("model.weights", str(weights))
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        with pytest.raises(Interrupted):
+            train_quietly(tmp_path / "run", *changes)
+    weights.unlink()
+    (photographs / "c").mkdir()
+    Image.new("RGB", (16, 16)).save(photographs / "c" / "0.png")
+    with pytest.raises(UserError, match="trained on other data than the 11 images of 3 classes found now"):
+        train_quietly(tmp_path / "run", *changes)
+    (photographs / "c" / "0.png").unlink()
+    (photographs / "c").rmdir()
+    assert train_quietly(tmp_path / "run", *changes).finished
+
+
+def test_an_empty_part_is_refused(tmp_path):
+    for name in "ab":
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / "photographs" / name / "0.png")
+    data = {"name": "folder", "root": str(tmp_path / "photographs"), "resize": 20, "size": 16}
+    with pytest.raises(UserError, match="the validation part holds no images"):
+        train_quietly(tmp_path / "run", ("data", data), ("defense", "none"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverged_training_is_no_result(tmp_path):
+    with pytest.raises(UserError, match=r"training diverged by step .* is not finite; try a lower learning rate"):
+        train_quietly(tmp_path / "run", ("training.learning_rate", 1e18))
+    assert not Run.open(tmp_path / "run").finished
+    assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
+
+
 def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
     with pytest.raises(UserError, match="11 top classes of 10"):
         train_quietly(tmp_path / "run", ("defense.terms.tolerant_logit.k", 11))
@@ -152,7 +208,16 @@ def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
 def test_a_checkpoint_of_another_experiment(tmp_path, tiny_run):
     run = train_quietly(tmp_path / "run")
     run.checkpoint_path.write_bytes(tiny_run().checkpoint_path.read_bytes())
-    with pytest.raises(UserError, match="belongs to another experiment"):
+    with pytest.raises(UserError, match=r"belongs to another experiment than its folder: data\.resize"):
+        Run.open(run.folder).load_model(torch.device("cpu"))
+
+
+def test_a_checkpoint_that_changed_since(tmp_path):
+    run = train_quietly(tmp_path / "run")
+    checkpoint = run.read_checkpoint()
+    checkpoint.model["backbone.fc.bias"][0] += 1
+    save_checkpoint(checkpoint, run.checkpoint_path)
+    with pytest.raises(UserError, match=r"last\.pt has changed since training ended: weights \w{8}, on record \w{8}"):
         Run.open(run.folder).load_model(torch.device("cpu"))
 
 

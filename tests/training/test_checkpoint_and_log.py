@@ -17,7 +17,7 @@ def model():
 
 def checkpoint_of(model, step=3):
     optimizer = Recipe().optimizer(model)
-    return Checkpoint(step, tuple("abcde"), {"seed": 0}, model.state_dict(), optimizer.state_dict())
+    return Checkpoint(step, tuple("abcde"), "digest", {"seed": 0}, model.state_dict(), optimizer.state_dict())
 
 
 def test_round_trip(model, tmp_path):
@@ -69,6 +69,14 @@ def test_a_foreign_file_and_no_file(tmp_path):
         load_checkpoint(path)
     with pytest.raises(UserError, match="train the run first"):
         load_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("text", ["garbage\n", "1\n", '{"loss": 1}\n', "\x00\xff\n"])
+def test_a_damaged_log_is_named(tmp_path, text):
+    path = tmp_path / "log.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"log\.jsonl is damaged"):
+        TrainingLog(path, 0)
 
 
 def test_log_forgets_what_will_be_done_again(tmp_path):

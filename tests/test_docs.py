@@ -1,0 +1,40 @@
+"""What the documents say is what the records hold."""
+
+from pathlib import Path
+
+import pytest
+
+from atlpa.experiment import load
+from atlpa.records import Evaluation, Training
+from atlpa.report import threat_table, tidy
+
+DOCS = Path(__file__).parents[1] / "docs"
+STUDIES = sorted(path.parent for path in (DOCS / "results").glob("*/table.md"))
+
+
+@pytest.fixture(params=STUDIES, ids=lambda path: path.name)
+def study(request):
+    return request.param
+
+
+def evaluations(study):
+    return [Evaluation.load(path) for path in study.glob("*/records/*.json") if path.name != "training.json"]
+
+
+def test_tables_are_drawn_from_the_committed_records(study):
+    table = threat_table(evaluations(study)).markdown()
+    assert table in (study / "table.md").read_text()
+    assert table in (DOCS / "results.md").read_text()
+    rows = tidy(evaluations(study)).csv().splitlines()
+    assert sorted(rows) == sorted((study / "table.csv").read_text().splitlines())
+
+
+def test_every_run_is_described(study):
+    for path in study.glob("*/records/training.json"):
+        record = Training.load(path)
+        experiment = load(str(path.parents[1] / "experiment.yaml"))
+        assert record.iterations == experiment.training.iterations
+        assert record.network.defense == experiment.defense.name
+        assert (path.parents[1] / "log.jsonl").read_text().count(
+            "\n"
+        ) >= record.iterations // experiment.training.log_every
