@@ -103,6 +103,16 @@ def test_does_not_touch_its_input(small_cnn, images, labels):
     assert not images.requires_grad
 
 
+def test_two_epsilons_are_the_same_attack_until_the_smaller_one_binds(small_cnn, images, labels):
+    """64 steps of 1/256 reach 0.25; only then does ε = 0.25 differ from ε = 0.5."""
+    quarter, half = (
+        list(PGD(epsilon=epsilon, iterations=70).iterates(small_cnn, images, labels)) for epsilon in (0.25, 0.5)
+    )
+    for a, b in zip(quarter[:64], half[:64], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
+    assert (quarter[69] - half[69]).abs().max() > 1e-3
+
+
 def test_one_run_serves_every_budget(small_cnn, images, labels):
     long = list(PGD(epsilon=0.1, iterations=6).iterates(small_cnn, images, labels))
     for budget in (1, 3, 6):

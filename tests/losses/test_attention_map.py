@@ -69,6 +69,14 @@ def test_equal_maps_have_no_loss_and_no_gradient():
     assert not adversarial.grad.any()
 
 
+def test_gradient_by_finite_differences_where_maps_agree_and_where_one_is_zero():
+    """Both are kinks; the gradient there is the central difference, 0."""
+    same = stage(1)
+    assert torch.autograd.gradcheck(lambda o: attention_map_loss([o], [same]), stage(1).requires_grad_(True))
+    zero = torch.zeros(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda o: attention_map_loss([o], [same]), zero)
+
+
 def test_an_all_zero_map_is_finite():
     clean, adversarial = (
         torch.zeros(5, 3, 4, 4, dtype=torch.float64, requires_grad=True),

@@ -1,0 +1,38 @@
+"""What travels in the wheel."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from atlpa.defenses import preset_names
+from atlpa.experiment import shipped_configs
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_configs_presets_and_types_travel(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"atlpa/configs/{name}.yaml" for name in shipped_configs()} <= names
+    assert {f"atlpa/defenses/presets/{name}.yaml" for name in preset_names()} <= names
+    assert "atlpa/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests", "docs", "scripts"))]
+
+
+def test_shipped_configs_are_found_without_a_checkout(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = "import atlpa, atlpa.experiment as e; print(atlpa.__file__, e.load('flowers.yaml').model.architecture)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(tmp_path / "atlpa" / "__init__.py"), "resnet101"]
