@@ -46,7 +46,7 @@ def _defense(value: Any) -> Any:
     if not isinstance(value, Mapping) or "preset" not in value:
         return value
     try:
-        base = load_preset(str(value["preset"]))
+        base = load_preset(str(value["preset"])).fields
     except UserError as error:
         raise ValueError(str(error)) from error
     return _merged(base, {key: item for key, item in value.items() if key != "preset"})

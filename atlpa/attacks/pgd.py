@@ -18,7 +18,7 @@ from atlpa.randomness import Generators, uniform
 class PGD(Component):
     """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
 
-    One iteration climbs the cross-entropy along the sign of its input gradient and projects back:
+    One iteration climbs the loss along the sign of its input gradient and projects back:
     x ← clip(x + step·sign(∇ₓL), [x₀ − ε, x₀ + ε] ∩ [0, 1]).
 
     Fields:
@@ -26,6 +26,8 @@ class PGD(Component):
         step: the step size, in the same units.
         iterations: how many steps.
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball.
+        loss: what is climbed: ``cross_entropy`` with the true label, or ``kl`` from the prediction on the clean image
+            to that on the adversarial one (TRADES).
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
     """
 
@@ -33,12 +35,19 @@ class PGD(Component):
     step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
     iterations: Annotated[int, Field(ge=1)] = 200
     start: Literal["zero", "uniform"] = "zero"
+    loss: Literal["cross_entropy", "kl"] = "cross_entropy"
     restarts: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _restarts_must_differ(self) -> PGD:
         if self.restarts > 1 and self.start == "zero":
             raise ValueError(f"{self.restarts} restarts from a zero start are the same run; use start: uniform")
+        return self
+
+    @model_validator(mode="after")
+    def _kl_must_have_a_gradient(self) -> PGD:
+        if self.loss == "kl" and self.start == "zero":
+            raise ValueError("the KL divergence has no gradient at the image itself; use start: uniform with loss: kl")
         return self
 
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
@@ -85,9 +94,13 @@ class PGD(Component):
         with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
             point = adversarial.clone().requires_grad_(True)
             logits = model(point)
-            # The sum keeps each image's gradient independent of the size of the batch; the clones are ordinary tensors
-            # even where the caller's were made in inference mode.
-            loss = F.cross_entropy(logits, labels.clone(), reduction="sum")
+            # Sums keep each image's gradient independent of the size of the batch; the clones are ordinary tensors even
+            # where the caller's were made in inference mode.
+            if self.loss == "kl":
+                reference = model(images.clone()).detach().softmax(dim=1)
+                loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
+            else:
+                loss = F.cross_entropy(logits, labels.clone(), reduction="sum")
             (gradient,) = torch.autograd.grad(loss, point)
         return self._project(adversarial + self.step * gradient.sign(), images), logits.detach()
 

@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 
 from atlpa.cli.command import Parser, run_command, seed
-from atlpa.defenses import preset_names
+from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.errors import UserError
 from atlpa.experiment import load, shipped_configs
+from atlpa.report import Table
 from atlpa.runs import train_run
+from atlpa.training import Recipe
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,9 +25,29 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
     )
     add_experiment_options(parser)
+    parser.add_argument(
+        "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
+    )
     parser.add_argument("--defense", help="a defense's name, in place of the config's")
     parser.add_argument("--output", metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…")
     return parser
+
+
+class ListDefenses(argparse.Action):
+    """Print every defense with its idea, its source and its cost per step under the paper's training attack."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        attack = Recipe().attack
+        rows = []
+        for name in preset_names():
+            preset = load_preset(name)
+            cost = Defense.model_validate(preset.fields).cost(attack.iterations)
+            rows.append((name, preset.idea, preset.source, cost.forwards, cost.backwards))
+        print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
+        print(
+            f"forwards, backwards: passes of one batch in a training step with a {attack.iterations}-iteration attack"
+        )
+        parser.exit()
 
 
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from atlpa.attacks import PGD
 from atlpa.component import Component, Number
-from atlpa.defenses.terms import Terms, Views
+from atlpa.defenses.terms import Terms, TolerantLogit, TopKPairing, Views
 from atlpa.errors import UserError
+
+
+class Cost(NamedTuple):
+    """Forward and backward passes, each of one batch of images."""
+
+    forwards: int
+    backwards: int
 
 
 class Defense(Component):
@@ -20,31 +28,35 @@ class Defense(Component):
         adversarial_fraction: f, the weight of the adversarial images in the training mix, 1 − f that of the clean
             ones; 0 trains on clean images alone, 0.5 is the paper's 1 : 1, 1 is Madry's original.
         terms: the loss terms.
+        attack_loss: what the training attack climbs; ``kl`` starts at a random point, since it has no gradient at the
+            image itself.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
+    attack_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Defense:
         terms = self.terms.present()
         if not any(term.weight > 0 for term in terms.values()):
             raise ValueError(f"{self.name} has no loss term with a weight above 0")
-        if not self.needs_adversarial:
-            for name, term in terms.items():
-                if term.paired:
-                    raise ValueError(
-                        f"term {name} compares clean with adversarial images, but adversarial_fraction is 0; "
-                        f"raise it (the paper's mix is 0.5) or set terms.{name} to null"
-                    )
+        for name, term in terms.items():
+            if "adversarial" in term.needs and not self.needs_adversarial:
+                raise ValueError(
+                    f"term {name} needs adversarial images, but adversarial_fraction is 0; "
+                    f"raise it (the paper's mix is 0.5) or set terms.{name} to null"
+                )
+        if self.attack_loss != "cross_entropy" and not self.needs_adversarial:
+            raise ValueError(f"attack_loss is {self.attack_loss}, but adversarial_fraction is 0: nothing is attacked")
         return self
 
     def check_classes(self, classes: int) -> None:
         """Refuse options that a data set of this many classes cannot serve."""
-        term = self.terms.tolerant_logit
-        if term is not None and term.k > classes:
-            raise UserError(f"defense.terms.tolerant_logit.k: {term.k} top classes of {classes}; at most {classes}")
+        for name, term in self.terms.present().items():
+            if isinstance(term, TolerantLogit | TopKPairing) and term.k > classes:
+                raise UserError(f"defense.terms.{name}.k: {term.k} top classes of {classes}; at most {classes}")
 
     @property
     def needs_adversarial(self) -> bool:
@@ -54,7 +66,25 @@ class Defense(Component):
     @property
     def needs_clean(self) -> bool:
         """Whether the clean images go through the network in training."""
-        return self.adversarial_fraction < 1 or any(term.paired for term in self.terms.present().values())
+        return self.adversarial_fraction < 1 or any("clean" in term.needs for term in self.terms.present().values())
+
+    @property
+    def needs_input_gradient(self) -> bool:
+        """Whether the objective differentiates with respect to the clean images."""
+        return self.terms.input_gradient is not None
+
+    def training_attack(self, attack: PGD) -> PGD:
+        """The recipe's attack as this defense uses it."""
+        if self.attack_loss == "cross_entropy":
+            return attack
+        return PGD(**{**attack.model_dump(), "loss": self.attack_loss, "start": "uniform"})
+
+    def cost(self, attack_iterations: int) -> Cost:
+        """Passes of a batch through the network in one training step."""
+        attacks = attack_iterations if self.needs_adversarial else 0
+        views = self.needs_clean + self.needs_adversarial
+        reference = attacks if self.attack_loss == "kl" else 0
+        return Cost(forwards=attacks + reference + views, backwards=attacks + views + self.needs_input_gradient)
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -17,13 +17,22 @@ def preset_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_preset(name: str) -> dict[str, Any]:
-    """The fields of a ``Defense``, as the preset's file gives them.
+class Preset(NamedTuple):
+    """A defense's fields, with the idea in one line and the publication it comes from."""
+
+    fields: dict[str, Any]
+    idea: str
+    source: str
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset's file.
 
     Raises:
         UserError: no preset has this name; the nearest is offered.
     """
     if name not in preset_names():
         raise UserError(unknown_name("defense", name, preset_names()))
-    fields: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {"name": name, **fields}
+    content: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    idea, source = content.pop("idea"), content.pop("source")
+    return Preset({"name": name, **content}, idea, source)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from atlpa.component import Component, FromList, Number
-from atlpa.losses import attention_map_loss, logit_pairing_loss, tolerant_logit_loss
+from atlpa.losses import (
+    attention_map_loss,
+    input_gradient_loss,
+    kl_pairing_loss,
+    logit_pairing_loss,
+    tolerant_logit_loss,
+    top_k_pairing_loss,
+)
 
+View = Literal["clean", "adversarial"]
 Stage = Literal["conv2_x", "conv3_x", "conv4_x", "conv5_x"]
 ALL_STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -23,9 +31,11 @@ class Views:
     """What one forward pass gave for one batch: the clean images, their adversarial counterparts, or both.
 
     Logits are ``(B, C)``, stages ``(B, C_j, H_j, W_j)`` by name; a view that the defense does not train on is ``None``.
+    ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where a term needs their gradient.
     """
 
     labels: Tensor
+    images: Tensor
     clean: Tensor | None = None
     adversarial: Tensor | None = None
     clean_stages: Mapping[str, Tensor] | None = None
@@ -39,75 +49,166 @@ class Term(Component):
         weight: the factor of this term in the sum.
     """
 
-    paired: ClassVar[bool] = False
-    """Whether the term compares clean images with their adversarial counterparts, so that it needs both."""
-
     weight: Annotated[Number, Field(ge=0)] = 1.0
+
+    @property
+    def needs(self) -> frozenset[View]:
+        """The views the term cannot do without, whatever the training mix."""
+        return frozenset()
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""
         raise NotImplementedError
 
 
-class CrossEntropy(Term):
-    """Cross-entropy with the true label, L_CE of Eq. 2."""
+class Classification(Term):
+    """A term of one image's logits and label, averaged over a view or over the training mix.
+
+    Fields:
+        images: ``mix`` weighs both views by the defense's ``adversarial_fraction``; else one view alone.
+    """
+
+    images: Literal["mix", "clean", "adversarial"] = "mix"
+
+    @property
+    def needs(self) -> frozenset[View]:
+        return frozenset() if self.images == "mix" else frozenset({self.images})
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
-        parts = _mixed(views, adversarial_fraction)
-        return torch.stack([share * F.cross_entropy(logits, views.labels) for share, logits in parts]).sum()
+        share = {"mix": adversarial_fraction, "clean": 0.0, "adversarial": 1.0}[self.images]
+        weighed = [(1 - share, views.clean), (share, views.adversarial)]
+        parts = [weight * self.of(logits, views.labels) for weight, logits in weighed if weight and logits is not None]
+        return torch.stack(parts).sum()
+
+    def of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of one view, a scalar."""
+        raise NotImplementedError
 
 
-class TolerantLogit(Term):
-    """L_TL, Eq. 3, on the images that cross-entropy sees.
+class CrossEntropy(Classification):
+    """Cross-entropy with the true label, L_CE of Eq. 2.
+
+    Fields:
+        smoothing: of the label; 0.1 leaves 0.9 + 0.1/C on the true class.
+    """
+
+    smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+    def of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+
+
+class TolerantLogit(Classification):
+    """L_TL, Eq. 3.
 
     Fields:
         k: K, the number of top classes.
+        weights: w_2 … w_K; by default 1/(K−1) each.
+        on: ``logits``, as Eq. 3 says, or ``probabilities``, as Yang et al. do.
     """
 
     weight: Annotated[Number, Field(ge=0)] = 0.1
     k: Annotated[int, Field(ge=2)] = 5
+    weights: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], FromList] | None = None
+    on: Literal["logits", "probabilities"] = "logits"
 
-    def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
-        parts = _mixed(views, adversarial_fraction)
-        return torch.stack([share * tolerant_logit_loss(logits, self.k) for share, logits in parts]).sum()
+    @model_validator(mode="after")
+    def _one_weight_a_rank(self) -> TolerantLogit:
+        if self.weights is not None and len(self.weights) != self.k - 1:
+            raise ValueError(f"{len(self.weights)} weights; k={self.k} needs {self.k - 1}, w_2 … w_{self.k}")
+        return self
 
-
-class AttentionMap(Term):
-    """L_AT, Eq. 4: the attention maps of both views should agree.
-
-    Fields:
-        p: the exponent and the norm.
-        stages: I, the stages whose maps are compared.
-    """
-
-    paired: ClassVar[bool] = True
-
-    p: Annotated[Number, Field(ge=1)] = 2
-    stages: Annotated[tuple[Stage, ...], FromList, Field(min_length=1)] = ALL_STAGES
-
-    def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
-        del adversarial_fraction
-        assert views.clean_stages is not None
-        assert views.adversarial_stages is not None
-        return attention_map_loss(
-            [views.clean_stages[stage] for stage in self.stages],
-            [views.adversarial_stages[stage] for stage in self.stages],
-            self.p,
-        )
+    def of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        del labels
+        values = logits if self.on == "logits" else logits.softmax(dim=1)
+        return tolerant_logit_loss(values, self.k, self.weights)
 
 
-class LogitPairing(Term):
-    """Adversarial logit pairing (Kannan et al. 2018): the logits of both views should agree."""
+class Paired(Term):
+    """A term that compares clean images with their adversarial counterparts."""
 
-    paired: ClassVar[bool] = True
-
-    weight: Annotated[Number, Field(ge=0)] = 0.5
+    @property
+    def needs(self) -> frozenset[View]:
+        return frozenset({"clean", "adversarial"})
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         del adversarial_fraction
         assert views.clean is not None
         assert views.adversarial is not None
-        return logit_pairing_loss(views.clean, views.adversarial)
+        return self.between(views.clean, views.adversarial)
+
+    def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        """The loss between the logits of both views, a scalar."""
+        raise NotImplementedError
+
+
+class AttentionMap(Paired):
+    """L_AT, Eq. 4: the attention maps of both views should agree.
+
+    Fields:
+        p: the exponent and the norm.
+        stages: I, the stages whose maps are compared.
+        detach: whether the clean maps are targets without a gradient; Eq. 4 is symmetric.
+    """
+
+    p: Annotated[Number, Field(ge=1)] = 2
+    stages: Annotated[tuple[Stage, ...], FromList, Field(min_length=1)] = ALL_STAGES
+    detach: bool = False
+
+    def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
+        del adversarial_fraction
+        assert views.clean_stages is not None
+        assert views.adversarial_stages is not None
+        clean = [views.clean_stages[stage] for stage in self.stages]
+        adversarial = [views.adversarial_stages[stage] for stage in self.stages]
+        return attention_map_loss([map.detach() for map in clean] if self.detach else clean, adversarial, self.p)
+
+
+class LogitPairing(Paired):
+    """Adversarial logit pairing (Kannan et al. 2018): the logits of both views should agree."""
+
+    weight: Annotated[Number, Field(ge=0)] = 0.5
+
+    def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        return logit_pairing_loss(clean, adversarial)
+
+
+class TopKPairing(Paired):
+    """The paired reading of tolerant logits: pairing on the classes that rank first on the clean image.
+
+    Fields:
+        k: K, the number of top classes.
+    """
+
+    weight: Annotated[Number, Field(ge=0)] = 0.5
+    k: Annotated[int, Field(ge=1)] = 5
+
+    def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        return top_k_pairing_loss(clean, adversarial, self.k)
+
+
+class KLPairing(Paired):
+    """TRADES (Zhang et al. 2019): the predictions on both views should agree. The weight is their β = 1/λ."""
+
+    weight: Annotated[Number, Field(ge=0)] = 6.0
+
+    def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        return kl_pairing_loss(clean, adversarial)
+
+
+class InputGradient(Term):
+    """Input gradient regularization (Ross & Doshi-Velez 2017) on the clean images, by double backpropagation."""
+
+    weight: Annotated[Number, Field(ge=0)] = 20.0
+
+    @property
+    def needs(self) -> frozenset[View]:
+        return frozenset({"clean"})
+
+    def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
+        del adversarial_fraction
+        assert views.clean is not None
+        return input_gradient_loss(views.clean, views.images, views.labels)
 
 
 class Terms(Component):
@@ -117,13 +218,10 @@ class Terms(Component):
     tolerant_logit: TolerantLogit | None = None
     attention_map: AttentionMap | None = None
     logit_pairing: LogitPairing | None = None
+    top_k_pairing: TopKPairing | None = None
+    kl_pairing: KLPairing | None = None
+    input_gradient: InputGradient | None = None
 
     def present(self) -> dict[str, Term]:
         """The terms that are there, by name, in a fixed order."""
         return {name: term for name in type(self).model_fields if (term := getattr(self, name)) is not None}
-
-
-def _mixed(views: Views, adversarial_fraction: float) -> list[tuple[float, Tensor]]:
-    """Logits of the views a defense trains on, each with its share; half and half is the paper's 1 : 1."""
-    shares = [(1 - adversarial_fraction, views.clean), (adversarial_fraction, views.adversarial)]
-    return [(share, logits) for share, logits in shares if share > 0 and logits is not None]

@@ -1,4 +1,4 @@
-"""Adversarial logit pairing (Kannan et al. 2018)."""
+"""Adversarial logit pairing (Kannan et al. 2018), over all classes or the top ones."""
 
 from __future__ import annotations
 
@@ -24,3 +24,24 @@ def logit_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction 
     if clean.shape != adversarial.shape:
         raise ValueError(f"clean logits {tuple(clean.shape)}, adversarial {tuple(adversarial.shape)}; must agree")
     return reduce((clean - adversarial).square().mean(dim=-1), reduction)
+
+
+def top_k_pairing_loss(clean: Tensor, adversarial: Tensor, k: int = 5, reduction: Reduction = "mean") -> Tensor:
+    """Logit pairing on the K classes that rank first on the clean image.
+
+    The paper's text and Fig. 2 speak of pairing tolerant logits, while Eq. 3 looks at one image alone; this is the
+    paired reading, for ablation. With k = C it is ``logit_pairing_loss``.
+
+    Args:
+        clean: ``(B, C)`` logits of the clean images.
+        adversarial: ``(B, C)`` logits of their adversarial counterparts.
+        k: K; 1 … C.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images; over classes it is always the mean.
+
+    Returns:
+        A scalar, or ``(B,)`` without reduction.
+    """
+    if not 1 <= k <= clean.shape[-1]:
+        raise ValueError(f"k={k} top classes of {clean.shape[-1]}; k must lie in 1 … {clean.shape[-1]}")
+    classes = clean.topk(k, dim=-1).indices
+    return logit_pairing_loss(clean.gather(-1, classes), adversarial.gather(-1, classes), reduction)

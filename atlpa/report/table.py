@@ -10,19 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles and rows of cells."""
+    """Column titles and rows of cells; so many columns, from the first, hold words and are set to the left."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    left: int = 1
 
     def markdown(self) -> str:
-        """GitHub's Markdown; the first column to the left, the others to the right."""
+        """GitHub's Markdown, aligned: words to the left, numbers to the right."""
         cells = [[str(cell) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(3, *(len(row[number]) for row in cells)) for number in range(len(self.columns))]
-        first = widths[0]
-        rule = ["-" * first, *("-" * (width - 1) + ":" for width in widths[1:])]
+        rule = ["-" * w if number < self.left else "-" * (w - 1) + ":" for number, w in enumerate(widths)]
         lines = [
-            [row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in cells
+            [
+                cell.ljust(w) if number < self.left else cell.rjust(w)
+                for number, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            for row in cells
         ]
         return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 

@@ -45,7 +45,9 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     model = experiment.model.build(len(index.classes), experiment.seed)
     remarks = [] if resumed else experiment.model.load_initial_weights(model)
     if experiment.defense.needs_adversarial:
-        remarks += [f"training attack: {remark}" for remark in recipe.attack.remarks()]
+        remarks += [
+            f"training attack: {remark}" for remark in experiment.defense.training_attack(recipe.attack).remarks()
+        ]
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     for remark in remarks:

@@ -63,6 +63,7 @@ def train(
         Interrupted: SIGINT or SIGTERM came; the state was saved after the step in progress.
         UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
     """
+    attack = defense.training_attack(recipe.attack)
     saved = logged = time.monotonic()
     bar = tqdm(total=recipe.iterations, initial=first_step, desc=title, unit="step", disable=None)
     with stop_signals() as stopped, bar:
@@ -72,7 +73,7 @@ def train(
             result = training_step(
                 model,
                 defense,
-                recipe.attack,
+                attack,
                 optimizer,
                 images,
                 labels,

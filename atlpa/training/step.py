@@ -44,7 +44,8 @@ def training_step(
     adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
 
     model.train()
-    views = forward(model, images if defense.needs_clean else None, adversarial, labels)
+    images = images.detach().requires_grad_(defense.needs_input_gradient)
+    views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()
 
@@ -54,22 +55,24 @@ def training_step(
     return StepResult(terms, views)
 
 
-def forward(model: nn.Module, clean: Tensor | None, adversarial: Tensor | None, labels: Tensor) -> Views:
-    """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code)."""
-    views = [view for view in (clean, adversarial) if view is not None]
+def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels: Tensor, *, clean: bool) -> Views:
+    """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code).
+
+    Args:
+        model: the network.
+        images: ``(B, 3, H, W)``, the clean view.
+        adversarial: their adversarial counterparts, if that view is wanted.
+        labels: ``(B,)``.
+        clean: whether the clean view is wanted.
+    """
+    size = len(labels)
     with record_stages(model) as stages:
-        logits = model(torch.cat(views))
-
-    def first(output: Tensor) -> Tensor | None:
-        return None if clean is None else output[: len(labels)]
-
-    def last(output: Tensor) -> Tensor | None:
-        return None if adversarial is None else output[-len(labels) :]
-
+        logits = model(torch.cat([view for view in (images if clean else None, adversarial) if view is not None]))
     return Views(
-        labels,
-        first(logits),
-        last(logits),
-        {name: output for name, stage in stages.items() if (output := first(stage)) is not None},
-        {name: output for name, stage in stages.items() if (output := last(stage)) is not None},
+        labels=labels,
+        images=images,
+        clean=logits[:size] if clean else None,
+        adversarial=None if adversarial is None else logits[-size:],
+        clean_stages={name: stage[:size] for name, stage in stages.items()} if clean else None,
+        adversarial_stages=None if adversarial is None else {name: stage[-size:] for name, stage in stages.items()},
     )

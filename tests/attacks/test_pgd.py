@@ -133,6 +133,22 @@ def test_a_generator_an_image_makes_batching_irrelevant(small_cnn, images, label
         attack(small_cnn, images, labels, generator=[torch.Generator()] * 3)
 
 
+def test_climbs_the_kl_divergence(small_cnn, images, labels):
+    """It ends farther from the clean prediction than it started, whatever the label."""
+    small_cnn.eval()
+    attack = PGD(epsilon=0.1, step=0.02, iterations=8, start="uniform", loss="kl")
+    start = attack.initial(images, torch.Generator().manual_seed(1))
+    end = attack(small_cnn, images, labels, generator=torch.Generator().manual_seed(1))
+    log_clean = small_cnn(images).log_softmax(1)
+
+    def divergence(points):
+        return (log_clean.exp() * (log_clean - small_cnn(points).log_softmax(1))).sum(1)
+
+    assert (divergence(end) > 3 * divergence(start)).all()
+    other = attack(small_cnn, images, (labels + 1) % 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(end, other)
+
+
 def test_restarts_are_never_weaker(small_cnn, images, labels):
     small_cnn.eval()
     labels = small_cnn(images).argmax(dim=1)
@@ -181,6 +197,7 @@ def test_remarks_say_what_may_surprise():
         ({"iterations": True}, "integer"),
         ({"start": "random"}, "zero"),
         ({"restarts": 3}, "same run"),
+        ({"loss": "kl"}, "no gradient at the image itself"),
         ({"eps": 0.1}, "did you mean 'epsilon'"),
     ],
 )

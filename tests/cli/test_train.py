@@ -7,9 +7,12 @@ import subprocess
 import time
 
 import pytest
+import torch
 from PIL import Image
 
 from atlpa.cli.train import main
+from atlpa.defenses import preset_names
+from atlpa.runs import Run
 
 QUICK = ["--set", "training.iterations=3", "--set", "training.batch_size=4", "--set", "data.resize=20",
          "--set", "data.size=16"]  # fmt: skip
@@ -138,6 +141,31 @@ def test_another_experiment_in_the_output_folder(capsys):
 def test_what_is_allowed_but_surprising_is_said(capsys):
     main(["--config", "digits", *QUICK, "--defense", "pat", "--set", "training.attack.iterations=1"])
     assert "note: training attack: ε 0.25 cannot bind within 1 steps of 0.125" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("defense", preset_names())
+def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, defense):
+    assert main(["--config", "digits", *QUICK, "--defense", defense, "--output", "run"]) == 0
+    run = Run.open(elsewhere / "run")
+    pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    first, second = (Run.open(run.folder).load_model(torch.device("cpu"))(pictures) for _ in range(2))
+    assert torch.equal(first, second)
+    steps = [json.loads(line) for line in run.log_path.read_text().splitlines() if "loss" in line]
+    assert steps[-1]["step"] == 3
+    assert steps[-1]["terms"].keys() == run.experiment.defense.terms.present().keys()
+
+
+def test_defenses_are_listed_with_idea_source_and_cost(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--list-defenses"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (line.split("|") for line in lines[2:-1])
+    }
+    assert list(listed) == preset_names()
+    assert listed["igr"] == ["clean training that keeps the input gradient short", "Ross & Doshi-Velez 2017", "1", "2"]
+    assert listed["trades"][2:] == ["6", "4"]
 
 
 def test_help_names_configs_and_defenses(capsys):

@@ -7,12 +7,15 @@ from torch.nn import functional as F
 from atlpa.defenses import Defense, Views, load_preset, preset_names
 from atlpa.errors import UserError
 from atlpa.experiment import load
+from atlpa.losses import tolerant_logit_loss
+
+NO_IMAGES = torch.empty(0)
 
 
 def test_every_preset_builds():
     assert {"none", "pat", "atlpa_no_attention", "atlpa"} <= set(preset_names())
     for name in preset_names():
-        assert Defense.model_validate(load_preset(name)).name == name
+        assert Defense.model_validate(load_preset(name).fields).name == name
 
 
 def test_unknown_preset_offers_the_nearest():
@@ -29,7 +32,7 @@ def test_the_mix_weighs_cross_entropy(fraction, needs_clean, needs_adversarial):
     assert defense.needs_adversarial is needs_adversarial
     clean, adversarial, labels = torch.randn(8, 5), torch.randn(8, 5), torch.arange(8) % 5
     (loss,) = defense.objective(
-        Views(labels, clean if needs_clean else None, adversarial if needs_adversarial else None)
+        Views(labels, NO_IMAGES, clean if needs_clean else None, adversarial if needs_adversarial else None)
     ).values()
     expected = (1 - fraction) * F.cross_entropy(clean, labels) + fraction * F.cross_entropy(adversarial, labels)
     assert loss.item() == pytest.approx(expected.item())
@@ -49,7 +52,7 @@ def test_a_part_of_a_preset_is_overridden():
     [
         (
             [("defense", "atlpa"), ("defense.adversarial_fraction", 0)],
-            "attention_map compares clean with adversarial",
+            "term attention_map needs adversarial images",
         ),
         ([("defense.terms.cross_entropy", None)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropy.weight", 0)], "no loss term with a weight above 0"),
@@ -61,6 +64,11 @@ def test_a_part_of_a_preset_is_overridden():
         ),
         ([("defense.adversarial_fraction", 1.5)], "less than or equal to 1"),
         ([("defense", "paat")], "did you mean 'pat'"),
+        ([("defense.terms.cross_entropy.images", "adversarial")], "term cross_entropy needs adversarial images"),
+        ([("defense", "trades"), ("defense.adversarial_fraction", 0)], "needs adversarial images"),
+        ([("defense.attack_loss", "kl")], "nothing is attacked"),
+        ([("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5])], "1 weights; k=5 needs 4"),
+        ([("defense.terms.cross_entropy.smoothing", 1)], "less than 1"),
     ],
 )
 def test_senseless_combinations_are_refused_with_the_reason(changes, message):
@@ -72,3 +80,61 @@ def test_more_top_classes_than_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.k", 11)]).defense
     with pytest.raises(UserError, match="11 top classes of 10"):
         defense.check_classes(10)
+
+
+def views(seed=0):
+    torch.manual_seed(seed)
+    stages = [{name: torch.randn(8, 3, 4, 4) for name in ("conv2_x", "conv3_x", "conv4_x", "conv5_x")} for _ in "oa"]
+    return Views(torch.arange(8) % 7, NO_IMAGES, torch.randn(8, 7), torch.randn(8, 7), *stages)
+
+
+def terms_of(seen, *changes):
+    """The weighted terms of a preset with changes, on some views."""
+    (preset, *rest) = changes
+    return load("digits", [("defense", preset), *rest]).defense.objective(seen)
+
+
+def test_alp_is_smoothed_cross_entropy_and_logit_pairing():
+    seen = views()
+    terms = terms_of(seen, "alp")
+    both, labels = torch.cat([seen.clean, seen.adversarial]), torch.cat([seen.labels, seen.labels])
+    target = 0.9 * F.one_hot(labels, 7) + 0.1 / 7
+    assert terms["cross_entropy"].item() == pytest.approx(
+        -(target * both.log_softmax(1)).sum(1).mean().item(), rel=1e-5
+    )
+    assert terms["logit_pairing"].item() == pytest.approx(
+        0.5 * F.mse_loss(seen.clean, seen.adversarial).item(), rel=1e-5
+    )
+
+
+def test_options_of_the_tolerant_logit():
+    seen = views()
+
+    def loss(**options):
+        changes = [(f"defense.terms.tolerant_logit.{name}", value) for name, value in options.items()]
+        return terms_of(seen, "atlpa", *changes)["tolerant_logit"].item() / 0.1
+
+    assert loss(images="clean") == pytest.approx(tolerant_logit_loss(seen.clean).item(), rel=1e-5)
+    assert loss(images="adversarial") == pytest.approx(tolerant_logit_loss(seen.adversarial).item(), rel=1e-5)
+    assert loss() == pytest.approx((loss(images="clean") + loss(images="adversarial")) / 2, rel=1e-5)
+    softened = [tolerant_logit_loss(logits.softmax(1)).item() for logits in (seen.clean, seen.adversarial)]
+    assert loss(on="probabilities") == pytest.approx(sum(softened) / 2, rel=1e-5)
+    weighed = [tolerant_logit_loss(logits, 3, [0.5, 0.1]).item() for logits in (seen.clean, seen.adversarial)]
+    assert loss(k=3, weights=["1/2", 0.1]) == pytest.approx(sum(weighed) / 2, rel=1e-5)
+
+
+def test_detached_attention_teaches_the_adversarial_branch_alone():
+    for detach in (False, True):
+        seen = views()
+        for stages in (seen.clean_stages, seen.adversarial_stages):
+            for stage in stages.values():
+                stage.requires_grad_(True)
+        terms_of(seen, "atlpa", ("defense.terms.attention_map.detach", detach))["attention_map"].backward()
+        assert (seen.clean_stages["conv4_x"].grad is None) is detach
+        assert seen.adversarial_stages["conv4_x"].grad.any()
+
+
+def test_a_combination_without_code():
+    seen = views()
+    terms = terms_of(seen, "atlpa", ("defense.terms.logit_pairing", {}), ("defense.terms.top_k_pairing", {"k": 2}))
+    assert terms.keys() == {"cross_entropy", "tolerant_logit", "attention_map", "logit_pairing", "top_k_pairing"}

@@ -42,8 +42,8 @@ def test_without_attention_needs_no_stages(outputs):
 @pytest.mark.parametrize(("preset", "beta"), [("atlpa", 1.0), ("atlpa_no_attention", 0.0)])
 def test_is_the_trainers_objective(outputs, preset, beta):
     clean, adversarial, labels, clean_stages, adversarial_stages = outputs
-    objective = Defense.model_validate(load_preset(preset)).objective(
-        Views(labels, clean, adversarial, clean_stages, adversarial_stages)
+    objective = Defense.model_validate(load_preset(preset).fields).objective(
+        Views(labels, torch.empty(0), clean, adversarial, clean_stages, adversarial_stages)
     )
     expected = ATLPALoss(beta=beta)(
         clean, adversarial, labels, list(clean_stages.values()), list(adversarial_stages.values())

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from atlpa.attacks import PGD
-from atlpa.defenses import Defense, load_preset
+from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.losses import ATLPALoss
 from atlpa.models import ModelSpec, record_stages
 from atlpa.training import Recipe, training_step
@@ -17,18 +17,18 @@ ATTACK = PGD(epsilon=0.1, step=0.05, iterations=2)
 
 @pytest.fixture
 def model():
-    return ModelSpec(architecture="resnet18", weights="none").build(7, seed=0)
+    return ModelSpec(architecture="resnet18", weights="none").build(7, seed=0).double()
 
 
 @pytest.fixture
 def batch():
     draw = torch.Generator().manual_seed(0)
-    return torch.rand(4, 3, 32, 32, generator=draw), torch.randint(7, (4,), generator=draw)
+    return torch.rand(4, 3, 32, 32, generator=draw, dtype=torch.float64), torch.randint(7, (4,), generator=draw)
 
 
 def step(model, preset, batch, **changes):
-    defense = Defense.model_validate({**load_preset(preset), **changes})
-    return training_step(model, defense, ATTACK, Recipe().optimizer(model), *batch)
+    defense = Defense.model_validate({**load_preset(preset).fields, **changes})
+    return training_step(model, defense, defense.training_attack(ATTACK), Recipe().optimizer(model), *batch)
 
 
 def gradients(model):
@@ -38,7 +38,7 @@ def gradients(model):
 def same_gradients(model, twin):
     ours, theirs = gradients(model), gradients(twin)
     for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6, msg=name)
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-6, atol=1e-9, msg=name)
 
 
 def test_atlpa_step_is_the_papers(model, batch):
@@ -83,3 +83,46 @@ def test_madrys_original_trains_on_adversarial_images_alone(model, batch):
 def test_no_hooks_remain(model, batch):
     step(model, "atlpa", batch)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_igr_step_is_double_backpropagation(model, batch):
+    twin = copy.deepcopy(model)
+    result = step(model, "igr", batch)
+    images, labels = batch[0].clone().requires_grad_(True), batch[1]
+    loss = F.cross_entropy(twin.train()(images), labels)
+    (gradient,) = torch.autograd.grad(loss * len(labels), images, create_graph=True)
+    (loss + 20 * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
+    assert result.terms["input_gradient"] > 0
+    same_gradients(model, twin)
+
+
+def test_trades_step_climbs_and_descends_the_kl_divergence(model, batch):
+    twin = copy.deepcopy(model)
+    images, labels = batch
+    draw = torch.Generator().manual_seed(7)
+    defense = Defense.model_validate(load_preset("trades").fields)
+    attack = defense.training_attack(ATTACK)
+    training_step(model, defense, attack, Recipe().optimizer(model), images, labels, draw.clone_state())
+
+    adversarial = attack(twin, images, labels, generator=draw)
+    clean, attacked = twin.train()(torch.cat([images, adversarial])).chunk(2)
+    divergence = (clean.softmax(1) * (clean.log_softmax(1) - attacked.log_softmax(1))).sum(1).mean()
+    (F.cross_entropy(clean, labels) + 6 * divergence).backward()
+    same_gradients(model, twin)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_step_costs_what_it_claims(model, batch, preset):
+    """Forwards counted in images at the network, backwards where gradients reach its logits."""
+    passes = {"forward": 0.0, "backward": 0.0}
+
+    def count(_module, _inputs, logits):
+        share = len(logits) / len(batch[0])
+        passes["forward"] += share
+        if logits.requires_grad:
+            logits.register_hook(lambda _: passes.__setitem__("backward", passes["backward"] + share))
+
+    model.register_forward_hook(count)
+    step(model, preset, batch)
+    cost = Defense.model_validate(load_preset(preset).fields).cost(ATTACK.iterations)
+    assert passes == {"forward": cost.forwards, "backward": cost.backwards}
