@@ -11,6 +11,7 @@ from atlpa.attacks import PGD
 from atlpa.component import Component, Number
 from atlpa.defenses.terms import Terms, TolerantLogit, TopKPairing, Views
 from atlpa.errors import UserError
+from atlpa.models import Denoising
 
 
 class Cost(NamedTuple):
@@ -30,12 +31,14 @@ class Defense(Component):
         terms: the loss terms.
         attack_loss: what the training attack climbs; ``kl`` starts at a random point, since it has no gradient at the
             image itself.
+        denoise: the operation of feature denoising blocks in the network: ``softmax``, ``dot_product`` or ``mean``.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
     attack_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
+    denoise: Denoising | None = None
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Defense:

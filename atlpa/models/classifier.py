@@ -7,6 +7,12 @@ from typing import Literal, get_args
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import ResNet
+
+from atlpa.models.denoise import Denoising, DenoisingBlock
+
+STAGES: dict[str, str] = {"conv2_x": "layer1", "conv3_x": "layer2", "conv4_x": "layer3", "conv5_x": "layer4"}
+"""The paper's names of a ResNet's four stages, and torchvision's."""
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -25,19 +31,42 @@ class Classifier(nn.Module):
     Args:
         architecture: one of ``ARCHITECTURES``.
         classes: C, the number of classes.
+        denoise: the operation of the denoising blocks after conv2_x … conv5_x; ``None`` for no blocks.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, classes: int) -> None:
+    def __init__(self, architecture: str, classes: int, denoise: Denoising | None = None) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise ValueError(f"unknown architecture {architecture!r}; valid: {', '.join(ARCHITECTURES)}")
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-        self.backbone: nn.Module = torchvision.models.get_model(architecture, weights=None, num_classes=classes)
+        # The backbone is built first, so that its initial weights are those of the network without blocks.
+        self.backbone: ResNet = torchvision.models.get_model(architecture, weights=None, num_classes=classes)
+
+        blocks = {stage: DenoisingBlock(self.stage_width(stage), denoise) for stage in STAGES} if denoise else {}
+        self.denoise = nn.ModuleDict(blocks)
+
+    def stage_width(self, stage: str) -> int:
+        """The number of channels a stage puts out."""
+        convolutions = [
+            module for module in self.backbone.get_submodule(STAGES[stage]).modules() if isinstance(module, nn.Conv2d)
+        ]
+        return max(convolution.out_channels for convolution in convolutions)
+
+    @property
+    def stage_layers(self) -> dict[str, str]:
+        """The paper's names of the stages → the submodules whose outputs they are, denoised where there are blocks."""
+        return {s: f"denoise.{s}" if s in self.denoise else f"backbone.{layer}" for s, layer in STAGES.items()}
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.backbone((images - self.mean) / self.std)
+        net = self.backbone
+        features = net.maxpool(net.relu(net.bn1(net.conv1((images - self.mean) / self.std))))
+        for stage, layer in STAGES.items():
+            features = net.get_submodule(layer)(features)
+            if stage in self.denoise:
+                features = self.denoise[stage](features)
+        logits: Tensor = net.fc(net.avgpool(features).flatten(start_dim=1))
         return logits

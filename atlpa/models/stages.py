@@ -8,8 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-STAGES: dict[str, str] = {"conv2_x": "layer1", "conv3_x": "layer2", "conv4_x": "layer3", "conv5_x": "layer4"}
-"""The paper's names of a ResNet's four stages, and torchvision's."""
+from atlpa.models.classifier import STAGES, Classifier
 
 
 @contextmanager
@@ -32,8 +31,7 @@ def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> 
         the ``with`` or after it.
     """
     if layers is None:
-        prefix = "backbone." if hasattr(model, "backbone") else ""
-        layers = {stage: prefix + layer for stage, layer in STAGES.items()}
+        layers = model.stage_layers if isinstance(model, Classifier) else STAGES
     modules = dict(model.named_modules())
     if missing := [path for path in layers.values() if path not in modules]:
         raise ValueError(f"no layer {', '.join(missing)} in this {type(model).__name__}; pass layers={{name: path}}")

@@ -66,7 +66,9 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise UserError(f"model.weights: {path} is no state dict; allowed: torchvision's or a checkpoint of ours")
-    return {name.removeprefix("backbone."): value for name, value in content.items() if name not in ("mean", "std")}
+    if any(name.startswith("backbone.") for name in content):
+        content = {name: value for name, value in content.items() if name.startswith("backbone.")}
+    return {name.removeprefix("backbone."): value for name, value in content.items()}
 
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:

@@ -169,7 +169,8 @@ class Run:
                 f"{self.checkpoint_path} has changed since training ended: weights {checkpoint.weights_hash[:8]}, "
                 f"on record {trained[:8]}"
             )
-        model = self.experiment.model.build(len(checkpoint.classes), self.experiment.seed)
+        experiment = self.experiment
+        model = experiment.model.build(len(checkpoint.classes), experiment.seed, experiment.defense.denoise)
         checkpoint.restore(model)
         return model.to(device).eval()
 

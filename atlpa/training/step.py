@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
 from atlpa.attacks import PGD
@@ -45,7 +47,9 @@ def training_step(
 
     model.train()
     images = images.detach().requires_grad_(defense.needs_input_gradient)
-    views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
+    # Only plain attention (of denoising blocks) can be differentiated twice.
+    with sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext():
+        views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()
 

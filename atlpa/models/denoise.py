@@ -1,0 +1,60 @@
+"""Feature denoising (Xie et al. 2018): blocks between a network's stages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Denoising = Literal["softmax", "dot_product", "mean"]
+
+
+class DenoisingBlock(nn.Module):
+    """x + BatchNorm(conv1×1(denoise(x))); γ starts at zero, so that a network is unchanged until it learns otherwise.
+
+    Args:
+        channels: C, of the feature map.
+        operation: ``softmax``, the non-local mean with an embedded Gaussian; ``dot_product``, without the softmax and
+            divided by H·W; or ``mean``, the local mean over 3×3.
+    """
+
+    def __init__(self, channels: int, operation: Denoising) -> None:
+        super().__init__()
+        self.operation = operation
+        if operation != "mean":
+            self.theta = nn.Conv2d(channels, channels // 2, 1, bias=False)
+            self.phi = nn.Conv2d(channels, channels // 2, 1, bias=False)
+            nn.init.normal_(self.theta.weight, std=0.01)
+            nn.init.normal_(self.phi.weight, std=0.01)
+        self.conv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature maps ``(B, C, H, W)`` to feature maps of the same shape."""
+        out: Tensor = features + self.norm(self.conv(self.denoise(features)))
+        return out
+
+    def denoise(self, features: Tensor) -> Tensor:
+        """The weighted means of the features, ``(B, C, H, W)``, before the 1×1 convolution."""
+        if self.operation == "mean":
+            return F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+        query, key, value = (_places(maps) for maps in (self.theta(features), self.phi(features), features))
+        if self.operation == "softmax":
+            # Fused attention keeps no (H·W)² matrix, but wants a dimension of heads, and values as wide as the keys:
+            # two halves of C/2 channels each.
+            halves = [
+                F.scaled_dot_product_attention(query[:, None], key[:, None], half[:, None]).squeeze(1)
+                for half in value.chunk(2, dim=-1)
+            ]
+            mean = torch.cat(halves, dim=-1)
+        else:
+            mean = query @ (key.transpose(1, 2) @ value) / value.shape[1]  # likewise: no (H·W)² matrix
+        return mean.transpose(1, 2).reshape_as(features)
+
+
+def _places(maps: Tensor) -> Tensor:
+    """``(B, C, H, W)`` to ``(B, H·W, C)``."""
+    return maps.flatten(start_dim=2).transpose(1, 2).contiguous()
