@@ -190,7 +190,7 @@ class TopKPairing(Paired):
 class KLPairing(Paired):
     """TRADES (Zhang et al. 2019): the predictions on both views should agree. The weight is their β = 1/λ."""
 
-    weight: Annotated[Number, Field(ge=0)] = 6.0
+    weight: Annotated[Number, Field(ge=0)] = 1.0
 
     def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         return kl_pairing_loss(clean, adversarial)
@@ -199,7 +199,7 @@ class KLPairing(Paired):
 class InputGradient(Term):
     """Input gradient regularization (Ross & Doshi-Velez 2017) on the clean images, by double backpropagation."""
 
-    weight: Annotated[Number, Field(ge=0)] = 20.0
+    weight: Annotated[Number, Field(ge=0)] = 0.02
 
     @property
     def needs(self) -> frozenset[View]:
