@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -79,6 +80,13 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
         validate=None if watched is None else partial(_validate, model, watched, experiment),
         title=f"{experiment.defense.name} {experiment.model.architecture}",
     )
+    _record(run, index, log, device)
+    return run
+
+
+def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> None:
+    """Write the record that says training has ended, and with which weights."""
+    experiment = run.experiment
     network = Network(
         run=run.folder.as_posix(),
         defense=experiment.defense.name,
@@ -89,14 +97,13 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     Training(
         network=network,
         data=index.digest,
-        iterations=recipe.iterations,
+        iterations=experiment.training.iterations,
         seconds=sum(line["timing"]["seconds"] for line in log.lines() if "timing" in line),
         experiment=experiment.resolved(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe(device),
         atlpa=__version__,
     ).save(run.training_record)
-    return run
 
 
 def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: int) -> None:
