@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -56,9 +57,9 @@ class Term(Component):
         """The views the term cannot do without, whatever the training mix."""
         return frozenset()
 
+    @abstractmethod
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""
-        raise NotImplementedError
 
 
 class Classification(Term):
@@ -80,9 +81,9 @@ class Classification(Term):
         parts = [weight * self.of(logits, views.labels) for weight, logits in weighed if weight and logits is not None]
         return torch.stack(parts).sum()
 
+    @abstractmethod
     def of(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of one view, a scalar."""
-        raise NotImplementedError
 
 
 class CrossEntropy(Classification):
@@ -131,15 +132,19 @@ class Paired(Term):
     def needs(self) -> frozenset[View]:
         return frozenset({"clean", "adversarial"})
 
+
+class PairedLogits(Paired):
+    """A paired term of the logits alone."""
+
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         del adversarial_fraction
         assert views.clean is not None
         assert views.adversarial is not None
         return self.between(views.clean, views.adversarial)
 
+    @abstractmethod
     def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         """The loss between the logits of both views, a scalar."""
-        raise NotImplementedError
 
 
 class AttentionMap(Paired):
@@ -164,7 +169,7 @@ class AttentionMap(Paired):
         return attention_map_loss([map.detach() for map in clean] if self.detach else clean, adversarial, self.p)
 
 
-class LogitPairing(Paired):
+class LogitPairing(PairedLogits):
     """Adversarial logit pairing (Kannan et al. 2018): the logits of both views should agree."""
 
     weight: Annotated[Number, Field(ge=0)] = 0.5
@@ -173,7 +178,7 @@ class LogitPairing(Paired):
         return logit_pairing_loss(clean, adversarial)
 
 
-class TopKPairing(Paired):
+class TopKPairing(PairedLogits):
     """The paired reading of tolerant logits: pairing on the classes that rank first on the clean image.
 
     Fields:
@@ -187,7 +192,7 @@ class TopKPairing(Paired):
         return top_k_pairing_loss(clean, adversarial, self.k)
 
 
-class KLPairing(Paired):
+class KLPairing(PairedLogits):
     """TRADES (Zhang et al. 2019): the predictions on both views should agree. The weight is their β = 1/λ."""
 
     weight: Annotated[Number, Field(ge=0)] = 1.0
