@@ -6,23 +6,33 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from atlpa.component import Component, FromList
 from atlpa.errors import UserError, explain
 from atlpa.files import write_text
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+
+
+def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
+    if len({len(draw) for draw in verdicts}) > 1:
+        raise ValueError("every draw must judge the same images")
+    return verdicts
+
 
 Threat = Literal["white", "gray", "black"]
-Verdicts = Annotated[str, Field(pattern="^[01]*$")]
-"""One character an image, in the order of the data: 1 where the model is right."""
+Verdicts = Annotated[
+    tuple[Annotated[str, Field(pattern="^[01]*$")], ...], FromList, Field(min_length=1), AfterValidator(_of_one_length)
+]
+"""A string for each draw of a randomized network, one string for any other; in it one character an image, in the order
+of the data: 1 where the model is right."""
 
 
 class Record(Component):
     """What all records share: a version, a kind, and a file."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     kind: str
 
     def save(self, path: Path) -> None:
@@ -59,7 +69,7 @@ class Network(Component):
         defense: the defense's name.
         architecture: the backbone.
         seed: of its training.
-        weights: SHA-256 of its state.
+        weights: SHA-256 of its state, and of what it draws at inference.
     """
 
     run: str
@@ -135,7 +145,8 @@ class Evaluation(Record):
         threat: white-box, gray-box (undefended, same architecture) or black-box (another architecture).
         data: the images judged.
         attack: the attack's name and settings.
-        seed: of random starts and noise.
+        seed: of random starts, noise and a randomized network's draws.
+        average: how many draws a randomized network's prediction is the mean of.
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
         seconds: wall time of the attack and the judging; of all targets together when they shared the attack.
@@ -151,6 +162,7 @@ class Evaluation(Record):
     data: Judged
     attack: dict[str, Any]
     seed: int
+    average: int = 1
     clean: Verdicts
     budgets: Annotated[tuple[Budget, ...], FromList]
     seconds: float

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy.stats import binomtest
+Z = statistics.NormalDist().inv_cdf(0.975)
 
 
 class Share(NamedTuple):
-    """A share of n images with its 95 % Wilson score interval; all between 0 and 1."""
+    """A share of n images with its 95 % Wilson score interval; all between 0 and 1.
+
+    Fields:
+        value: the share; the mean over draws of a randomized network.
+        low: lower end of the interval, over images.
+        high: upper end.
+        n: how many images.
+        spread: standard deviation of the share over draws; ``None`` with one draw.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    spread: float | None = None
 
     def __str__(self) -> str:
-        """Percent, as tables show it: ``57.1 [51.8, 62.2]``."""
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        """Percent, as tables show it: ``57.1 [51.8, 62.2]``, and ``± 1.3`` for the spread over draws."""
+        spread = "" if self.spread is None else f" ± {100 * self.spread:.1f}"
+        return f"{100 * self.value:.1f}{spread} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def share(verdicts: str) -> Share:
-    """The share of 1 among a record's verdicts, one character an image; at least one image."""
-    n, hits = len(verdicts), verdicts.count("1")
-    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return Share(hits / n, float(interval.low), float(interval.high), n)
+def share(verdicts: Sequence[str]) -> Share:
+    """The share of 1 among a record's verdicts: one string a draw, one character an image; at least one image."""
+    n = len(verdicts[0])
+    draws = [draw.count("1") / n for draw in verdicts]
+    value = statistics.fmean(draws)
+    center = (value + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
+    # At shares 0 and 1 the interval ends there exactly; rounding must not say otherwise.
+    low = 0.0 if value == 0 else center - half
+    high = 1.0 if value == 1 else center + half
+    return Share(value, low, high, n, statistics.stdev(draws) if len(draws) > 1 else None)

@@ -17,7 +17,7 @@ def network(defense="pat", architecture="resnet18", weights="a", seed=0):
 
 def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110"):
     budgets = tuple(
-        Budget(iterations=n, correct=verdicts, linf_max=0.25, linf_mean=0.2, at_bound=0.5)
+        Budget(iterations=n, correct=(verdicts,), linf_max=0.25, linf_mean=0.2, at_bound=0.5)
         for n, verdicts in ((10, clean), (200, correct))
     )
     return Evaluation(
@@ -25,9 +25,17 @@ def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110
         source=source,
         threat=threat,
         data=Judged(dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest="d"),
-        attack={"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "restarts": 1},
+        attack={
+            "name": "pgd",
+            "epsilon": epsilon,
+            "step": 1 / 256,
+            "start": "zero",
+            "restarts": 1,
+            "eot": 1,
+            "fixed_draws": False,
+        },
         seed=0,
-        clean=clean,
+        clean=(clean,),
         budgets=budgets,
         seconds=2.0,
         steps=800,
@@ -58,8 +66,9 @@ def test_round_trip(records, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "record version 2, this atlpa reads up to 1; update it"),
-        ({"clean": "10x"}, "clean: String should match"),
+        ({"version": 3}, "record version 3, this atlpa reads up to 2; update it"),
+        ({"clean": ["10x"]}, "clean.0: String should match"),
+        ({"clean": ["10", "1"]}, "every draw must judge the same images"),
         ({"kind": "training"}, "kind: Input should be 'evaluation'"),
         ({"cleen": "1"}, "did you mean 'clean'"),
     ],
@@ -72,7 +81,7 @@ def test_what_cannot_be_read_is_said(records, tmp_path, change, message):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", '{"version": 1', "[]"])
+@pytest.mark.parametrize("content", ["", '{"version": 2', "[]"])
 def test_damaged_records_are_named(tmp_path, content):
     path = tmp_path / "record.json"
     path.write_text(content)
@@ -92,7 +101,7 @@ def test_threat_table(records):
 
 def test_two_sources_for_one_cell_are_refused(records):
     other = evaluation(records[0].target, network("none", "resnet50", "c"), "black")
-    with pytest.raises(ValueError, match="several sources make the black-box attack on pat resnet18"):
+    with pytest.raises(ValueError, match="two measurements of pat resnet18 under the black-box attack"):
         threat_table([*records, other])
 
 

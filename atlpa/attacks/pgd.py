@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 import torch
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 
 from atlpa.attacks.undisturbed import Logits, undisturbed
 from atlpa.component import Component, PixelDistance
-from atlpa.randomness import Generators, uniform
+from atlpa.random_layer import drawing, random_layers
+from atlpa.randomness import Generators, rewound, uniform
 
 
 class PGD(Component):
@@ -28,6 +30,8 @@ class PGD(Component):
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball.
         loss: what is climbed: ``cross_entropy`` with the true label, or ``kl`` from the prediction on the clean image
             to that on the adversarial one (TRADES).
+        eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
+        fixed_draws: whether a randomized model meets the same draws in every iteration, instead of fresh ones.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
     """
 
@@ -36,6 +40,8 @@ class PGD(Component):
     iterations: Annotated[int, Field(ge=1)] = 200
     start: Literal["zero", "uniform"] = "zero"
     loss: Literal["cross_entropy", "kl"] = "cross_entropy"
+    eot: Annotated[int, Field(ge=1)] = 1
+    fixed_draws: bool = False
     restarts: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
@@ -57,7 +63,8 @@ class PGD(Component):
             model: images → logits; left exactly as found.
             images: ``(B, 3, H, W)`` in [0, 1].
             labels: ``(B,)`` true classes.
-            generator: source of the random start: one for the batch, or one for each image.
+            generator: source of the random start and of a randomized model's draws: one for the batch, or one for each
+                image, so that batching changes nothing.
 
         Returns:
             Adversarial images of the same shape, within ε of ``images`` and within [0, 1].
@@ -65,10 +72,10 @@ class PGD(Component):
         *_, best = self.iterates(model, images, labels, generator=generator)
         if self.restarts == 1:
             return best
-        fooled, loss = _judge(model, best, labels)
+        fooled, loss = _judge(model, best, labels, generator)
         for _ in range(self.restarts - 1):
             *_, challenger = self.iterates(model, images, labels, generator=generator)
-            fools, higher = _judge(model, challenger, labels)
+            fools, higher = _judge(model, challenger, labels, generator)
             better = ~fooled & (fools | (higher > loss))
             best[better], loss[better] = challenger[better], higher[better]
             fooled |= fools
@@ -80,7 +87,7 @@ class PGD(Component):
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
         adversarial = self.initial(images, generator)
         for _ in range(self.iterations):
-            adversarial, _ = self.advance(model, adversarial, images, labels)
+            adversarial, _ = self.advance(model, adversarial, images, labels, generator)
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
@@ -89,20 +96,31 @@ class PGD(Component):
             return images.clone()
         return self._project(images + uniform(images, self.epsilon, generator), images)
 
-    def advance(self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One iteration: the next adversarial images, and the logits ``(B, C)`` at the present ones."""
-        with torch.inference_mode(False), torch.enable_grad(), undisturbed(model):
-            point = adversarial.clone().requires_grad_(True)
-            logits = model(point)
-            # Sums keep each image's gradient independent of the size of the batch; the clones are ordinary tensors even
-            # where the caller's were made in inference mode.
-            if self.loss == "kl":
-                reference = model(images.clone()).detach().softmax(dim=1)
-                loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
-            else:
-                loss = F.cross_entropy(logits, labels.clone(), reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, point)
-        return self._project(adversarial + self.step * gradient.sign(), images), logits.detach()
+    def advance(
+        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[Tensor, Tensor]:
+        """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws)."""
+        held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
+        with torch.inference_mode(False), torch.enable_grad(), undisturbed(model), drawing(model, generator), held:
+            # Clones are ordinary tensors even where the caller's were made in inference mode.
+            arguments = adversarial.clone().requires_grad_(True), images.clone(), labels.clone()
+            passes = [self._gradient(model, *arguments) for _ in range(self.eot)]
+        gradient, logits = (torch.stack(tensors).mean(dim=0) for tensors in zip(*passes, strict=True))
+        return self._project(adversarial + self.step * gradient.sign(), images), logits
+
+    def _gradient(self, model: Logits, point: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss's input gradient ``(B, 3, H, W)`` and the logits, for one draw of the model.
+
+        Sums keep each image's gradient independent of the size of the batch.
+        """
+        logits = model(point)
+        if self.loss == "kl":
+            reference = model(images).detach().softmax(dim=1)
+            loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
+        else:
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, point)
+        return gradient, logits.detach()
 
     def _project(self, points: Tensor, images: Tensor) -> Tensor:
         lower, upper = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
@@ -132,8 +150,8 @@ def fgsm(epsilon: float) -> PGD:
 
 
 @torch.no_grad()
-def _judge(model: Logits, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _judge(model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Which images fool the model ``(B,)``, and their loss ``(B,)``."""
-    with undisturbed(model):
+    with undisturbed(model), drawing(model, generator):
         logits = model(images)
     return logits.argmax(dim=1) != labels, F.cross_entropy(logits, labels, reduction="none")

@@ -15,7 +15,7 @@ from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
 from atlpa.report import each_accuracy, protocol
-from atlpa.runs import Protocol, Run, evaluate, finished_runs, pair
+from atlpa.runs import Pairing, Protocol, Run, evaluate, finished_runs, pair
 
 RUNS = Path("runs")
 
@@ -59,6 +59,27 @@ def _parser() -> argparse.ArgumentParser:
         help="PGD's white-box restarts from a uniform start; default: 1",
     )
     add(
+        "--eot",
+        type=count,
+        metavar="K",
+        help="average PGD's gradients over K draws of a randomized network; default: 1",
+    )
+    add(
+        "--fixed-draws",
+        action="store_true",
+        default=None,
+        help="let a randomized network meet the same draws in every iteration of PGD; default: fresh ones",
+    )
+    add(
+        "--draws", type=count, metavar="D", help="ask a randomized network D times, report mean and spread; default: 10"
+    )
+    add(
+        "--average",
+        type=count,
+        metavar="K",
+        help="let a randomized network predict with the mean of K draws; default: 1",
+    )
+    add(
         "--threat",
         action="append",
         default=[],
@@ -83,32 +104,28 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
         UserError: an option that this attack does not have.
     """
     allowed = {
-        "pgd": {"eps", "iters", "step", "start", "restarts"},
+        "pgd": {"eps", "iters", "step", "start", "restarts", "eot", "fixed_draws"},
         "fgsm": {"eps"},
         "noise": {"eps"},
         "none": set(),
     }
     for option in sorted(allowed["pgd"] - allowed[arguments.attack]):
         if getattr(arguments, option) is not None:
-            raise UserError(f"--{option} has no meaning for --attack {arguments.attack}")
-    if arguments.attack == "none":
-        return [Protocol(Noise(epsilon=0), (1,), arguments.limit, arguments.seed)]
-    found = []
-    for epsilon in arguments.eps or [0.25]:
-        if arguments.attack == "noise":
-            found.append(Protocol(Noise(epsilon=epsilon), (1,), arguments.limit, arguments.seed))
-        elif arguments.attack == "fgsm":
-            found.append(Protocol(fgsm(epsilon), (1,), arguments.limit, arguments.seed))
-        else:
-            budgets = tuple(sorted(set(arguments.iters or [200])))
-            if arguments.restarts and len(budgets) > 1:
-                raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
-            given = {
-                key: value for key in ("step", "start", "restarts") if (value := getattr(arguments, key)) is not None
-            }
-            attack = PGD(epsilon=epsilon, iterations=budgets[-1], **given)
-            found.append(Protocol(attack, budgets, arguments.limit, arguments.seed))
-    return found
+            raise UserError(f"--{option.replace('_', '-')} has no meaning for --attack {arguments.attack}")
+    budgets = tuple(sorted(set(arguments.iters or [200]))) if arguments.attack == "pgd" else (1,)
+    if arguments.restarts and len(budgets) > 1:
+        raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
+    names = ("step", "start", "restarts", "eot", "fixed_draws")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+    def attack(epsilon: float) -> PGD | Noise:
+        if arguments.attack == "pgd":
+            return PGD(epsilon=epsilon, iterations=budgets[-1], **given)
+        return fgsm(epsilon) if arguments.attack == "fgsm" else Noise(epsilon=epsilon)
+
+    judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
+    epsilons = [0.0] if arguments.attack == "none" else arguments.eps or [0.25]
+    return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
 
 
 def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
@@ -121,6 +138,20 @@ def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
             raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one with --run DIR")
         print(f"newest finished run: {runs[0].folder}")
     return [run.with_data_root(arguments.data_root) for run in runs]
+
+
+def check_randomized(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
+    """Refuse options of randomized networks where none is attacked or judged.
+
+    Raises:
+        UserError: such an option would be ignored.
+    """
+    sources = any(pairing.source.randomized for pairing in pairings)
+    targets = any(pairing.target.randomized for pairing in pairings)
+    for option, serves in (("eot", sources), ("fixed_draws", sources), ("draws", targets), ("average", targets)):
+        if getattr(arguments, option) is not None and not serves:
+            role = "attacked" if option in ("eot", "fixed_draws") else "judged"
+            raise UserError(f"--{option.replace('_', '-')} is for randomized networks, and none is {role} here")
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -140,6 +171,7 @@ def work(arguments: argparse.Namespace) -> None:
     pairings, remarks = pair(chosen_runs(arguments), threats, sources)
     for remark in remarks:
         print(f"note: {remark}")
+    check_randomized(arguments, pairings)
 
     records: list[Evaluation] = []
     for one in asked:

@@ -11,7 +11,7 @@ from atlpa.attacks import PGD
 from atlpa.component import Component, Number
 from atlpa.defenses.terms import Terms, TolerantLogit, TopKPairing, Views
 from atlpa.errors import UserError
-from atlpa.models import Denoising
+from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
 
 class Cost(NamedTuple):
@@ -32,6 +32,8 @@ class Defense(Component):
         attack_loss: what the training attack climbs; ``kl`` starts at a random point, since it has no gradient at the
             image itself.
         denoise: the operation of feature denoising blocks in the network: ``softmax``, ``dot_product`` or ``mean``.
+        noise: a first layer that adds noise, in training and at inference.
+        randomize: random resizing and padding of the images, at inference.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
@@ -39,6 +41,8 @@ class Defense(Component):
     terms: Terms
     attack_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
     denoise: Denoising | None = None
+    noise: InputNoise | None = None
+    randomize: RandomResize | None = None
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Defense:
@@ -75,6 +79,15 @@ class Defense(Component):
     def needs_input_gradient(self) -> bool:
         """Whether the objective differentiates with respect to the clean images."""
         return self.terms.input_gradient is not None
+
+    @property
+    def randomized(self) -> bool:
+        """Whether the network draws at inference."""
+        return self.noise is not None or self.randomize is not None
+
+    def build(self, model: ModelSpec, classes: int, seed: int) -> Classifier:
+        """A freshly initialized network with this defense's layers."""
+        return model.build(classes, seed, self.denoise, self.noise, self.randomize)
 
     def training_attack(self, attack: PGD) -> PGD:
         """The recipe's attack as this defense uses it."""

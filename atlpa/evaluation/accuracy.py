@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Noise, undisturbed
 from atlpa.data import Images
-from atlpa.randomness import generator
+from atlpa.random_layer import drawing
+from atlpa.randomness import Generators, generator
 
 BATCH_SIZE = 64
 
@@ -23,24 +24,38 @@ def in_order(images: Images, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Which images ``(B,)`` the model classifies as labeled, in evaluation mode."""
-    with undisturbed(model):
+def right(model: nn.Module, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
+    """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw."""
+    with undisturbed(model), drawing(model, generators):
         logits: Tensor = model(images)
         return logits.argmax(dim=1) == labels
 
 
-def verdicts(model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0) -> Tensor:
+def judge(model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, seed: int, draws: int) -> Tensor:
+    """Which images ``(draws, B)`` a randomized model gets right in each of several draws.
+
+    A draw is a pure function of the seed, the image's position and its own number: the same images meet the same
+    draws clean and under every attack, and no attack knows them.
+    """
+    return torch.stack(
+        [right(model, images, labels, generators(seed, "judgment", positions, draw)) for draw in range(draws)]
+    ).cpu()
+
+
+def verdicts(
+    model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0, draws: int = 1
+) -> Tensor:
     """Judge every image of a data set, as it is or after an attack on this very model.
 
     Args:
         model: the network; left exactly as found.
         images: the data.
         attack: applied to each batch first; the last iterate is judged.
-        seed: of the attack's draws, which are keyed by the image, so that batching cannot change them.
+        seed: of the attack's draws and the model's, which are keyed by the image, so that batching cannot change them.
+        draws: how often a randomized model is asked.
 
     Returns:
-        ``(N,)`` bool, on the CPU.
+        ``(draws, N)`` bool, on the CPU.
     """
     device = next(model.parameters()).device
     judged = []
@@ -48,16 +63,16 @@ def verdicts(model: nn.Module, images: Images, attack: PGD | Noise | None = None
         batch, labels = pictures(images, positions, device)
         adversarial = batch
         if attack is not None:
-            adversarial = attack(model, batch, labels, generator=generators(seed, positions))
-        judged.append(right(model, adversarial, labels).cpu())
-    return torch.cat(judged)
+            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions))
+        judged.append(judge(model, adversarial, labels, positions, seed, draws))
+    return torch.cat(judged, dim=1)
 
 
 def accuracy(model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0) -> float:
-    """Share of the images that ``verdicts`` finds right."""
+    """Share of the images that ``verdicts`` finds right, in one draw."""
     return verdicts(model, images, attack, seed).float().mean().item()
 
 
-def generators(seed: int, positions: Tensor, restart: int = 0) -> list[torch.Generator]:
-    """One generator for each image's draws in an attack."""
-    return [generator(seed, "attack", position, restart) for position in positions.tolist()]
+def generators(seed: int, purpose: str, positions: Tensor, turn: int = 0) -> list[torch.Generator]:
+    """One generator for each image, for one purpose; ``turn`` counts restarts or draws."""
+    return [generator(seed, purpose, position, turn) for position in positions.tolist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,8 +50,8 @@ class Outcome:
     """What an evaluation found.
 
     Fields:
-        clean: ``(N,)`` bool, right without an attack.
-        correct: ``(budgets, N)`` bool, right at each iteration budget.
+        clean: ``(draws, N)`` bool, right without an attack; one draw of a network that does not draw.
+        correct: ``(budgets, draws, N)`` bool, right at each iteration budget.
         perturbation: how far the images were moved.
         steps: forward and backward passes of the attack, counted in images.
     """
@@ -61,7 +61,14 @@ class Outcome:
     perturbation: Perturbation
     steps: int
 
-    def clean_verdicts(self) -> str:
+    def standing(self) -> Outcome:
+        """The outcome by the white-box rule: an image that is wrong clean does not count as right under attack.
+
+        For a randomized network shown the images that were made on itself; each draw is judged by itself.
+        """
+        return replace(self, correct=self.correct & self.clean)
+
+    def clean_verdicts(self) -> tuple[str, ...]:
         """``clean`` as a record holds it."""
         return _verdicts(self.clean)
 
@@ -78,5 +85,5 @@ class Outcome:
         )
 
 
-def _verdicts(right: Tensor) -> str:
-    return "".join("1" if value else "0" for value in right.tolist())
+def _verdicts(right: Tensor) -> tuple[str, ...]:
+    return tuple("".join("1" if value else "0" for value in draw) for draw in right.tolist())

@@ -9,8 +9,9 @@ from torch import nn
 
 from atlpa.attacks import PGD, Noise
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, pictures, right, verdicts
+from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
+from atlpa.random_layer import random_layers
 
 
 def transfer(
@@ -21,6 +22,7 @@ def transfer(
     budgets: Sequence[int],
     *,
     seed: int = 0,
+    draws: int = 1,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
 ) -> dict[str, Outcome]:
@@ -32,24 +34,28 @@ def transfer(
         images: the data.
         attack: PGD without restarts, or noise, which is one iterate.
         budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
-        seed: of random starts, keyed by image.
+        seed: of random starts and of randomized networks' draws, keyed by image.
+        draws: how often a randomized target is asked; the others are asked once.
         batch_size: images attacked at a time.
         progress: called with the number of images × iterations that are done.
     """
     device = next(source.parameters()).device
     perturbation = Perturbation.empty(len(budgets), len(images))
-    correct = {name: torch.zeros(len(budgets), len(images), dtype=torch.bool) for name in targets}
+    asked = {name: draws if random_layers(target) else 1 for name, target in targets.items()}
+    correct = {name: torch.zeros(len(budgets), asked[name], len(images), dtype=torch.bool) for name in targets}
     for positions in in_order(images, batch_size):
         batch, labels = pictures(images, positions, device)
-        iterates = attack.iterates(source, batch, labels, generator=generators(seed, positions))
+        iterates = attack.iterates(source, batch, labels, generator=generators(seed, "attack", positions))
         for iteration, adversarial in enumerate(iterates, 1):
             progress(len(batch))
             if iteration in budgets:
                 row = budgets.index(iteration)
                 perturbation.note(row, positions, adversarial, batch, attack.epsilon)
                 for name, target in targets.items():
-                    correct[name][row, positions] = right(target, adversarial, labels).cpu()
-    steps = len(images) * budgets[-1]
+                    judged = judge(target, adversarial, labels, positions, seed, asked[name])
+                    correct[name][row, :, positions] = judged
+    steps = len(images) * budgets[-1] * (attack.eot if isinstance(attack, PGD) else 1)
     return {
-        name: Outcome(verdicts(target, images), correct[name], perturbation, steps) for name, target in targets.items()
+        name: Outcome(verdicts(target, images, seed=seed, draws=asked[name]), correct[name], perturbation, steps)
+        for name, target in targets.items()
     }

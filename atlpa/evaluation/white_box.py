@@ -11,6 +11,7 @@ from atlpa.attacks import PGD
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
+from atlpa.random_layer import random_layers
 
 
 def white_box(
@@ -30,7 +31,7 @@ def white_box(
     image that is wrong clean never stands.
 
     Args:
-        model: the network; left exactly as found.
+        model: a network that draws nothing; left exactly as found.
         images: the data.
         attack: PGD.
         budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
@@ -39,12 +40,15 @@ def white_box(
         progress: called with the number of images that are done, for a progress bar of N · restarts.
 
     Raises:
-        ValueError: restarts with several budgets, whose smaller ones would look better than they are.
+        ValueError: restarts with several budgets, whose smaller ones would look better than they are; or a randomized
+            model, which would fall by chance at one of so many draws (see ``transfer`` and ``Outcome.standing``).
     """
+    if random_layers(model):
+        raise ValueError("a randomized model falls by chance sooner or later; judge it with transfer to itself")
     if attack.restarts > 1 and len(budgets) > 1:
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     device = next(model.parameters()).device
-    clean = verdicts(model, images)
+    clean = verdicts(model, images)[0]
     fell_at = torch.where(clean, budgets[-1] + 1, 0)  # first wrong iterate; 0: wrong clean
     perturbation = Perturbation.empty(len(budgets), len(images))
     steps = 0
@@ -58,7 +62,7 @@ def white_box(
             fresh, waiting = waiting[: batch_size - len(where)], waiting[batch_size - len(where) :]
             if len(fresh):
                 batch, batch_labels = pictures(images, fresh, device)
-                joined = (batch, attack.initial(batch, generators(seed, fresh, restart)), batch_labels)
+                joined = (batch, attack.initial(batch, generators(seed, "attack", fresh, restart)), batch_labels)
                 lanes = tuple(map(torch.cat, zip(lanes, joined, strict=True))) if lanes else joined
                 where, age = torch.cat([where, fresh]), torch.cat([age, torch.zeros_like(fresh)])
             origin, iterate, labels = lanes
@@ -76,4 +80,4 @@ def white_box(
             lanes = (origin[stay], following[stay], labels[stay])
             where, age = where[stay], age[stay] + 1
     correct = torch.stack([fell_at > budget for budget in budgets])
-    return Outcome(clean, correct, perturbation, steps)
+    return Outcome(clean[None], correct[:, None], perturbation, steps)

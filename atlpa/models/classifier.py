@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from atlpa.models.denoise import Denoising, DenoisingBlock
+from atlpa.models.input_noise import InputNoise
+from atlpa.models.random_resize import RandomResize
+from atlpa.random_layer import RandomLayer
 
 STAGES: dict[str, str] = {"conv2_x": "layer1", "conv3_x": "layer2", "conv4_x": "layer3", "conv5_x": "layer4"}
 """The paper's names of a ResNet's four stages, and torchvision's."""
@@ -32,12 +35,21 @@ class Classifier(nn.Module):
         architecture: one of ``ARCHITECTURES``.
         classes: C, the number of classes.
         denoise: the operation of the denoising blocks after conv2_x … conv5_x; ``None`` for no blocks.
+        noise: added to the images in every forward pass.
+        randomize: random resizing and padding of the normalized images, in evaluation mode.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: str, classes: int, denoise: Denoising | None = None) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        classes: int,
+        denoise: Denoising | None = None,
+        noise: InputNoise | None = None,
+        randomize: RandomResize | None = None,
+    ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise ValueError(f"unknown architecture {architecture!r}; valid: {', '.join(ARCHITECTURES)}")
@@ -48,6 +60,8 @@ class Classifier(nn.Module):
 
         blocks = {stage: DenoisingBlock(self.stage_width(stage), denoise) for stage in STAGES} if denoise else {}
         self.denoise = nn.ModuleDict(blocks)
+        self.noise = RandomLayer(noise, in_training=True) if noise else nn.Identity()
+        self.randomize = RandomLayer(randomize, in_training=False) if randomize else nn.Identity()
 
     def stage_width(self, stage: str) -> int:
         """The number of channels a stage puts out."""
@@ -63,7 +77,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         net = self.backbone
-        features = net.maxpool(net.relu(net.bn1(net.conv1((images - self.mean) / self.std))))
+        normalized = self.randomize((self.noise(images) - self.mean) / self.std)
+        features = net.maxpool(net.relu(net.bn1(net.conv1(normalized))))
         for stage, layer in STAGES.items():
             features = net.get_submodule(layer)(features)
             if stage in self.denoise:

@@ -25,10 +25,10 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
             budget.iterations,
             share(budget.correct),
             share(record.clean),
-            len(record.clean),
+            record.data.count,
             f"{budget.linf_max:.4f}",
             f"{100 * budget.at_bound:.0f} %",
-            f"{len(record.clean) / record.seconds:.1f}",
+            f"{record.data.count / record.seconds:.1f}",
         )
         for record in sorted(records, key=_record_order)
         for budget in record.budgets
@@ -43,14 +43,17 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
     A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
 
     Raises:
-        ValueError: two sources for one cell.
+        ValueError: two measurements for one cell.
     """
     networks, titles = targets(records), network_titles(records)
     found: dict[tuple[str, str, float], Evaluation] = {}
     for record in records:
         key = record.target.weights, record.threat, record.attack["epsilon"]
-        if key in found and found[key].source != record.source:
-            raise ValueError(f"several sources make the {record.threat}-box attack on {titles[key[0]]}; give one")
+        if key in found:
+            raise ValueError(
+                f"two measurements of {titles[key[0]]} under the {record.threat}-box attack at ε {key[2]:.4g}, which "
+                "differ in their source or settings; give one"
+            )
         found[key] = record
     epsilons = sorted({epsilon for *_, epsilon in found})
     rows = []
@@ -71,9 +74,23 @@ def protocol(records: Sequence[Evaluation]) -> str:
     kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in records))
     return (
         f"{kinds}ε in units of the [0, 1] pixel range; percent with 95 % Wilson interval.\n"
-        "White-box: right clean and at every iterate of an attack on the network itself.\n"
+        f"White-box: right clean and at every iterate of an attack on the network itself.\n{_randomness(records)}"
         "Gray-box (undefended, same architecture) and black-box (undefended, another architecture) are transfer\n"
         "attacks, judged on the last iterate: upper bounds, no robustness.\n"
+    )
+
+
+def _randomness(records: Sequence[Evaluation]) -> str:
+    """How randomized networks were judged, where there are any."""
+    drawn = [record for record in records if len(record.clean) > 1]
+    if not drawn:
+        return ""
+    draws = ", ".join(str(n) for n in sorted({len(record.clean) for record in drawn}))
+    means = sorted({record.average for record in drawn})
+    each = "" if means == [1] else f", each the mean prediction of {', '.join(map(str, means))}"
+    return (
+        f"A randomized network's accuracy is the mean over {draws} draws{each}, ± their standard deviation;\n"
+        "white-box it is judged on the last iterate, on images that are right clean in the same draw.\n"
     )
 
 
@@ -84,6 +101,9 @@ def _kind(record: Evaluation) -> str:
         how = "FGSM"
     elif how == "PGD":
         how += f", {attack['start']} start, step {attack['step']:.4g}, {last} iterations"
+        how += f", {attack['restarts']} restarts" if attack["restarts"] > 1 else ""
+        how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
+        how += ", draws held fixed" if attack["fixed_draws"] else ""
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 
 
@@ -96,6 +116,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
             *(record.attack["name"], record.attack["epsilon"], budget.iterations),
             *share(budget.correct),
             share(record.clean).value,
+            *(len(record.clean), record.average),
             *(budget.linf_max, budget.linf_mean, budget.at_bound),
         )
         for record in records
@@ -111,7 +132,8 @@ def tidy(records: Sequence[Evaluation]) -> Table:
             "source_architecture",
             "source_seed",
         ),
-        *("attack", "epsilon", "iterations", "accuracy", "low95", "high95", "n", "clean_accuracy"),
+        *("attack", "epsilon", "iterations", "accuracy", "low95", "high95", "n", "spread", "clean_accuracy"),
+        *("draws", "average"),
         *("linf_max", "linf_mean", "at_bound"),
     )
     return Table(columns, rows)

@@ -1,7 +1,8 @@
 """Runs: folders that hold an experiment, its network and what was measured on it."""
 
-from atlpa.runs.evaluate import Protocol, evaluate
+from atlpa.runs.evaluate import evaluate
 from atlpa.runs.folder import Run, finished_runs
+from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing, pair
 from atlpa.runs.train import train_run
 

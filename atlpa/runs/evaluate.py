@@ -6,49 +6,23 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from atlpa import __version__
-from atlpa.attacks import PGD, Noise
+from atlpa.attacks import PGD
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
-from atlpa.records import Evaluation, Judged, Threat
+from atlpa.models import Averaged
+from atlpa.records import Evaluation, Judged
 from atlpa.runs.folder import Run
+from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How runs are judged.
-
-    Fields:
-        attack: PGD or noise.
-        budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
-        limit: judge this many images, evenly spaced over the part; all if ``None``.
-        seed: of random starts and noise.
-
-    Restarts are a white-box means: transferred images come from one run.
-    """
-
-    attack: PGD | Noise
-    budgets: tuple[int, ...]
-    limit: int | None = None
-    seed: int = 0
-
-    def settings(self, threat: Threat) -> dict[str, Any]:
-        """The attack as a record holds it; its iterations are the budgets."""
-        if self.attack == Noise(epsilon=0):
-            return {"name": "none", "epsilon": 0.0}
-        fields = self.attack.model_dump(mode="json", exclude={"iterations"})
-        if "restarts" in fields and threat != "white":
-            fields["restarts"] = 1
-        return {"name": type(self.attack).__name__.lower(), **fields}
 
 
 def evaluate(
@@ -65,6 +39,7 @@ def evaluate(
         device: where to compute.
         again: measure anew what is on record.
     """
+    protocol.check(pairings)
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
     indices = {folder: target.read_index(target.training.data) for folder, target in targets.items()}
     paths = {pairing: _record_path(pairing, protocol) for pairing in pairings}
@@ -88,8 +63,9 @@ def evaluate(
                 source=pairing.source.network,
                 threat=pairing.threat,
                 data=judged,
-                attack=protocol.settings(pairing.threat),
+                attack=protocol.settings(pairing),
                 seed=protocol.seed,
+                average=protocol.average_of(pairing.target),
                 clean=outcome.clean_verdicts(),
                 budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
                 seconds=seconds,
@@ -103,16 +79,26 @@ def evaluate(
 
 def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device) -> list[Outcome]:
     """One attack on one source, judged by every target of a group."""
-    source = group[0].source.load_model(device)
-    attack, budgets = protocol.attack, protocol.budgets
-    title = f"{group[0].threat} {group[0].source.folder.name} ε {attack.epsilon:g}"
-    if group[0].threat == "white" and isinstance(attack, PGD):
+    first = group[0]
+    attack, budgets, seed, draws = protocol.attack_by(first), protocol.budgets, protocol.seed, protocol.draws
+    source = _model(first.source, protocol, device)
+    title = f"{first.threat} {first.source.folder.name} ε {attack.epsilon:g}"
+    if first.threat == "white" and isinstance(attack, PGD) and not first.source.randomized:
         with tqdm(total=len(images) * attack.restarts, desc=title, unit="image", leave=False, disable=None) as bar:
-            return [white_box(source, images, attack, budgets, seed=protocol.seed, progress=bar.update)]
-    targets = {str(number): pairing.target.load_model(device) for number, pairing in enumerate(group)}
+            return [white_box(source, images, attack, budgets, seed=seed, progress=bar.update)]
     with tqdm(total=len(images) * budgets[-1], desc=title, unit="step", leave=False, disable=None) as bar:
-        outcomes = transfer(source, targets, images, attack, budgets, seed=protocol.seed, progress=bar.update)
-        return list(outcomes.values())
+        show = partial(transfer, seed=seed, draws=draws, progress=bar.update)
+        if first.threat == "white" and isinstance(attack, PGD):
+            outcome = show(source, {"itself": source}, images, attack, budgets)["itself"]
+            return [outcome.standing()]
+        targets = {str(number): _model(pairing.target, protocol, device) for number, pairing in enumerate(group)}
+        return list(show(source, targets, images, attack, budgets).values())
+
+
+def _model(run: Run, protocol: Protocol, device: torch.device) -> nn.Module:
+    """A run's network as the protocol asks it."""
+    model, average = run.load_model(device), protocol.average_of(run)
+    return Averaged(model, average) if average > 1 else model
 
 
 def _sharing_an_attack(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
@@ -141,7 +127,7 @@ def _judged(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], 
 
 def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
     """Where the record of a measurement lies: its name tells what it is, its digest tells everything."""
-    attack, source = protocol.settings(pairing.threat), pairing.source.network
+    attack, source = protocol.settings(pairing), pairing.source.network
     everything = {
         "target": pairing.target.network.weights,
         "source": source.weights,
@@ -151,6 +137,8 @@ def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
         "budgets": protocol.budgets,
         "limit": protocol.limit,
         "seed": protocol.seed,
+        "draws": protocol.draws if pairing.target.randomized else 1,
+        "average": protocol.average_of(pairing.target),
         "atlpa": __version__,
     }
     digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]

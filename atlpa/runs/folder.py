@@ -94,6 +94,11 @@ class Run:
         return Run(self.folder, parse(fields))
 
     @property
+    def randomized(self) -> bool:
+        """Whether the network draws at inference."""
+        return self.experiment.defense.randomized
+
+    @property
     def checkpoint_path(self) -> Path:
         """The only checkpoint: the last one."""
         return self.folder / "last.pt"
@@ -170,7 +175,7 @@ class Run:
                 f"on record {trained[:8]}"
             )
         experiment = self.experiment
-        model = experiment.model.build(len(checkpoint.classes), experiment.seed, experiment.defense.denoise)
+        model = experiment.defense.build(experiment.model, len(checkpoint.classes), experiment.seed)
         checkpoint.restore(model)
         return model.to(device).eval()
 

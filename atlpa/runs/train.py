@@ -43,7 +43,7 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     index = run.read_index(resumed.data) if run and resumed else data.index()
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     experiment.defense.check_classes(len(index.classes))
-    model = experiment.model.build(len(index.classes), experiment.seed, experiment.defense.denoise)
+    model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
     remarks = [] if resumed else experiment.model.load_initial_weights(model)
     if experiment.defense.needs_adversarial:
         remarks += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -53,8 +54,14 @@ class Checkpoint:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 over the names and values of the network's state: tells whether records are about these weights."""
+        """SHA-256 over the names and values of the network's state: tells whether records are about these weights.
+
+        What a network draws at inference has no weights but is part of it, and of the digest.
+        """
         digest = hashlib.sha256()
+        for layer in ("noise", "randomize"):
+            if settings := self.experiment["defense"].get(layer):
+                digest.update(f"{layer} {json.dumps(settings, sort_keys=True)}".encode())
         for name, value in sorted(self.model.items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from atlpa.attacks import PGD
 from atlpa.defenses import Defense, Views
 from atlpa.models import record_stages
+from atlpa.random_layer import drawing
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,15 @@ def training_step(
         optimizer: over the model's parameters.
         images: ``(B, 3, H, W)`` in [0, 1].
         labels: ``(B,)``.
-        generator: of the attack's random start.
+        generator: of the attack's random start and of a randomized network's draws.
     """
     adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
 
     model.train()
     images = images.detach().requires_grad_(defense.needs_input_gradient)
     # Only plain attention (of denoising blocks) can be differentiated twice.
-    with sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext():
+    plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
+    with plain, drawing(model, generator):
         views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()

@@ -68,19 +68,19 @@ def test_stands_if_right_clean_and_at_every_iterate_so_far(models, data, start, 
     attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start)
     outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size)
 
-    clean = verdicts(model, data)
+    (clean,) = verdicts(model, data)
     expected, point = torch.zeros(3, 60, dtype=torch.bool), torch.zeros(60)
     for i in range(60):
         image, label = images_of(data)[i : i + 1], data.labels[i : i + 1]
-        run = list(attack.iterates(model, image, label, generator=generators(3, torch.tensor([i]))))
-        begin = attack.initial(image, generators(3, torch.tensor([i])))
+        run = list(attack.iterates(model, image, label, generator=generators(3, "attack", torch.tensor([i]))))
+        begin = attack.initial(image, generators(3, "attack", torch.tensor([i])))
         right = [bool(model.eval()(x).argmax() == label) for x in (begin, *run)]
         for row, budget in enumerate(BUDGETS):
             expected[row, i] = clean[i] and all(right[: budget + 1])
         fell = right.index(False) if False in right else 12
         point[i] = ([begin, *run][fell] - image).abs().max() if clean[i] else torch.nan
-    assert torch.equal(outcome.clean, clean)
-    assert torch.equal(outcome.correct, expected)
+    assert torch.equal(outcome.clean, clean[None])
+    assert torch.equal(outcome.correct, expected[:, None])
     torch.testing.assert_close(outcome.perturbation.linf[-1], point, equal_nan=True)
     standing = expected.float().mean(dim=1)
     assert 0 < standing[-1] < standing[0] < 1  # the case is worth testing
@@ -130,11 +130,13 @@ def test_transfer_judges_each_target_on_the_last_iterate(models, data, start):
     source, target = models
     attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start)
     outcomes = transfer(source, {"target": target, "source": source}, data, attack, BUDGETS, seed=3, batch_size=7)
-    run = list(attack.iterates(source, images_of(data), data.labels, generator=generators(3, torch.arange(60))))
+    run = list(
+        attack.iterates(source, images_of(data), data.labels, generator=generators(3, "attack", torch.arange(60)))
+    )
     for name, model in (("target", target), ("source", source)):
         expected = torch.stack([model.eval()(run[b - 1]).argmax(dim=1) == data.labels for b in BUDGETS])
-        assert torch.equal(outcomes[name].correct, expected)
-        assert torch.equal(outcomes[name].clean, model(images_of(data)).argmax(dim=1) == data.labels)
+        assert torch.equal(outcomes[name].correct, expected[:, None])
+        assert torch.equal(outcomes[name].clean[0], model(images_of(data)).argmax(dim=1) == data.labels)
     linf = torch.stack([(run[b - 1] - images_of(data)).abs().amax(dim=(1, 2, 3)) for b in BUDGETS])
     torch.testing.assert_close(outcomes["target"].perturbation.linf, linf)
 

@@ -1,0 +1,72 @@
+"""How runs are judged: an attack, its budgets and its images, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlpa.attacks import PGD, Noise
+from atlpa.errors import UserError
+from atlpa.runs.folder import Run
+from atlpa.runs.threats import Pairing
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How runs are judged.
+
+    Fields:
+        attack: PGD or noise.
+        budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
+        limit: judge this many images, evenly spaced over the part; all if ``None``.
+        seed: of random starts, noise and randomized networks' draws.
+        draws: how often a randomized network is asked.
+        average: how many draws its prediction is the mean of, each time, under attack too.
+
+    Restarts are a white-box means: transferred images come from one run. Options that only a randomized network has
+    are left out where there is none.
+    """
+
+    attack: PGD | Noise
+    budgets: tuple[int, ...]
+    limit: int | None = None
+    seed: int = 0
+    draws: int = 10
+    average: int = 1
+
+    def attack_by(self, pairing: Pairing) -> PGD | Noise:
+        """The attack as it is made in a pairing."""
+        if not isinstance(self.attack, PGD):
+            return self.attack
+        changes: dict[str, Any] = {}
+        if pairing.threat != "white":
+            changes["restarts"] = 1
+        if not pairing.source.randomized:
+            changes |= {"eot": 1, "fixed_draws": False}
+        return self.attack.model_copy(update=changes)
+
+    def settings(self, pairing: Pairing) -> dict[str, Any]:
+        """The attack as a record holds it; its iterations are the budgets."""
+        if self.attack == Noise(epsilon=0):
+            return {"name": "none", "epsilon": 0.0}
+        attack = self.attack_by(pairing)
+        return {"name": type(attack).__name__.lower(), **attack.model_dump(mode="json", exclude={"iterations"})}
+
+    def average_of(self, run: Run) -> int:
+        """How many draws a run's prediction is the mean of."""
+        return self.average if run.randomized else 1
+
+    def check(self, pairings: Sequence[Pairing]) -> None:
+        """Refuse what these pairings cannot serve.
+
+        Raises:
+            UserError: restarts on a randomized network.
+        """
+        restarts = self.attack.restarts if isinstance(self.attack, PGD) else 1
+        for pairing in pairings:
+            if restarts > 1 and pairing.threat == "white" and pairing.target.randomized:
+                raise UserError(
+                    f"{pairing.target.folder} is randomized: the best of {restarts} restarts would owe much to luck; "
+                    "use --eot in place of --restarts"
+                )
