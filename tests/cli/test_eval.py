@@ -160,6 +160,55 @@ def test_sources_lie_beside_a_run_not_below(runs, capsys):
     assert "no gray-box source beside it" in refused(capsys, "--run", "alone/pat-resnet18", "--threat", "gray", *FAST)
 
 
+@pytest.fixture
+def noisy(runs, tiny_run):
+    """The folder of a randomized run beside the others."""
+    run = tiny_run("rat")
+    shutil.copytree(run.folder, runs / run.folder.name)
+    return str(runs / run.folder.name)
+
+
+def records_of(folder):
+    return [Evaluation.load(path) for path in Path(folder, "records").glob("*-*.json")]
+
+
+def test_a_randomized_network_is_asked_several_times(noisy, capsys):
+    command = ["--run", noisy, "--threat", "white", *FAST, "--eot", "2", "--fixed-draws", "--draws", "3"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "mean over 3 draws, ± their standard deviation" in text
+    assert "gradients averaged over 2 draws, draws held fixed" in text
+    (record,) = records_of(noisy)
+    assert [len(record.clean), len(record.budgets[0].correct)] == [3, 3]
+    assert record.steps == 8 * 2 * 2
+    assert record.attack["eot"] == 2
+    assert record.attack["fixed_draws"]
+    # The same again is on record; without the options it is another measurement, with ten draws.
+    assert main(command) == main(["--run", noisy, "--threat", "white", *FAST]) == 0
+    assert sorted(len(record.clean) for record in records_of(noisy)) == [3, 10]
+
+
+def test_options_of_randomized_networks_reach_them_alone(noisy, runs, capsys):
+    both = ["--run", noisy, "--run", "runs/pat-resnet18", "--threat", "white", "--threat", "gray"]
+    assert main([*both, *FAST, "--eot", "2", "--average", "2", "--draws", "2"]) == 0
+    found = {(record.target.defense, record.threat): record for folder in (noisy, "runs/pat-resnet18")
+             for record in records_of(folder)}  # fmt: skip
+    assert {key: (record.attack["eot"], record.average, len(record.clean)) for key, record in found.items()} == {
+        ("rat", "white"): (2, 2, 2),
+        ("rat", "gray"): (1, 2, 2),
+        ("pat", "white"): (1, 1, 1),
+        ("pat", "gray"): (1, 1, 1),
+    }
+    assert "each the mean prediction of 2" in capsys.readouterr().out
+
+
+def test_randomization_and_its_gray_box_source_have_the_same_weights_and_are_two_networks(runs, tiny_run, capsys):
+    run = tiny_run("randomization")
+    shutil.copytree(run.folder, runs / run.folder.name)
+    assert main(["--run", str(runs / run.folder.name), "--threat", "gray", *FAST, "--draws", "2"]) == 0
+    assert [row[:3] for row in rows(capsys.readouterr().out)] == [["randomization resnet18", "gray", "none resnet18"]]
+
+
 def test_a_source_of_ones_own(runs, capsys):
     pat, none = str(runs / "pat-resnet18"), str(runs / "none-resnet18")
     assert main(["--run", none, "--source", pat, "--threat", "gray", *FAST]) == 0
@@ -183,6 +232,11 @@ def test_a_source_of_ones_own(runs, capsys):
         (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "follows no network"),
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),
         (["--run", "runs/pat-resnet18", "--restarts", "3", "--iters", "2", "3"], "a single --iters"),
+        (["--run", "runs/pat-resnet18", "--eot", "2"], "--eot is for randomized networks, and none is attacked"),
+        (["--run", "runs/pat-resnet18", "--fixed-draws"], "--fixed-draws is for randomized networks"),
+        (["--run", "runs/pat-resnet18", "--draws", "3"], "--draws is for randomized networks, and none is judged"),
+        (["--run", "runs/pat-resnet18", "--average", "3"], "--average is for randomized networks, and none is judged"),
+        (["--run", "runs/pat-resnet18", "--attack", "fgsm", "--eot", "2"], "--eot has no meaning for --attack fgsm"),
         (["--run", "runs/pat-resnet18", "--json", "missing/all.json"], "its folder does not exist"),
         (["--run", "runs/pat-resnet18", "--data-root", "x"], "data: unknown key 'root'"),
     ],
@@ -193,8 +247,14 @@ def test_bad_input_is_one_line(runs, capsys, monkeypatch, tmp_path_factory, argu
     assert words in refused(capsys, *arguments)
 
 
+def test_restarts_on_a_randomized_network(noisy, capsys):
+    words = ["--restarts", "2", "--start", "uniform", "--threat", "white"]
+    assert "use --eot in place of --restarts" in refused(capsys, "--run", noisy, *FAST, *words)
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--eps", "a lot"], ["--iters", "0"], ["--iters", "1.5"], ["--threat", "pink"], ["--seed", "-1"]]
+    "arguments",
+    [["--eot", "0"], ["--eps", "a lot"], ["--iters", "0"], ["--iters", "1.5"], ["--threat", "pink"], ["--seed", "-1"]],
 )
 def test_malformed_options(runs, capsys, arguments):
     with pytest.raises(SystemExit) as ended:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from atlpa.cli.train import main
 from atlpa.defenses import preset_names
+from atlpa.random_layer import drawing
 from atlpa.runs import Run
 
 QUICK = ["--set", "training.iterations=3", "--set", "training.batch_size=4", "--set", "data.resize=20",
@@ -148,11 +149,34 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, defense):
     assert main(["--config", "digits", *QUICK, "--defense", defense, "--output", "run"]) == 0
     run = Run.open(elsewhere / "run")
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    first, second = (Run.open(run.folder).load_model(torch.device("cpu"))(pictures) for _ in range(2))
-    assert torch.equal(first, second)
+
+    def predict(seed):
+        model = Run.open(run.folder).load_model(torch.device("cpu"))
+        with drawing(model, torch.Generator().manual_seed(seed)):
+            return model(pictures)
+
+    assert torch.equal(predict(0), predict(0))
+    assert torch.equal(predict(0), predict(1)) is not run.randomized
     steps = [json.loads(line) for line in run.log_path.read_text().splitlines() if "loss" in line]
     assert steps[-1]["step"] == 3
     assert steps[-1]["terms"].keys() == run.experiment.defense.terms.present().keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--defense", "fd", "--set", "defense.terms.attention_map={}", "--set", "defense.terms.tolerant_logit={}"],
+        ["--defense", "rat", "--set", "defense.terms.logit_pairing.weight=0.5"],
+        ["--defense", "atlpa", "--set", "defense.terms.attention_map.stages=[conv5_x]"],
+        ["--defense", "pat", "--set", "defense.randomize={}"],
+    ],
+)
+def test_combinations_need_no_code(elsewhere, changes):
+    assert main(["--config", "digits", *QUICK, *changes, "--output", "run"]) == 0
+    run = Run.open(elsewhere / "run")
+    terms = json.loads(run.log_path.read_text().splitlines()[0])["terms"]
+    assert terms.keys() == run.experiment.defense.terms.present().keys()
+    assert run.load_model(torch.device("cpu"))(torch.rand(2, 3, 16, 16)).shape == (2, 10)
 
 
 def test_defenses_are_listed_with_idea_source_and_cost(capsys):

@@ -15,9 +15,16 @@ def model():
     return ModelSpec(architecture="resnet18", weights="none").build(5, seed=0)
 
 
-def checkpoint_of(model, step=3):
+def checkpoint_of(model, step=3, defense=None):
     optimizer = Recipe().optimizer(model)
-    return Checkpoint(step, tuple("abcde"), "digest", {"seed": 0}, model.state_dict(), optimizer.state_dict())
+    return Checkpoint(
+        step,
+        tuple("abcde"),
+        "digest",
+        {"seed": 0, "defense": defense or {}},
+        model.state_dict(),
+        optimizer.state_dict(),
+    )
 
 
 def test_round_trip(model, tmp_path):
@@ -25,12 +32,23 @@ def test_round_trip(model, tmp_path):
     save_checkpoint(checkpoint_of(model), path)
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
     back = load_checkpoint(path)
-    assert (back.step, back.classes, back.experiment) == (3, tuple("abcde"), {"seed": 0})
+    assert (back.step, back.classes, back.experiment) == (3, tuple("abcde"), {"seed": 0, "defense": {}})
     other = ModelSpec(architecture="resnet18", weights="none").build(5, seed=1)
     assert checkpoint_of(other).weights_hash != back.weights_hash
     back.restore(other, Recipe().optimizer(other))
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     assert checkpoint_of(other).weights_hash == back.weights_hash
+
+
+def test_what_a_network_draws_is_part_of_its_digest(model):
+    defenses = [
+        {},
+        {"noise": {"scale": 0.25}},
+        {"noise": {"scale": 0.2}},
+        {"randomize": {"ratio": 1.1}},
+    ]
+    assert len({checkpoint_of(model, defense=defense).weights_hash for defense in defenses}) == 4
+    assert checkpoint_of(model, defense={"noise": None}).weights_hash == checkpoint_of(model).weights_hash
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
