@@ -60,6 +60,14 @@ def _commands_on_the_path() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images go to a folder of this session, not to the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLPA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 TINY = [("training.iterations", 3), ("training.batch_size", 4), ("training.log_every", 1), ("final", True)]
 
 

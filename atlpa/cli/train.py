@@ -61,6 +61,12 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="override any field, dotted: training.iterations=100 (repeatable)",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_const",
+        const=True,
+        help="leave out images that cannot be read, and list them in the run's split.json",
+    )
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
     parser.add_argument("--seed", type=seed, help="seed of everything random")
     parser.add_argument(
@@ -81,7 +87,8 @@ def overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
             changes.append((field, yaml.safe_load(value)))
         except yaml.YAMLError as error:
             raise UserError(f"--set {field}: {value!r} is no YAML value") from error
-    changes += _given(arguments, {"data_root": "data.root", "device": "device", "output": "output", "seed": "seed"})
+    fields = {"data_root": "data.root", "skip_unreadable": "data.skip_unreadable"}
+    changes += _given(arguments, {**fields, "device": "device", "output": "output", "seed": "seed"})
     return [*changes, ("final", True)] if arguments.final else changes
 
 

@@ -1,26 +1,44 @@
 """Data sets as files and tensors: what is in them, how it is split, how a batch is made."""
 
 from atlpa.data.batches import Batches
-from atlpa.data.dataset import PARTS, Dataset, Index, Item, Part
+from atlpa.data.bmw10 import BMW10
+from atlpa.data.dataset import Dataset
 from atlpa.data.digits import Digits
 from atlpa.data.flowers17 import Flowers17
 from atlpa.data.folder import Folder
-from atlpa.data.images import Images, evenly_spaced, load_images
+from atlpa.data.images import Images, evenly_spaced, load_images, load_masks, unreadable
+from atlpa.data.index import PARTS, Index, Item, Part
+from atlpa.data.torchvision_sets import Cifar, Flowers102, StanfordCars
 
-DATASETS: dict[str, type[Dataset]] = {"digits": Digits, "flowers17": Flowers17, "folder": Folder}
+DATASETS: dict[str, type[Dataset]] = {
+    "digits": Digits,
+    "flowers17": Flowers17,
+    "bmw10": BMW10,
+    "folder": Folder,
+    "cifar10": Cifar,
+    "cifar100": Cifar,
+    "flowers102": Flowers102,
+    "stanford_cars": StanfordCars,
+}
 
 __all__ = [
+    "BMW10",
     "DATASETS",
     "PARTS",
     "Batches",
+    "Cifar",
     "Dataset",
     "Digits",
     "Flowers17",
+    "Flowers102",
     "Folder",
     "Images",
     "Index",
     "Item",
     "Part",
+    "StanfordCars",
     "evenly_spaced",
     "load_images",
+    "load_masks",
+    "unreadable",
 ]

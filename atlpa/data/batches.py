@@ -33,8 +33,18 @@ class Batches:
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: images ``(B, 3, size, size)`` in [0, 1] and labels ``(B,)``."""
         positions = self._positions(step)
-        pixels = self._augment(self.images[positions].to(self.device), generator(self.seed, "augmentation", step))
+        pixels = self._augment(self.images[positions].to(self.device), step)
         return pixels.float() / 255, self.images.labels[positions].to(self.device)
+
+    def masks_at(self, step: int, masks: Tensor) -> Tensor:
+        """The key regions of a step's images, mirrored and cropped as they are: ``(B, size, size)`` uint8.
+
+        Args:
+            step: the step.
+            masks: those of all images, ``(N, S, S)`` uint8, see ``load_masks``.
+        """
+        chosen = masks[self._positions(step)].to(self.device)
+        return self._augment(chosen[:, None], step)[:, 0]
 
     def from_step(self, step: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of steps ``step`` … ``end`` − 1, the next one made while the present one is used."""
@@ -54,14 +64,17 @@ class Batches:
         }
         return torch.stack([order[place // len(self.images)][place % len(self.images)] for place in places])
 
-    def _augment(self, pixels: Tensor, draw: torch.Generator) -> Tensor:
+    def _augment(self, pixels: Tensor, step: int) -> Tensor:
+        """Mirror and crop ``(B, C, S, S)`` where it lies: row and column numbers of every image, in one indexing."""
+        draw = generator(self.seed, "augmentation", step)
         room = pixels.shape[-1] - self.size
-        corners = torch.randint(room + 1, (len(pixels), 2), generator=draw).tolist()
-        flips = (torch.rand(len(pixels), generator=draw) < 0.5).tolist()
-        crops = [
-            image[:, top : top + self.size, left : left + self.size]
-            for image, (top, left) in zip(pixels, corners, strict=True)
-        ]
-        return torch.stack(
-            [crop.flip(-1) if self.mirror and flip else crop for crop, flip in zip(crops, flips, strict=True)]
+        corners = torch.randint(room + 1, (len(pixels), 2), generator=draw)
+        flips = torch.rand(len(pixels), generator=draw) < 0.5
+        across = torch.arange(self.size)
+        rows = corners[:, :1] + across
+        columns = corners[:, 1:] + torch.where(self.mirror & flips[:, None], across.flip(0), across)
+        image, rows, columns = (
+            numbers.to(pixels.device)
+            for numbers in (torch.arange(len(pixels))[:, None, None], rows[:, :, None], columns[:, None, :])
         )
+        return pixels[image, :, rows, columns].permute(0, 3, 1, 2).contiguous()

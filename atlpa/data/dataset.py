@@ -1,60 +1,20 @@
-"""What a data set is: classes, and labeled images in three parts."""
+"""What every data set has in common: its section of an experiment."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
-from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
 from atlpa.component import Component
-from atlpa.errors import UserError
-
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
+from atlpa.data.index import Index
 
 Side = Annotated[int, Field(ge=8, le=4096)]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One labeled image, not yet decoded."""
-
-    name: str
-    label: int
-    open: Callable[[], Image.Image]
-
-
-@dataclass(frozen=True)
-class Index:
-    """Everything a data set holds, before any image is decoded."""
-
-    classes: tuple[str, ...]
-    parts: Mapping[Part, Sequence[Item]]
-
-    def items(self, *parts: Part) -> list[Item]:
-        """The images of some parts, in the order of the data set.
-
-        Raises:
-            UserError: a part is empty.
-        """
-        for part in parts:
-            if not self.parts[part]:
-                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 3 images a class")
-        return [item for part in parts for item in self.parts[part]]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
-        parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
-        return hashlib.sha256(json.dumps([self.classes, parts]).encode()).hexdigest()
 
 
 class Dataset(Component):
@@ -68,12 +28,14 @@ class Dataset(Component):
         resize: side in pixels before the random crop.
         size: side in pixels of what the network sees.
         mirror: whether training mirrors images at random.
+        skip_unreadable: whether images that cannot be decoded are left out and listed, instead of being an error.
     """
 
     name: str
     resize: Side = 256
     size: Side = 224
     mirror: bool = True
+    skip_unreadable: bool = False
 
     @model_validator(mode="after")
     def _crop_must_fit(self) -> Dataset:
@@ -90,24 +52,9 @@ class Dataset(Component):
         """
 
 
-def read_file(path: Path) -> Image.Image:
-    """Decode one image file as RGB, or say which file is no image."""
-    try:
-        with Image.open(path) as image:
-            return as_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no readable image ({error}); replace or remove it") from error
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = Image.fromarray(np.rint(np.asarray(image).astype(float) / 257).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+def data_root(root: str | None) -> Path:
+    """Where published data sets lie: the folder given, else ``ATLPA_DATA_ROOT`` from the environment, else ``data``."""
+    return Path(root or os.environ.get("ATLPA_DATA_ROOT") or "data")
 
 
 def stratified_split(labels: Sequence[int], shares: Sequence[float], seed: int) -> list[list[int]]:
@@ -119,9 +66,9 @@ def stratified_split(labels: Sequence[int], shares: Sequence[float], seed: int) 
         seed: of the shuffle within each class.
     """
     groups: list[list[int]] = [[] for _ in shares]
+    labels_array = np.asarray(labels)
     for label in sorted(set(labels)):
-        members = [position for position, other in enumerate(labels) if other == label]
-        members = list(np.random.default_rng([seed, label]).permutation(members))
+        members = np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels_array == label))
         cuts = [*np.rint(np.cumsum([0, *shares[:-1]]) * len(members)).astype(int).tolist(), len(members)]
         for group, start, end in zip(groups, cuts[:-1], cuts[1:], strict=True):
             group.extend(int(position) for position in members[start:end])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from atlpa.data.dataset import Dataset, Index, Item, Part, read_file
+from atlpa.data.dataset import Dataset, data_root
+from atlpa.data.index import Index, Item, Part
+from atlpa.data.masks import Trimap
 from atlpa.errors import UserError, reason
 
 CLASSES = (
@@ -24,6 +24,8 @@ SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17/"
 
 class Flowers17(Dataset):
     """1360 photographs, 80 consecutive ones a class; 40/20/20 a class in each of the three official splits.
+
+    Key regions are the published segmentations of the flower, which many images do not have.
 
     Fields:
         root: the folder that holds ``flowers17/``; by default ``ATLPA_DATA_ROOT`` from the environment, else ``data``.
@@ -43,21 +45,22 @@ class Flowers17(Dataset):
                 f"{base / 'jpg'} holds {len(photographs)} of {wanted} photographs; unpack 17flowers.tgz anew"
             )
         splits = _splits(base / "datasplits.mat")
+        masks = {path.stem for path in (base / "trimaps").glob("image_*.png")}
         # The published indices are 1-based and shuffled; the order of the files is what we judge in.
-        parts = {
-            part: [_item(base, number) for number in sorted(splits[f"{key}{self.split}"])]
+        parts: dict[Part, list[Item]] = {
+            part: [_item(base, number, masks) for number in sorted(splits[f"{key}{self.split}"])]
             for part, key in SPLIT_KEYS.items()
         }
         return Index(CLASSES, parts)
 
     def _base(self) -> Path:
-        folder = Path(self.root or os.environ.get("ATLPA_DATA_ROOT") or "data")
+        folder = data_root(self.root)
         for base in (folder / "flowers17", folder):
             if (base / "jpg").is_dir() and (base / "datasplits.mat").is_file():
                 return base
         raise UserError(
             f"no Flowers-17 in {folder}: expected flowers17/jpg/image_0001.jpg … and flowers17/datasplits.mat there; "
-            f"get 17flowers.tgz and datasplits.mat from {SOURCE} and name the folder with --data-root"
+            f"get it with: atlpa-data fetch flowers17 --root {folder}, or name another folder with --data-root"
         )
 
 
@@ -65,11 +68,17 @@ def _splits(path: Path) -> dict[str, list[int]]:
     """Image numbers by key: trn1 … tst3."""
     try:
         content = loadmat(path)
-        return {f"{key}{n}": content[f"{key}{n}"].ravel().tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
-    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
+        splits = {f"{key}{n}": content[f"{key}{n}"].ravel().tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
+    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError, OSError) as error:
         raise UserError(f"{path} holds no official splits ({reason(error)}); get it from {SOURCE}") from error
+    count = len(CLASSES) * IMAGES_PER_CLASS
+    for key, numbers in splits.items():
+        if foreign := [number for number in numbers if number not in range(1, count + 1)]:
+            raise UserError(f"{path}: {key} names image {foreign[0]} of {count}; get the file from {SOURCE}")
+    return splits
 
 
-def _item(base: Path, number: int) -> Item:
+def _item(base: Path, number: int, masks: set[str]) -> Item:
     name = f"image_{number:04d}"
-    return Item(name, (number - 1) // IMAGES_PER_CLASS, partial(read_file, base / "jpg" / f"{name}.jpg"))
+    mask = Trimap(base / "trimaps" / f"{name}.png") if name in masks else None
+    return Item(name, (number - 1) // IMAGES_PER_CLASS, base / "jpg" / f"{name}.jpg", mask)

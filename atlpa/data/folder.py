@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from PIL import Image
 from pydantic import Field
 
-from atlpa.data.dataset import PARTS, Dataset, Index, Item, Part, read_file, stratified_split
+from atlpa.data.dataset import Dataset, stratified_split
+from atlpa.data.index import PARTS, Index, Item
+from atlpa.data.masks import MaskFile
 from atlpa.errors import UserError
 
 
@@ -21,11 +22,14 @@ class Folder(Dataset):
 
     Fields:
         root: the folder.
+        masks: a folder with the key regions, laid out as ``root`` is, black and white, each named as its image but
+            ending in ``.png``; images may lack one.
         split_seed: of the stratified split.
     """
 
     name: Literal["folder"] = "folder"
     root: str
+    masks: str | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self) -> Index:
@@ -34,23 +38,50 @@ class Folder(Dataset):
             raise UserError(
                 f"no folder {root}; data.root must hold one directory a class, each with that class's images"
             )
-        if (root / "train").is_dir() and (root / "test").is_dir():
-            return self._published_parts(root)
+        try:
+            index = self._published_parts(root) if (root / "train").is_dir() and (root / "test").is_dir() else None
+            index = index or self._split(root)
+        except PermissionError as error:
+            raise UserError(f"{error.filename} may not be read; ask its owner, or copy what is needed") from error
+        if self.masks and not any(item.mask for items in index.parts.values() for item in items):
+            example = Path(self.masks) / Path(index.items("train")[0].name).with_suffix(".png")
+            raise UserError(f"data.masks {self.masks} holds no mask of any image; expected for example {example}")
+        return index
+
+    def _split(self, root: Path) -> Index:
         classes = _classes(root)
-        items = _items(root, classes)
+        items = self._items(root, classes)
         groups = stratified_split([item.label for item in items], (0.6, 0.2, 0.2), self.split_seed)
         return Index(classes, {part: [items[i] for i in group] for part, group in zip(PARTS, groups, strict=True)})
 
     def _published_parts(self, root: Path) -> Index:
         classes = _classes(root / "train")
-        train, test = _items(root / "train", classes), _items(root / "test", classes)
+        train, test = self._items(root / "train", classes), self._items(root / "test", classes)
         watched_part = next((root / name for name in ("validation", "val") if (root / name).is_dir()), None)
         if watched_part:
-            parts: dict[Part, list[Item]] = {"train": train, "validation": _items(watched_part, classes)}
-        else:
-            kept, watched = stratified_split([item.label for item in train], (0.75, 0.25), self.split_seed)
-            parts = {"train": [train[i] for i in kept], "validation": [train[i] for i in watched]}
-        return Index(classes, {**parts, "test": test})
+            return Index(classes, {"train": train, "validation": self._items(watched_part, classes), "test": test})
+        kept, watched = stratified_split([item.label for item in train], (0.75, 0.25), self.split_seed)
+        return Index(
+            classes, {"train": [train[i] for i in kept], "validation": [train[i] for i in watched], "test": test}
+        )
+
+    def _items(self, folder: Path, classes: tuple[str, ...]) -> list[Item]:
+        endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+        directories = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
+        if extra := sorted(set(directories) - set(classes)):
+            raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(extra)}")
+        items = []
+        for label, name in enumerate(classes):
+            files = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in endings)
+            if not files:
+                raise UserError(f"class {name!r} has no images: {folder / name} holds no file with an image's ending")
+            items += [self._item(file, label) for file in files]
+        return items
+
+    def _item(self, file: Path, label: int) -> Item:
+        name = file.relative_to(self.root)
+        mask = Path(self.masks) / name.with_suffix(".png") if self.masks else None
+        return Item(name.as_posix(), label, file, MaskFile(mask) if mask and mask.is_file() else None)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -60,17 +91,3 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory a class"
         )
     return classes
-
-
-def _items(folder: Path, classes: tuple[str, ...]) -> list[Item]:
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    items = []
-    if extra := sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name not in classes and d.name[0] != "."):
-        raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(extra)}")
-    for label, name in enumerate(classes):
-        directory = folder / name
-        files = sorted(f for f in directory.rglob("*") if f.suffix.lower() in endings) if directory.is_dir() else []
-        if not files:
-            raise UserError(f"class {name!r} has no images: {directory} holds no file with an image's ending")
-        items += [Item(str(file.relative_to(folder)), label, partial(read_file, file)) for file in files]
-    return items

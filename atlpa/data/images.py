@@ -13,7 +13,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from atlpa.data.dataset import Item
+from atlpa.data import cache
+from atlpa.data.index import Index, Item
+from atlpa.data.masks import UNKNOWN
+from atlpa.errors import UserError
 
 IN_MEMORY_LIMIT = 4 * 2**30  # bytes; Flowers-17 at 256×256 takes 0.27 GB
 
@@ -62,27 +65,68 @@ class Streamed:
         """Every image in order, one by one."""
         return self._pool.map(self._read, self.items)
 
+    def fingerprints(self) -> Iterator[bytes]:
+        """Of every item, in order."""
+        return self._pool.map(Item.fingerprint, self.items)
+
     def _read(self, item: Item) -> Tensor:
         picture = item.open().resize((self.side, self.side), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def load_images(items: Sequence[Item], side: int, device: torch.device, title: str = "images") -> Images:
-    """Make images ready for use, with a progress bar.
+    """Make images ready for use. A set that fits in memory is decoded once and for all, with a progress bar.
 
     Args:
         items: what to decode.
         side: S, the side in pixels that images are resized to (the aspect ratio is not kept).
-        device: where a set that fits in memory is kept.
+        device: where a set that fits in memory is kept; on the CPU it stays a mapped file.
         title: shown beside the progress bar.
     """
     streamed = Streamed(items, side)
     if len(items) * 3 * side**2 > IN_MEMORY_LIMIT:
         return streamed
-    pixels = torch.empty(len(items), 3, side, side, dtype=torch.uint8)
-    for slot, picture in zip(pixels, tqdm(streamed.all(), title, len(items), leave=False, disable=None), strict=True):
-        slot.copy_(picture)
+    kept = cache.path(streamed.fingerprints(), side)
+    pixels = cache.read(kept, len(items), side)
+    if pixels is None:
+        pixels = torch.empty(len(items), 3, side, side, dtype=torch.uint8)
+        bar = tqdm(streamed.all(), title, len(items), unit="image", leave=False, disable=None)
+        for slot, picture in zip(pixels, bar, strict=True):
+            slot.copy_(picture)
+        cache.write(kept, pixels)
     return InMemory(pixels.to(device), streamed.labels)
+
+
+def load_masks(items: Sequence[Item], side: int) -> Tensor:
+    """Key regions as the images of ``load_images`` show them: ``(N, S, S)`` uint8, see ``atlpa.data.masks``.
+
+    An image without a mask is unknown everywhere.
+    """
+
+    def mask(item: Item) -> Tensor:
+        if item.mask is None:
+            return torch.full((side, side), UNKNOWN, dtype=torch.uint8)
+        values = Image.fromarray(item.mask(item.open().size)).resize((side, side), Image.Resampling.NEAREST)
+        return torch.from_numpy(np.array(values))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return torch.stack(list(pool.map(mask, items)))
+
+
+def unreadable(index: Index) -> dict[str, str]:
+    """The images that cannot be decoded: name → what is wrong. Every image is decoded, with a progress bar."""
+
+    def problem(item: Item) -> str | None:
+        try:
+            item.open()
+        except UserError as error:
+            return str(error)
+        return None
+
+    items = [item for part in index.parts.values() for item in part]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = tqdm(pool.map(problem, items), "reading", len(items), unit="image", leave=False, disable=None)
+        return {item.name: found for item, found in zip(items, problems, strict=True) if found}
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

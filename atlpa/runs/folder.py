@@ -1,8 +1,10 @@
-"""A run's folder: ``experiment.yaml``, ``last.pt``, ``log.jsonl`` and ``records/*.json``."""
+"""A run's folder: ``experiment.yaml``, ``split.json``, ``last.pt``, ``log.jsonl`` and ``records/*.json``."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 import yaml
 
 from atlpa.data import PARTS, Index
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import write_text
 from atlpa.models import Classifier
@@ -114,6 +116,36 @@ class Run:
         return self.folder / "records"
 
     @property
+    def split_path(self) -> Path:
+        """Which image is in which part, and which were skipped, written before training begins."""
+        return self.folder / "split.json"
+
+    def write_split(self, index: Index, skipped: Mapping[str, str]) -> None:
+        """Write down what is trained and judged on.
+
+        Args:
+            index: without the skipped images.
+            skipped: names of unreadable images → what is wrong with them.
+        """
+        content = {**index.listing(), "skipped": dict(skipped)}
+        write_text(self.split_path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    @property
+    def skipped(self) -> Collection[str]:
+        """The names of the images that were left out since they cannot be read.
+
+        Raises:
+            UserError: the list is damaged.
+        """
+        if not self.experiment.data.skip_unreadable:
+            return ()
+        try:
+            skipped: dict[str, str] = json.loads(self.split_path.read_text(encoding="utf-8"))["skipped"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{self.split_path} does not say which images were skipped ({reason(error)})") from error
+        return skipped.keys()
+
+    @property
     def training_record(self) -> Path:
         """Written when training ends."""
         return self.records / "training.json"
@@ -156,7 +188,7 @@ class Run:
         Raises:
             UserError: the data is missing, or is another data set.
         """
-        index = self.experiment.data.index()
+        index = self.experiment.data.index().without(self.skipped)
         if index.digest != digest:
             what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
             raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")

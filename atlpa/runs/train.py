@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa import __version__
-from atlpa.data import Batches, Images, Index, load_images
+from atlpa.data import Batches, Images, Index, load_images, unreadable
 from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
@@ -41,6 +41,8 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     device = pick_device(experiment.device)
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
     index = run.read_index(resumed.data) if run and resumed else data.index()
+    skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
+    index = index.without(skipped)
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     experiment.defense.check_classes(len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
@@ -51,12 +53,16 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
         ]
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    if skipped:
+        remarks.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
     for remark in remarks:
         say(f"note: {remark}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
 
     run = run or Run.create(experiment)
+    if not resumed:
+        run.write_split(index, skipped)
     model.to(device)
     optimizer = recipe.optimizer(model)
     if resumed:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from atlpa.data import Batches, Item, evenly_spaced, load_images
 from atlpa.data.images import InMemory, Streamed
@@ -63,7 +63,7 @@ def test_pixels_are_floats_between_0_and_1(images):
 
 
 def test_streamed_and_in_memory_images_agree(monkeypatch):
-    items = [Item(str(n), n % 2, lambda n=n: Image.new("RGB", (20, 10), (n, 50, 100))) for n in range(6)]
+    items = [Item(str(n), n % 2, np.full((10, 20, 3), (n, 50, 100), np.uint8)) for n in range(6)]
     in_memory = load_images(items, 8, CPU)
     monkeypatch.setattr("atlpa.data.images.IN_MEMORY_LIMIT", 100)
     streamed = load_images(items, 8, CPU)

@@ -9,7 +9,8 @@ from scipy.io import loadmat, savemat
 from sklearn.datasets import load_digits
 
 from atlpa.data import Digits, Flowers17, Folder
-from atlpa.data.dataset import read_file, stratified_split
+from atlpa.data.dataset import stratified_split
+from atlpa.data.pictures import picture as read_picture
 from atlpa.errors import UserError
 
 
@@ -54,7 +55,7 @@ def flowers(tmp_path):
     jpg = tmp_path / "flowers17" / "jpg"
     jpg.mkdir(parents=True)
     for number in range(1, 1361):
-        Image.new("RGB", (8, 8)).save(jpg / f"image_{number:04d}.jpg")
+        Image.new("L", (8, 8), number % 251).save(jpg / f"image_{number:04d}.jpg")
     order = np.random.default_rng(0).permutation(1360) + 1
     splits = {f"{key}{n}": order[a:b][None].astype(np.uint16) for n in (1, 2, 3)
               for key, a, b in (("trn", 0, 680), ("val", 680, 1020), ("tst", 1020, 1360))}  # fmt: skip
@@ -89,7 +90,7 @@ def test_real_flowers(data_root):
 
 def test_missing_flowers_say_what_is_expected_and_where_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ATLPA_DATA_ROOT", str(tmp_path))
-    with pytest.raises(UserError, match=r"flowers17/jpg/image_0001\.jpg.*datasplits\.mat.*get 17flowers\.tgz.*https"):
+    with pytest.raises(UserError, match=r"flowers17/jpg/image_0001\.jpg.*datasplits\.mat.*atlpa-data fetch flowers17"):
         Flowers17().index()
 
 
@@ -164,17 +165,26 @@ def test_an_unreadable_image_is_named(photographs):
 def test_any_picture_becomes_upright_8_bit_rgb(tmp_path):
     def read(picture, name="picture.png", **options):
         picture.save(tmp_path / name, **options)
-        return np.asarray(read_file(tmp_path / name)).tolist()
+        return np.asarray(read_picture(tmp_path / name))
 
-    assert read(Image.new("L", (1, 1), 7)) == [[[7, 7, 7]]]
-    assert read(Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))) == [[[0] * 3, [100] * 3, [255] * 3]]
-    assert read(Image.new("RGBA", (1, 1), (10, 20, 30, 0))) == [[[255, 255, 255]]]
-    assert read(Image.new("RGBA", (1, 1), (10, 20, 30, 255))) == [[[10, 20, 30]]]
-    assert read(Image.new("P", (1, 1))) == [[[0, 0, 0]]]
-    assert np.shape(read(Image.new("CMYK", (3, 2)), "picture.jpg")) == (2, 3, 3)
+    def plain(*pixel):
+        return np.full((5, 4, 3), pixel)
+
+    size = 4, 5
+    assert (read(Image.new("L", size, 7)) == 7).all()
+    assert (read(Image.new("1", size, 1)) == 255).all()
+    levels = np.tile(np.array([0, 257 * 100, 257 * 101 + 100, 65535], np.uint16), (5, 1))
+    assert read(Image.fromarray(levels))[2].tolist() == [[0] * 3, [100] * 3, [101] * 3, [255] * 3]
+    assert (read(Image.new("RGBA", size, (10, 20, 30, 0))) == 255).all()
+    assert (read(Image.new("RGBA", size, (10, 20, 30, 255))) == plain(10, 20, 30)).all()
+    assert (read(Image.new("LA", size, (9, 255))) == 9).all()
+    palette = Image.new("P", size, 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    assert (read(palette) == plain(10, 20, 30)).all()
+    assert np.abs(read(Image.new("CMYK", size, (255, 0, 0, 0)), "ink.jpg").astype(int) - plain(0, 255, 255)).max() < 5
     turned = Image.Exif()
     turned[0x0112] = 6  # to be turned by 90°
-    assert np.shape(read(Image.new("RGB", (3, 2)), "turned.jpg", exif=turned)) == (3, 2, 3)
+    assert np.shape(read(Image.new("RGB", size), "turned.jpg", exif=turned)) == (4, 5, 3)
 
 
 def test_a_data_set_has_a_digest(photographs):

@@ -1,0 +1,95 @@
+"""The options that say how networks are attacked and judged, and the protocols they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from atlpa.attacks import PGD, Noise, fgsm
+from atlpa.cli.command import count, number, seed
+from atlpa.errors import UserError
+from atlpa.runs import Pairing, Protocol
+
+PGD_ALONE = ("iters", "step", "start", "restarts", "eot", "fixed_draws")
+
+
+def add_attack_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``protocols`` reads."""
+    pgd = parser.add_argument_group("the attack")
+    pgd.add_argument("--attack", choices=["pgd", "fgsm", "noise", "none"], default="pgd", help="default: %(default)s")
+    pgd.add_argument(
+        "--eps", nargs="+", type=number, metavar="E", help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25"
+    )
+    pgd.add_argument(
+        "--iters", nargs="+", type=count, metavar="N", help="PGD's iteration budgets, all from one run; default: 200"
+    )
+    pgd.add_argument("--step", type=number, metavar="S", help="PGD's step; default: 1/256")
+    pgd.add_argument("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
+    pgd.add_argument(
+        "--restarts", type=count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1"
+    )
+    pgd.add_argument("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
+    random = parser.add_argument_group("randomized networks")
+    random.add_argument(
+        "--eot", type=count, metavar="K", help="average PGD's gradients over K draws of the network; default: 1"
+    )
+    random.add_argument(
+        "--fixed-draws",
+        action="store_true",
+        default=None,
+        help="let the network meet the same draws in every iteration of PGD; default: fresh ones",
+    )
+    random.add_argument(
+        "--draws", type=count, metavar="D", help="ask the network D times, report mean and spread; default: 10"
+    )
+    random.add_argument(
+        "--average", type=count, metavar="K", help="let the network predict with the mean of K draws; default: 1"
+    )
+
+
+def protocols(arguments: argparse.Namespace) -> list[Protocol]:
+    """One protocol for each ε.
+
+    Raises:
+        UserError: an option that this attack does not have.
+    """
+    given = {name: value for name in PGD_ALONE if (value := getattr(arguments, name)) is not None}
+    epsilons = arguments.eps
+    foreign = [] if arguments.attack == "pgd" else list(given)
+    if arguments.attack == "none" and epsilons is not None:
+        foreign.append("eps")
+    for option in foreign:
+        raise UserError(f"{_spelled(option)} has no meaning for --attack {arguments.attack}")
+    budgets = tuple(sorted(set(given.pop("iters", [200])))) if arguments.attack == "pgd" else (1,)
+    if arguments.restarts and len(budgets) > 1:
+        raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
+
+    def attack(epsilon: float) -> PGD | Noise:
+        if arguments.attack == "pgd":
+            return PGD(epsilon=epsilon, iterations=budgets[-1], **given)
+        return fgsm(epsilon) if arguments.attack == "fgsm" else Noise(epsilon=epsilon)
+
+    judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
+    epsilons = [0.0] if arguments.attack == "none" else epsilons or [0.25]
+    return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
+
+
+def check_randomized(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
+    """Refuse options of randomized networks where none is attacked or judged.
+
+    Raises:
+        UserError: such an option would be ignored.
+    """
+    attacked = any(pairing.source.randomized for pairing in pairings)
+    judged = any(pairing.target.randomized for pairing in pairings)
+    for options, serves, role in (
+        (("eot", "fixed_draws"), attacked, "attacked"),
+        (("draws", "average"), judged, "judged"),
+    ):
+        for option in options:
+            if getattr(arguments, option) is not None and not serves:
+                raise UserError(f"{_spelled(option)} is for randomized networks, and none is {role} here")
+
+
+def _spelled(option: str) -> str:
+    return "--" + option.replace("_", "-")

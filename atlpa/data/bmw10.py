@@ -1,0 +1,89 @@
+"""BMW-10 (Krause et al. 2013), ten models of one make, in its published layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from atlpa.data.dataset import Dataset, data_root, stratified_split
+from atlpa.data.index import Index, Item
+from atlpa.data.masks import Box
+from atlpa.errors import UserError, reason
+
+ANNOTATIONS, PICTURES = "bmw10_annos.mat", "bmw10_ims"
+
+
+class BMW10(Dataset):
+    """512 photographs, the published training and test images; a fifth of the training images of a class is validation.
+
+    Classes are those of the annotations, which do not follow the folders' names. Key regions are the bounding boxes.
+
+    Fields:
+        root: the folder that holds ``bmw10_release/``; by default ``ATLPA_DATA_ROOT`` from the environment, else
+            ``data``.
+        split_seed: of the validation images.
+    """
+
+    name: Literal["bmw10"] = "bmw10"
+    root: str | None = None
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    def index(self) -> Index:
+        base = self._base()
+        annotations, train, test = _annotations(base / ANNOTATIONS)
+        items = [_item(base, number, fields) for number, fields in enumerate(annotations, 1)]
+        classes = tuple(f"class {number}" for number in range(1, 1 + max(item.label for item in items) + 1))
+        kept, watched = stratified_split([items[i - 1].label for i in train], (0.8, 0.2), self.split_seed)
+        return Index(
+            classes,
+            {
+                "train": [items[train[i] - 1] for i in kept],
+                "validation": [items[train[i] - 1] for i in watched],
+                "test": [items[i - 1] for i in test],
+            },
+        )
+
+    def _base(self) -> Path:
+        folder = data_root(self.root)
+        for base in (folder / "bmw10_release", folder / "bmw10" / "bmw10_release", folder / "bmw10", folder):
+            if (base / PICTURES).is_dir() and (base / ANNOTATIONS).is_file():
+                return base
+        raise UserError(
+            f"no BMW-10 in {folder}: expected bmw10_release/{ANNOTATIONS} and bmw10_release/{PICTURES}/ there; "
+            f"get it with: atlpa-data fetch bmw10 --root {folder}, or name another folder with --data-root"
+        )
+
+
+def _annotations(path: Path) -> tuple[Sequence[Any], list[int], list[int]]:
+    """The annotations, and the 1-based numbers of the training and test images among them."""
+    try:
+        content = loadmat(path, struct_as_record=False, squeeze_me=True)
+        annotations = np.atleast_1d(content["annos"])
+        train, test = (np.atleast_1d(content[f"{part}_indices"]).astype(int).tolist() for part in ("train", "test"))
+    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError, OSError) as error:
+        raise UserError(f"{path} holds no annotations of BMW-10 ({reason(error)})") from error
+    for number in (*train, *test):
+        if not 1 <= number <= len(annotations):
+            raise UserError(f"{path}: its split names image {number} of {len(annotations)}")
+    return list(annotations), train, test
+
+
+def _item(base: Path, number: int, fields: Any) -> Item:
+    """One image as its annotation describes it; some file names end in a newline."""
+    try:
+        name, label = str(fields.fname).strip(), int(fields.__dict__["class"])
+        box = Box(*(int(getattr(fields, f"bbox_{edge}")) for edge in ("x1", "y1", "x2", "y2")))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{base / ANNOTATIONS}: annotation {number} is incomplete ({error})") from error
+    if label < 1:
+        raise UserError(f"{base / ANNOTATIONS}: {name} has class {label}; classes count from 1")
+    path = base / PICTURES / name
+    if not path.is_file():
+        raise UserError(f"{base / ANNOTATIONS} names {name}, which {base / PICTURES} does not hold")
+    return Item(name, label - 1, path, box)

@@ -1,0 +1,96 @@
+"""What a data set holds, before any image is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from atlpa.data.masks import Mask
+from atlpa.data.pictures import Content, picture
+from atlpa.errors import UserError
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labeled image, not yet decoded.
+
+    Fields:
+        name: unique in its data set.
+        label: index of its class.
+        content: its file, or its pixels.
+        mask: its key region; ``None`` where nobody has drawn one.
+    """
+
+    name: str
+    label: int
+    content: Content
+    mask: Mask | None = None
+
+    def open(self) -> Image.Image:
+        """The picture in RGB.
+
+        Raises:
+            UserError: it cannot be read; the file is named.
+        """
+        return picture(self.content)
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the file's bytes, or of the pixels."""
+        if isinstance(self.content, np.ndarray):
+            return hashlib.sha256(str(self.content.shape).encode() + self.content.tobytes()).digest()
+        try:
+            return hashlib.sha256(self.content.read_bytes()).digest()
+        except OSError as error:
+            raise UserError(f"{self.content} cannot be read ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Index:
+    """Classes, and labeled images in three parts."""
+
+    classes: tuple[str, ...]
+    parts: Mapping[Part, Sequence[Item]]
+
+    def items(self, *parts: Part) -> list[Item]:
+        """The images of some parts, in the order of the data set.
+
+        Raises:
+            UserError: a part is empty.
+        """
+        for part in parts:
+            if not self.parts[part]:
+                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 3 images a class")
+        return [item for part in parts for item in self.parts[part]]
+
+    def without(self, names: Collection[str]) -> Index:
+        """The same data set, some images left out."""
+        kept = {part: [item for item in items if item.name not in names] for part, items in self.parts.items()}
+        return replace(self, parts=kept)
+
+    def listing(self) -> dict[str, object]:
+        """Classes, and the images' names by part and class, for people to read."""
+        return {
+            "classes": list(self.classes),
+            "parts": {
+                part: {
+                    name: [item.name for item in self.parts[part] if item.label == label]
+                    for label, name in enumerate(self.classes)
+                }
+                for part in PARTS
+            },
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
+        parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
+        return hashlib.sha256(json.dumps([self.classes, parts]).encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""Key regions: where in an image the thing itself is, if anybody has said so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from atlpa.errors import UserError
+
+OUTSIDE, INSIDE, UNKNOWN = 0, 1, 255
+"""The values of a mask. Unknown is not outside: nothing was said about these pixels."""
+
+Size = tuple[int, int]
+"""Width and height in pixels, as Pillow has it."""
+
+Mask = Callable[[Size], np.ndarray]
+"""The key region of a picture of some size, ``(H, W)`` uint8."""
+
+
+@dataclass(frozen=True)
+class Trimap:
+    """A segmentation by classes, as Flowers-17 publishes them: 0 is unlabeled, 1 the flower, the rest is not."""
+
+    path: Path
+
+    def __call__(self, size: Size) -> np.ndarray:
+        """The flower of a picture of this size."""
+        labels = _read(self.path, size, convert=None)
+        return np.select([labels == 0, labels == 1], [UNKNOWN, INSIDE], OUTSIDE).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A black-and-white image: what is brighter than half is the key region."""
+
+    path: Path
+
+    def __call__(self, size: Size) -> np.ndarray:
+        """The key region of a picture of this size."""
+        return np.where(_read(self.path, size, convert="L") > 127, INSIDE, OUTSIDE).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A bounding box with both corners included, counted from 1 as Matlab does."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __call__(self, size: Size) -> np.ndarray:
+        """The box in a picture of this size."""
+        mask = np.full(size[::-1], OUTSIDE, np.uint8)
+        mask[max(self.top, 1) - 1 : self.bottom, max(self.left, 1) - 1 : self.right] = INSIDE
+        return mask
+
+
+def _read(path: Path, size: Size, convert: str | None) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            found = image.size
+            values = np.asarray(image.convert(convert) if convert else image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"mask {path} is no readable image ({error}); replace or remove it") from error
+    if found != size or values.ndim != 2:
+        shape = f"{found[0]}×{found[1]}" + ("" if values.ndim == 2 else " in color")
+        raise UserError(f"mask {path} is {shape}, its image {size[0]}×{size[1]}; a mask has one value for each pixel")
+    return values

@@ -1,0 +1,105 @@
+"""Data sets that torchvision reads: the field's own benchmarks, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torchvision import datasets
+
+from atlpa.data.dataset import Dataset, Side, data_root, stratified_split
+from atlpa.data.index import Index, Item, Part
+from atlpa.errors import UserError
+
+
+class TorchvisionSet(Dataset):
+    """What torchvision's data sets share.
+
+    Fields:
+        root: the folder that torchvision was told to download to; by default ``ATLPA_DATA_ROOT`` from the environment,
+            else ``data``.
+    """
+
+    root: str | None = None
+
+    def open(self, kind: Any, **options: Any) -> Any:
+        """One of torchvision's data sets, which must be there already.
+
+        Raises:
+            UserError: it is not, or is damaged.
+        """
+        folder = data_root(self.root)
+        try:
+            return kind(str(folder), download=False, **options)
+        except RuntimeError as error:
+            raise UserError(
+                f"no {self.name} in {folder} ({error}); get it with: atlpa-data fetch {self.name} --root {folder}"
+            ) from error
+
+
+class Cifar(TorchvisionSet):
+    """CIFAR-10 or CIFAR-100 at 32×32; a tenth of the training images of each class, at random, is the validation part.
+
+    Fields:
+        split_seed: of the validation images.
+    """
+
+    name: Literal["cifar10", "cifar100"]
+    resize: Side = 36
+    size: Side = 32
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    def index(self) -> Index:
+        kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[self.name]
+        train, test = self.open(kind, train=True), self.open(kind, train=False)
+        items = [Item(f"train {i}", int(label), train.data[i]) for i, label in enumerate(train.targets)]
+        kept, watched = stratified_split(train.targets, (0.9, 0.1), self.split_seed)
+        return Index(
+            tuple(train.classes),
+            {
+                "train": [items[i] for i in kept],
+                "validation": [items[i] for i in watched],
+                "test": [Item(f"test {i}", int(label), test.data[i]) for i, label in enumerate(test.targets)],
+            },
+        )
+
+
+class Flowers102(TorchvisionSet):
+    """Oxford's 102 flowers with the published parts: 10 training and 10 validation images a class, the rest test."""
+
+    name: Literal["flowers102"] = "flowers102"
+
+    def index(self) -> Index:
+        splits: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}
+        parts: dict[Part, list[Item]] = {}
+        for part, split in splits.items():
+            found = self.open(datasets.Flowers102, split=split)
+            pairs = zip(found._image_files, found._labels, strict=True)  # torchvision shows files nowhere else
+            parts[part] = [Item(Path(file).name, int(label), Path(file)) for file, label in pairs]
+        return Index(tuple(datasets.Flowers102.classes), parts)
+
+
+class StanfordCars(TorchvisionSet):
+    """196 car models with the published training and test parts; a tenth of the training images is validation.
+
+    Fields:
+        split_seed: of the validation images.
+    """
+
+    name: Literal["stanford_cars"] = "stanford_cars"
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    def index(self) -> Index:
+        parts = {}
+        for split in ("train", "test"):
+            found = self.open(datasets.StanfordCars, split=split)
+            parts[split] = [
+                Item(f"{split}/{Path(file).name}", int(label), Path(file)) for file, label in found._samples
+            ]
+        train = parts["train"]
+        kept, watched = stratified_split([item.label for item in train], (0.9, 0.1), self.split_seed)
+        return Index(
+            tuple(found.classes),
+            {"train": [train[i] for i in kept], "validation": [train[i] for i in watched], "test": parts["test"]},
+        )
