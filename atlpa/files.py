@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +32,10 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file's content by text, in UTF-8."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, making the folder it goes into."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as content, replacing(target) as file:
+        shutil.copyfileobj(content, file)

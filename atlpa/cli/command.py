@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
+import yaml
 from pydantic import ValidationError
 
 from atlpa.component import parse_number
@@ -44,14 +45,31 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def run_command(name: str, work: Callable[[], object]) -> int:
-    """Run a command's work and return its exit status.
+def settings(texts: Sequence[str]) -> list[tuple[str, Any]]:
+    """The FIELD=VALUE arguments of ``--set`` as (dotted field, value).
+
+    Raises:
+        UserError: one of them is none.
+    """
+    found = []
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not equals or not field:
+            raise UserError(f"--set {text!r} is no FIELD=VALUE; write for example training.iterations=100")
+        try:
+            found.append((field, yaml.safe_load(value)))
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {field}: {value!r} is no YAML value") from error
+    return found
+
+
+def run_command(name: str, work: Callable[[], int | None]) -> int:
+    """Run a command's work and return its exit status: 0, or what the work returns.
 
     A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
     """
     try:
-        work()
-        return 0
+        return work() or 0
     except UserError as error:
         message = str(error)
     except ValidationError as error:

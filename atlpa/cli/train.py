@@ -7,11 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-from atlpa.cli.command import Parser, run_command, seed
+from atlpa.cli.command import Parser, run_command, seed, settings
 from atlpa.defenses import Defense, load_preset, preset_names
-from atlpa.errors import UserError
 from atlpa.experiment import load, shipped_configs
 from atlpa.report import Table
 from atlpa.runs import train_run
@@ -78,15 +75,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
 
 def overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
     """The command line's changes to the config, as (dotted field, value)."""
-    changes = _given(arguments, {"defense": "defense"})
-    for text in arguments.set:
-        field, equals, value = text.partition("=")
-        if not equals or not field:
-            raise UserError(f"--set {text!r} is no FIELD=VALUE; write for example training.iterations=100")
-        try:
-            changes.append((field, yaml.safe_load(value)))
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {field}: {value!r} is no YAML value") from error
+    changes = [*_given(arguments, {"defense": "defense"}), *settings(arguments.set)]
     fields = {"data_root": "data.root", "skip_unreadable": "data.skip_unreadable"}
     changes += _given(arguments, {**fields, "device": "device", "output": "output", "seed": "seed"})
     return [*changes, ("final", True)] if arguments.final else changes

@@ -72,7 +72,9 @@ class Folder(Dataset):
             raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(extra)}")
         items = []
         for label, name in enumerate(classes):
-            files = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in endings)
+            # Unlike rglob, iterdir does not keep quiet about a directory that may not be read.
+            entries = list((folder / name).iterdir()) if name in directories else []
+            files = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in endings) if entries else []
             if not files:
                 raise UserError(f"class {name!r} has no images: {folder / name} holds no file with an image's ending")
             items += [self._item(file, label) for file in files]

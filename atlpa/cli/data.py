@@ -1,0 +1,126 @@
+"""``atlpa-data``: fetch the published data sets, and check what a data set holds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atlpa.cli.command import Parser, run_command, settings
+from atlpa.data import DATASETS, PARTS, Dataset
+from atlpa.data.check import Findings, inspect
+from atlpa.data.dataset import data_root
+from atlpa.data.fetch import FETCHABLE, fetch
+from atlpa.errors import UserError, unknown_name
+from atlpa.report import Table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="atlpa-data", description="Fetch the published data sets, and check what a data set holds.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    fetching = commands.add_parser(
+        "fetch",
+        help="download a published data set, check it and unpack it",
+        description="Download a published data set, check it and unpack it. What is there is left alone; a broken "
+        "download goes on where it was cut off.",
+    )
+    fetching.add_argument("name", metavar="NAME", help=", ".join(FETCHABLE))
+    fetching.add_argument(
+        "--from",
+        dest="origins",
+        action="append",
+        default=[],
+        metavar="FILE_OR_URL",
+        help="take the published files from here: a file or its address, or a folder or address/ that holds them "
+        "(repeatable)",
+    )
+    fetching.set_defaults(work=fetch_data)
+    checking = commands.add_parser(
+        "check",
+        help="open every image: counts, sizes, unreadable and duplicate images, key regions",
+        description="Open every image of a data set. The exit status is 1 if anything is wrong with it.",
+    )
+    checking.add_argument(
+        "name", metavar="NAME|DIR", help=f"{', '.join(DATASETS)}, or a folder with a directory a class"
+    )
+    checking.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any field of an experiment's data section: split=2, masks=DIR (repeatable)",
+    )
+    checking.set_defaults(work=check_data)
+    for command in (fetching, checking):
+        command.add_argument(
+            "--root",
+            metavar="DIR",
+            help="the folder for data sets; default: ATLPA_DATA_ROOT from the environment, or data",
+        )
+    return parser
+
+
+def fetch_data(arguments: argparse.Namespace) -> None:
+    """Bring a data set onto the disk and say what it holds."""
+    if arguments.name not in FETCHABLE:
+        raise UserError(unknown_name("data set", arguments.name, FETCHABLE))
+    root = data_root(arguments.root)
+    fetch(arguments.name, root, arguments.origins)
+    index = DATASETS[arguments.name].model_validate({"name": arguments.name, "root": str(root)}).index()
+    counts = ", ".join(f"{len(index.parts[part])} {part}" for part in PARTS)
+    print(f"{arguments.name}: {len(index.classes)} classes, {counts} images in {root}")
+
+
+def dataset(arguments: argparse.Namespace) -> Dataset:
+    """The data set that was named."""
+    fields: dict[str, Any] = dict(settings(arguments.set))
+    name, root = arguments.name, arguments.root
+    if name not in DATASETS or name == "folder":
+        if not Path(name).is_dir():
+            raise UserError(f"no folder {name!r}, and {unknown_name('data set', name, DATASETS)}")
+        if root:
+            raise UserError(f"--root says where published data sets lie; {name} is a folder of its own")
+        name, root = "folder", name
+    if root:
+        if "root" not in DATASETS[name].model_fields:
+            raise UserError(f"{name} needs no files; leave out --root")
+        fields["root"] = root
+    return DATASETS[name].model_validate({"name": name, **fields})
+
+
+def check_data(arguments: argparse.Namespace) -> int:
+    """Print what was found; returns the exit status."""
+    index = dataset(arguments).index()
+    findings = inspect(index)
+    print(counts(index.classes, findings).markdown(), end="")
+    print(f"sizes: {findings.sizes()}")
+    print(f"key regions: {findings.masks()}")
+    for problem in findings.problems:
+        print(f"problem: {problem}")
+    print(f"{len(findings.problems)} problems" if findings.problems else "nothing is wrong")
+    return 1 if findings.problems else 0
+
+
+def counts(classes: Sequence[str], findings: Findings) -> Table:
+    """Images by class and part, with those that have a key region."""
+    found = Counter((image.item.label, image.part) for image in findings.images)
+    masked = Counter(image.item.label for image in findings.images if image.inside is not None)
+    rows: list[tuple[Any, ...]] = [
+        (name, *(found[label, part] for part in PARTS), sum(found[label, part] for part in PARTS), masked[label])
+        for label, name in enumerate(classes)
+    ]
+    total = ("all", *(sum(row[column] for row in rows) for column in range(1, len(PARTS) + 3)))
+    return Table(("class", *PARTS, "all", "with key region"), [*rows, total])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return run_command("atlpa-data", lambda: arguments.work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Where the published data sets are, and how they come onto the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from torchvision import datasets
+
+from atlpa.data.download import Expected, download
+from atlpa.data.flowers17 import SOURCE as FLOWERS17
+from atlpa.data.unpack import unpack
+from atlpa.errors import UserError, reason
+from atlpa.files import copy_file
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One published file.
+
+    Fields:
+        base: its address without its name.
+        file: what is known of it.
+        makes: what is there once it has been fetched, below the data set's folder; an archive is unpacked.
+    """
+
+    base: str
+    file: Expected
+    makes: str
+
+
+# Sizes and hashes as published, or of the files as served; none is known of BMW-10.
+PIECES: dict[str, tuple[Piece, ...]] = {
+    "flowers17": (
+        Piece(
+            FLOWERS17,
+            Expected(
+                "17flowers.tgz",
+                60_270_631,
+                "b59a65d8d1a99cd66944d474e1289eab",
+                "fe38a60f8b4a95e657551247d3e7d799a3fafcdbc595be504b12839967823d70",
+            ),
+            "jpg",
+        ),
+        Piece(FLOWERS17, Expected("datasplits.mat", 7_487, "4828cddfd0d803c5abbdebcb1e148a1e"), "datasplits.mat"),
+        Piece(FLOWERS17, Expected("trimaps.tgz", 3_915_787), "trimaps"),
+    ),
+    "bmw10": (Piece("http://ai.stanford.edu/~jkrause/car196/", Expected("bmw10_release.tgz"), "bmw10_release"),),
+}
+FOLDERS = {"flowers17": "flowers17", "bmw10": "."}
+
+TORCHVISION: dict[str, Callable[[str], object]] = {
+    "cifar10": lambda root: datasets.CIFAR10(root, download=True),
+    "cifar100": lambda root: datasets.CIFAR100(root, download=True),
+    "flowers102": lambda root: datasets.Flowers102(root, download=True),
+    "stanford_cars": lambda root: datasets.StanfordCars(root, download=True),
+}
+
+FETCHABLE = (*PIECES, *TORCHVISION)
+
+
+def fetch(name: str, root: Path, origins: Sequence[str] = (), say: Callable[[str], None] = print) -> None:
+    """Bring a data set onto the disk; what is there already is left alone.
+
+    Args:
+        name: one of ``FETCHABLE``.
+        root: the folder for data sets.
+        origins: files, folders or addresses to take pieces from in place of the published address; a folder or an
+            address that ends in ``/`` holds them under their published names.
+        say: told what is done, a line at a time.
+
+    Raises:
+        UserError: it cannot be had, or what came is not it.
+    """
+    if name in TORCHVISION:
+        if origins:
+            raise UserError(f"--from serves {', '.join(PIECES)}; torchvision knows itself where {name} is")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            TORCHVISION[name](str(root))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"torchvision cannot fetch {name} into {root} ({reason(error)})") from error
+        return
+    folder = root / FOLDERS[name]
+    elsewhere = _elsewhere(PIECES[name], origins)
+    for piece in PIECES[name]:
+        if (folder / piece.makes).exists():
+            say(f"{folder / piece.makes} is there already")
+            continue
+        _fetch_piece(piece, folder, elsewhere.get(piece.file.name, piece.base + piece.file.name))
+        say(f"{folder / piece.makes} is fetched")
+
+
+def _elsewhere(pieces: Sequence[Piece], origins: Sequence[str]) -> dict[str, str]:
+    """Published names → the files or addresses that were given for them.
+
+    Raises:
+        UserError: an origin serves no piece.
+    """
+    names = [piece.file.name for piece in pieces]
+    found: dict[str, str] = {}
+    for origin in origins:
+        if "://" in origin and origin.endswith("/"):
+            served = {name: origin + name for name in names}
+        elif Path(origin).is_dir():
+            served = {name: str(Path(origin) / name) for name in names if (Path(origin) / name).is_file()}
+        else:
+            served = {name: origin for name in names if name == Path(urlsplit(origin).path).name}
+        if not served:
+            raise UserError(
+                f"--from {origin}: no {' or '.join(names)} there; the files must keep their published names"
+            )
+        found |= served
+    return found
+
+
+def _fetch_piece(piece: Piece, folder: Path, origin: str) -> None:
+    """Download if need be, check, and put in place."""
+    name, wanted = piece.file.name, folder / piece.makes
+    given = Path(origin) if "://" not in origin else None
+    if given is None:
+        archive = folder / name
+        download(origin, archive, piece.file)
+    else:
+        archive = given
+        if not given.is_file():
+            raise UserError(f"--from {given}: no such file")
+        if problem := piece.file.check(given):
+            raise UserError(f"--from {given}: it {problem}; fetch {name} anew")
+    if name == piece.makes:
+        if given:
+            copy_file(given, wanted)
+        return
+    try:
+        unpack(archive, folder)
+    finally:
+        if given is None:
+            archive.unlink()
+    if not wanted.exists():
+        raise UserError(f"{origin} holds no {piece.makes}; it is another archive than the published {name}")
