@@ -89,11 +89,8 @@ def load_images(items: Sequence[Item], side: int, device: torch.device, title: s
     kept = cache.path(streamed.fingerprints(), side)
     pixels = cache.read(kept, len(items), side)
     if pixels is None:
-        pixels = torch.empty(len(items), 3, side, side, dtype=torch.uint8)
         bar = tqdm(streamed.all(), title, len(items), unit="image", leave=False, disable=None)
-        for slot, picture in zip(pixels, bar, strict=True):
-            slot.copy_(picture)
-        cache.write(kept, pixels)
+        pixels = cache.fill(kept, len(items), side, bar)
     return InMemory(pixels.to(device), streamed.labels)
 
 
