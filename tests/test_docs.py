@@ -7,6 +7,7 @@ import pytest
 from atlpa.experiment import load
 from atlpa.records import Evaluation, Training
 from atlpa.report import threat_table, tidy
+from atlpa.statistics import share
 
 DOCS = Path(__file__).parents[1] / "docs"
 STUDIES = sorted(path.parent for path in (DOCS / "results").glob("*/table.md"))
@@ -38,3 +39,13 @@ def test_every_run_is_described(study):
         assert (path.parents[1] / "log.jsonl").read_text().count(
             "\n"
         ) >= record.iterations // experiment.training.log_every
+
+
+def test_the_choices_are_those_of_the_records():
+    """The candidates' clean and gray-box accuracies in the page on defenses."""
+    page = (DOCS / "defenses.md").read_text()
+    records = evaluations(DOCS / "results" / "flowers-small-choices")
+    assert len(records) == 14
+    for record in records:
+        clean, gray = (100 * share(verdicts).value for verdicts in (record.clean, record.budgets[-1].correct))
+        assert f"{clean:.1f} / {gray:.1f}" in page
