@@ -21,7 +21,7 @@ def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
     return verdicts
 
 
-Threat = Literal["white", "gray", "black"]
+Threat = Literal["white", "gray", "surrogate", "black"]
 Verdicts = Annotated[
     tuple[Annotated[str, Field(pattern="^[01]*$")], ...], FromList, Field(min_length=1), AfterValidator(_of_one_length)
 ]
@@ -142,7 +142,8 @@ class Evaluation(Record):
     Fields:
         target: the network judged.
         source: the network that the attack computed its gradients on; the target itself when white-box.
-        threat: white-box, gray-box (undefended, same architecture) or black-box (another architecture).
+        threat: white-box, gray-box (undefended, same architecture), surrogate (same defense and architecture, another
+            seed) or black-box (another architecture).
         data: the images judged.
         attack: the attack's name and settings.
         seed: of random starts, noise and a randomized network's draws.

@@ -39,11 +39,12 @@ def _parser() -> argparse.ArgumentParser:
         "--threat",
         action="append",
         default=[],
-        choices=["white", "gray", "black"],
+        choices=["white", "gray", "surrogate", "black"],
         help="repeatable; default: all possible",
     )
-    add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: the "
-        "undefended runs beside the judged one: gray-box if of the same architecture, else black-box")  # fmt: skip
+    add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: those beside the "
+        "judged one: undefended (gray-box if of the same architecture, else black-box), or of its own defense with another "
+        "seed (surrogate)")  # fmt: skip
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", metavar="DIR", help="where the data set lies now")

@@ -10,7 +10,7 @@ from atlpa.statistics import share
 
 # The order of the paper's Table 1; other defenses follow by name.
 ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa")
-THREATS = ("white", "gray", "black")
+THREATS = ("white", "gray", "surrogate", "black")
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
@@ -60,12 +60,12 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
     for network in networks:
         clean = next(record.clean for record in records if record.target.weights == network.weights)
         row: list[object] = [titles[network.weights], share(clean)]
-        for threat in THREATS:
+        for threat in threats(records):
             for epsilon in epsilons:
                 entry = found.get((network.weights, threat, epsilon))
                 row.append(share(entry.budgets[-1].correct) if entry else _absent(network, threat))
         rows.append(row)
-    columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in THREATS for epsilon in epsilons)]
+    columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in threats(records) for epsilon in epsilons)]
     return Table(columns, rows)
 
 
@@ -75,8 +75,8 @@ def protocol(records: Sequence[Evaluation]) -> str:
     return (
         f"{kinds}ε in units of the [0, 1] pixel range; percent with 95 % Wilson interval.\n"
         f"White-box: right clean and at every iterate of an attack on the network itself.\n{_randomness(records)}"
-        "Gray-box (undefended, same architecture) and black-box (undefended, another architecture) are transfer\n"
-        "attacks, judged on the last iterate: upper bounds, no robustness.\n"
+        "Gray-box (undefended, same architecture), surrogate (same defense, another seed) and black-box (undefended,\n"
+        "another architecture) are transfer attacks, judged on the last iterate: upper bounds, no robustness.\n"
     )
 
 
@@ -137,6 +137,11 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         *("linf_max", "linf_mean", "at_bound"),
     )
     return Table(columns, rows)
+
+
+def threats(records: Sequence[Evaluation]) -> list[str]:
+    """The paper's threats, and what else was measured, in the order of tables."""
+    return [t for t in THREATS if t != "surrogate" or any(record.threat == t for record in records)]
 
 
 def targets(records: Sequence[Evaluation]) -> list[Network]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import THREATS, network_titles, targets
+from atlpa.report.accuracy import network_titles, targets, threats
 from atlpa.statistics import share
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.
@@ -18,6 +18,7 @@ MARKERS = "os^Dv<>P"
 TITLES = {
     "white": "white-box: the network itself",
     "gray": "gray-box: undefended, same architecture",
+    "surrogate": "surrogate: same defense, another seed",
     "black": "black-box: undefended, another architecture",
 }
 
@@ -31,10 +32,11 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     networks, titles = targets(records), network_titles(records)
     looks = {network.weights: (COLORS[i % 8], MARKERS[i % 8]) for i, network in enumerate(networks)}
     epsilons = sorted({record.attack["epsilon"] for record in records})
-    figure = Figure(figsize=(11, 3.1 * len(epsilons) + 0.6), layout="constrained")
-    panels = figure.subplots(len(epsilons), len(THREATS), sharex=True, sharey=True, squeeze=False)
+    shown = threats(records)
+    figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons) + 0.6), layout="constrained")
+    panels = figure.subplots(len(epsilons), len(shown), sharex=True, sharey=True, squeeze=False)
     for row, epsilon in zip(panels, epsilons, strict=True):
-        for panel, threat in zip(row, THREATS, strict=True):
+        for panel, threat in zip(row, shown, strict=True):
             for record in records:
                 if record.threat == threat and record.attack["epsilon"] == epsilon:
                     weights = record.target.weights
@@ -44,7 +46,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
         row[0].yaxis.set_major_formatter(PercentFormatter(1))
         row[0].set_ylim(-0.02, 1)
-    for panel, threat in zip(panels[0], THREATS, strict=True):
+    for panel, threat in zip(panels[0], shown, strict=True):
         panel.set_title(TITLES[threat], fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")

@@ -11,6 +11,7 @@ from atlpa.records import Threat
 from atlpa.runs.folder import Run, finished_runs
 
 UNDEFENDED = "none"
+TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ def pair(
 
     Args:
         targets: the networks to judge.
-        threats: ``white``, ``gray``, ``black``; if empty, all that are possible.
-        sources: networks to attack with; if empty, the undefended runs beside each target.
+        threats: ``white``, ``gray``, ``surrogate``, ``black``; if empty, all that are possible.
+        sources: networks to attack with; if empty, those beside each target: the undefended ones, and the same defense
+            with another seed.
 
     Returns:
         The pairings, and what a user should be told about threats that were left out.
@@ -43,14 +45,17 @@ def pair(
     for target in targets:
         if not threats or "white" in threats:
             pairings.append(Pairing(target, target, "white"))
-        candidates = list(sources) or undefended_beside(target)
-        for threat in ("gray", "black"):
+        candidates = list(sources) or sources_beside(target)
+        for threat in TRANSFERS:
             if threats and threat not in threats:
                 continue
             matching = [source for source in candidates if _threat(target, source) == threat]
             for source in matching:
                 _check_same_data(target, source)
             pairings += [Pairing(target, source, threat) for source in matching]
+            # That nobody trained a defense twice is worth a word only where it was asked for.
+            if threat == "surrogate" and not threats:
+                continue
             if not matching and (problem := _why_none(target, threat, candidates, named=bool(sources))):
                 remarks.append(problem)
     if not pairings:
@@ -58,20 +63,26 @@ def pair(
     return pairings, remarks
 
 
-def undefended_beside(target: Run) -> list[Run]:
-    """The undefended finished runs in the target's own parent folder: one of each architecture, the lowest seed."""
-    fixed: dict[str, Run] = {}
+def sources_beside(target: Run) -> list[Run]:
+    """The finished runs in the target's own parent folder that attack it, of each kind the one with the lowest seed.
+
+    These are the undefended networks, one of each architecture, and the target's own defense with another seed.
+    """
+    fixed: dict[tuple[bool, str], Run] = {}
     for run in sorted(finished_runs(target.folder.parent, "*"), key=lambda run: (run.experiment.seed, str(run.folder))):
-        if run.experiment.defense.name == UNDEFENDED and _data(run) == _data(target):
-            fixed.setdefault(run.experiment.model.architecture, run)
+        undefended, architecture = run.experiment.defense.name == UNDEFENDED, run.experiment.model.architecture
+        if _data(run) == _data(target) and (undefended or _threat(target, run) == "surrogate"):
+            fixed.setdefault((undefended, architecture), run)
     return list(fixed.values())
 
 
 def _threat(target: Run, source: Run) -> Threat:
     if source.network.weights == target.network.weights:
         return "white"
-    same = source.experiment.model.architecture == target.experiment.model.architecture
-    return "gray" if same else "black"
+    theirs, own = source.experiment, target.experiment
+    if theirs.model.architecture != own.model.architecture:
+        return "black"
+    return "surrogate" if theirs.defense == own.defense and own.defense.name != UNDEFENDED else "gray"
 
 
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
@@ -80,15 +91,25 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
     if named:
         return f"{target.folder}: none of the sources that were named makes a {threat}-box attack on it"
+    if threat == "surrogate":
+        if target.experiment.defense.name == UNDEFENDED:
+            return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
+        command = f"atlpa-train --config {target.folder}/experiment.yaml --seed {target.experiment.seed + 1}"
+        command += _beside(target, f"{target.folder.name}-surrogate")
+        return f"{target.folder}: no surrogate beside it; train one with: {command}"
     own = target.experiment.model.architecture
     other = "resnet34" if own == "resnet18" else "resnet152" if own == "resnet101" else "resnet18"
     architecture = own if threat == "gray" else other
     command = f"atlpa-train --config {target.folder}/experiment.yaml --defense none"
     if architecture != own:
         command += f" --set model.architecture={architecture}"
-    if target.experiment.output:
-        command += f" --output {target.folder.parent}/none-{architecture}"
+    command += _beside(target, f"none-{architecture}")
     return f"{target.folder}: no {threat}-box source beside it; train one with: {command}"
+
+
+def _beside(target: Run, name: str) -> str:
+    """The option that puts a new run beside a target whose folder was chosen by hand."""
+    return f" --output {target.folder.parent}/{name}" if target.experiment.output else ""
 
 
 def _data(run: Run) -> dict[str, object]:

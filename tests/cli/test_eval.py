@@ -209,6 +209,20 @@ def test_randomization_and_its_gray_box_source_have_the_same_weights_and_are_two
     assert [row[:3] for row in rows(capsys.readouterr().out)] == [["randomization resnet18", "gray", "none resnet18"]]
 
 
+def test_the_same_defense_with_another_seed_is_a_surrogate(runs, tiny_run, capsys):
+    pat = str(runs / "pat-resnet18")
+    asked = ["--run", pat, "--threat", "surrogate", *FAST]
+    command = refused(capsys, *asked).rpartition("train one with: atlpa-train ")[2].split()
+    assert train([*command, "--set", "training.iterations=1"]) == 0
+    capsys.readouterr()
+    assert main(asked) == 0
+    assert [row[:3] for row in rows(capsys.readouterr().out)] == [["pat resnet18", "surrogate", "pat resnet18 seed 1"]]
+    assert main(["--run", pat, *FAST]) == 0
+    assert [row[1] for row in rows(capsys.readouterr().out)] == ["white", "gray", "surrogate", "black"]
+    none = str(runs / "none-resnet18")
+    assert "the surrogate is the gray-box source" in refused(capsys, "--run", none, "--threat", "surrogate", *FAST)
+
+
 def test_a_source_of_ones_own(runs, capsys):
     pat, none = str(runs / "pat-resnet18"), str(runs / "none-resnet18")
     assert main(["--run", none, "--source", pat, "--threat", "gray", *FAST]) == 0
