@@ -42,9 +42,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=["white", "gray", "surrogate", "black"],
         help="repeatable; default: all possible",
     )
-    add("--source", action="append", default=[], metavar="DIR", help="attack with this run (repeatable); default: those beside the "
-        "judged one: undefended (gray-box if of the same architecture, else black-box), or of its own defense with another "
-        "seed (surrogate)")  # fmt: skip
+    add(
+        "--source",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
+        "same architecture, else black-box) or of its own defense with another seed (surrogate)",
+    )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", metavar="DIR", help="where the data set lies now")
