@@ -6,8 +6,7 @@ RUN := $(VENV)/bin
 .PHONY: demo test clean
 
 demo: $(VENV)/installed
-	$(RUN)/python scripts/table1.py --config digits --final --defenses none pat atlpa_no_attention atlpa \
-	  --black-box resnet34 --eps 0.25 0.5 --step 4/256 --iters 5 10 20 40 --limit 100
+	$(RUN)/atlpa-study digits
 
 test: $(VENV)/installed-dev
 	$(RUN)/ruff check .

@@ -9,6 +9,7 @@ import pytest
 
 from atlpa.defenses import preset_names
 from atlpa.experiment import shipped_configs
+from atlpa.studies import shipped_studies
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -25,6 +26,7 @@ def wheel(tmp_path_factory):
 def test_configs_presets_and_types_travel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"atlpa/configs/{name}.yaml" for name in shipped_configs()} <= names
+    assert {f"atlpa/configs/studies/{name}.yaml" for name in shipped_studies()} <= names
     assert {f"atlpa/defenses/presets/{name}.yaml" for name in preset_names()} <= names
     assert "atlpa/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "docs", "scripts"))]

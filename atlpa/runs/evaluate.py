@@ -77,6 +77,12 @@ def evaluate(
             yield record
 
 
+def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:
+    """What ``evaluate`` would read back in place of measuring, if anything; no data is needed."""
+    path = _record_path(pairing, protocol)
+    return Evaluation.load(path) if path.is_file() else None
+
+
 def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device) -> list[Outcome]:
     """One attack on one source, judged by every target of a group."""
     first = group[0]

@@ -299,21 +299,3 @@ def test_black_box_script_over_several_runs(runs):
         ("none resnet18", "none resnet34"),
     }
     assert [row[4] for row in table] == ["3"] * 4
-
-
-def test_table1_script_trains_judges_and_finds_it_done(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    arguments = ["--config", "digits", "--final", "--set", "training.iterations=2", "--defenses", "none", "pat",
-                 "--black-box", "resnet34", "--iters", "2", "--limit", "6"]  # fmt: skip
-    first = run_script("table1.py", *arguments)
-    table = rows(first)
-    assert [row[0] for row in table] == ["none resnet18", "none resnet34", "pat resnet18"]
-    assert "= white" in table[0]
-    assert "Results: runs/digits/table.md" in first.splitlines()[-1]
-    assert (tmp_path / "runs/digits/table.md").read_text() in first
-    assert (tmp_path / "runs/digits/curves.png").stat().st_size > 10_000
-    assert len((tmp_path / "runs/digits/table.csv").read_text().splitlines()) == 1 + 14
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*.json")}
-    again = run_script("table1.py", *arguments)
-    assert rows(again) == table
-    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*.json")}

@@ -1,0 +1,84 @@
+"""``atlpa-study``: train, attack and tabulate a declared list of defenses, as far as it is not done."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atlpa.cli.command import Parser, run_command
+from atlpa.errors import UserError
+from atlpa.report import Table
+from atlpa.studies import Plan, carry_out, draw, load_study, plan, shipped_studies
+from atlpa.studies.plan import training_state
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="atlpa-study",
+        description="Train what is missing, attack it, and write Table 1 and Figure 3. What is finished is not done "
+        "again: the same command resumes.",
+        epilog=f"shipped studies: {', '.join(shipped_studies())}",
+    )
+    parser.add_argument("study", metavar="STUDY", help="a YAML file, or a shipped study's name")
+    parser.add_argument("--plan", action="store_true", help="show what is done and what remains, and do nothing")
+    parser.add_argument("--only", choices=["train", "evaluate", "report"], help="carry out this stage alone")
+    parser.add_argument(
+        "--shard", type=shard, metavar="K/N", help="the K-th of N parts, for machines that share the folder runs/"
+    )
+    parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
+    parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
+    return parser
+
+
+def shard(text: str) -> tuple[int, int]:
+    """An argument such as 2/8."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; give for example 2/8, the second of eight")
+    return int(number), int(of)
+
+
+def show(todo: Plan) -> None:
+    """Print a plan."""
+    rows = []
+    for experiment in todo.trainings:
+        state = training_state(experiment)
+        seconds = None if state == "done" else todo.training_seconds(experiment)
+        rows.append((f"train {experiment.folder.name}", state, "" if seconds is None else f"{seconds / 60:.0f}"))
+    rows += [(attack.title, attack.state(), "") for attack in todo.attacks]
+    print(Table(("step", "state", "minutes"), rows, left=2).markdown(), end="")
+    done = sum(state == "done" for _, state, _ in rows)
+    print(f"{done} of {len(rows)} steps are done; minutes: by the finished trainings of the same architecture")
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Plan, do, draw."""
+    study = load_study(arguments.study)
+    fields = {"data.root": arguments.data_root, "device": arguments.device}
+    where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
+    whole = plan(study, where)
+    todo = whole.shard(*arguments.shard) if arguments.shard else whole
+    if arguments.plan:
+        if arguments.only:
+            raise UserError("--plan shows all stages; leave out --only")
+        show(todo)
+        return
+    for remark in {remark for one in study.protocols() for remark in one.attack.remarks(one.budgets)}:
+        print(f"note: {remark}")
+    if arguments.only != "report":
+        carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"])
+    if arguments.only in (None, "report"):
+        draw(whole, Path("runs") / study.name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return run_command("atlpa-study", lambda: work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

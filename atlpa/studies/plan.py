@@ -1,0 +1,134 @@
+"""What a study takes: trainings and attacks, which of them are done, and what the rest may cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from atlpa.experiment import Experiment
+from atlpa.records import Evaluation, Threat
+from atlpa.runs import Pairing, Protocol, Run, pair, recorded
+from atlpa.studies.study import UNDEFENDED, Study
+
+State = Literal["done", "to do", "waits", "stale"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Images made once on one network, and every network that they are shown to.
+
+    Fields:
+        source: the network attacked.
+        targets: the networks judged; the source itself when white-box.
+        protocol: the attack and the images.
+    """
+
+    source: Experiment
+    targets: tuple[Experiment, ...]
+    protocol: Protocol
+
+    @property
+    def white(self) -> bool:
+        """Whether the network judged is the one attacked."""
+        return self.targets == (self.source,)
+
+    @property
+    def title(self) -> str:
+        """What a plan calls it."""
+        kind = "white-box" if self.white else f"transfer to {len(self.targets)}"
+        return f"{kind}, {self.source.folder.name}, ε {self.protocol.attack.epsilon:g}"
+
+    def pairings(self) -> list[Pairing]:
+        """Target and source as runs, which must be trained."""
+        source = Run.open(self.source.folder)
+        found: list[Pairing] = []
+        for target in self.targets:
+            threats: tuple[Threat, ...] = ("white",) if self.white else ("gray", "surrogate", "black")
+            found += pair([Run.open(target.folder)], threats, [source])[0]
+        return found
+
+    def records(self) -> list[Evaluation]:
+        """What has been measured of it."""
+        if not all(_trained(experiment) for experiment in (self.source, *self.targets)):
+            return []
+        found = [recorded(pairing, self.protocol) for pairing in self.pairings()]
+        return [record for record in found if record is not None]
+
+    def state(self) -> State:
+        """Whether it is on record, can be made, or waits for a training."""
+        if not all(_trained(experiment) for experiment in (self.source, *self.targets)):
+            return "waits"
+        return "done" if len(self.records()) == len(self.targets) else "to do"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Trainings, sources first, and attacks, in the order in which they are carried out."""
+
+    trainings: Sequence[Experiment]
+    attacks: Sequence[Attack]
+
+    def shard(self, number: int, of: int) -> Plan:
+        """Every ``of``-th training and attack from the ``number``-th, counted from 1; all shards make up the plan."""
+        return Plan(self.trainings[number - 1 :: of], self.attacks[number - 1 :: of])
+
+    def training_seconds(self, experiment: Experiment) -> float | None:
+        """What a training may take, by the finished ones of the same architecture; ``None`` if there is none."""
+        known = [
+            run.training.seconds / _passes(run.experiment)
+            for other in self.trainings
+            if other.model == experiment.model and _trained(other)
+            for run in [Run.open(other.folder)]
+        ]
+        return statistics.median(known) * _passes(experiment) if known else None
+
+
+def training_state(experiment: Experiment) -> State:
+    """Whether a network is trained, or its folder holds another experiment."""
+    description = experiment.folder / "experiment.yaml"
+    if not description.is_file():
+        return "to do"
+    run = Run.open(experiment.folder)
+    if run.experiment.identity() != experiment.identity():
+        return "stale"
+    return "done" if run.finished else "to do"
+
+
+def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
+    """Lay a study out.
+
+    Args:
+        study: the study.
+        where: dotted fields that say where data lies and where to compute.
+    """
+    first = study.seeds[0]
+    gray = study.experiment(UNDEFENDED, first, where)
+    sources = [gray]
+    if study.black_box and study.black_box != gray.model.architecture:
+        sources.append(study.experiment(UNDEFENDED, first, where, study.black_box))
+    rows = [study.experiment(defense, seed, where) for defense in study.defenses for seed in study.seeds]
+    targets = [*sources, *(row for row in rows if row not in sources)]
+    surrogates = [study.experiment(defense, max(study.seeds) + 1, where) for defense in study.surrogates]
+    attacks = []
+    for protocol in study.protocols():
+        attacks += [Attack(target, (target,), protocol) for target in targets]
+        attacks += [
+            Attack(source, tuple(target for target in targets if target != source), protocol) for source in sources
+        ]
+        attacks += [
+            Attack(surrogate, tuple(row for row in rows if row.defense == surrogate.defense), protocol)
+            for surrogate in surrogates
+        ]
+    return Plan([*targets, *surrogates], attacks)
+
+
+def _trained(experiment: Experiment) -> bool:
+    return training_state(experiment) == "done"
+
+
+def _passes(experiment: Experiment) -> float:
+    """Forward and backward passes of a whole training, in images."""
+    cost = experiment.defense.cost(experiment.training.attack.iterations)
+    return experiment.training.iterations * experiment.training.batch_size * (cost.forwards + cost.backwards)

@@ -1,0 +1,125 @@
+"""A study as a typed value: which defenses are trained, and how all of them are attacked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from atlpa.attacks import PGD
+from atlpa.component import Component, FromList, PixelDistance
+from atlpa.errors import UserError, explain, unknown_name
+from atlpa.experiment import Experiment, load, shipped_configs
+from atlpa.models import Architecture
+from atlpa.runs import Protocol
+
+UNDEFENDED = "none"
+
+
+class Study(Component):
+    """Every defense × seed under every attack, against sources that are the same for all.
+
+    Fields:
+        name: of the study; its runs lie in ``runs/<name>/``.
+        config: the experiment that all networks share: a file, or a shipped config's name.
+        changes: dotted fields of that experiment, changed for all networks.
+        final: whether validation images are trained on and test images judged.
+        defenses: the rows: presets' names, or mappings with a ``preset`` and what they override.
+        seeds: of the trainings; the first one's undefended network is the gray-box source.
+        black_box: the architecture of the undefended black-box source.
+        surrogates: defenses that are also attacked from a network of their own with another seed.
+        attack: PGD's settings but ε and iterations; the same for white-box and transfer.
+        epsilons: of the attacks.
+        budgets: iteration budgets; the tables show the last.
+        limit: how many images are judged, evenly spaced; ``null`` for all.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+    config: str
+    changes: dict[str, Any] = Field(default_factory=dict)
+    final: bool = True
+    defenses: Annotated[tuple[str | dict[str, Any], ...], FromList, Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList, Field(min_length=1)] = (0,)
+    black_box: Architecture | None = None
+    surrogates: Annotated[tuple[str, ...], FromList] = ()
+    attack: dict[str, Any] = Field(default_factory=dict)
+    epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
+    budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], FromList, Field(min_length=1)] = (200,)
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _must_make_sense(self) -> Study:
+        for name in ("epsilon", "iterations"):
+            if name in self.attack:
+                raise ValueError(f"attack.{name}: the study's own epsilons and budgets say it")
+        for name in self.surrogates:
+            if name not in self.defenses or name == UNDEFENDED:
+                raise ValueError(f"surrogates: {name!r} is no defended row of this study")
+        for values in (self.defenses, self.seeds, self.epsilons):
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    raise ValueError(f"{value!r} is listed twice")
+        return self
+
+    def protocols(self) -> list[Protocol]:
+        """One for each ε."""
+        budgets = tuple(sorted(set(self.budgets)))
+        return [
+            Protocol(PGD(**{**self.attack, "epsilon": e, "iterations": budgets[-1]}), budgets, self.limit)
+            for e in self.epsilons
+        ]
+
+    def experiment(
+        self,
+        defense: str | Mapping[str, Any],
+        seed: int,
+        where: Sequence[tuple[str, Any]],
+        architecture: str | None = None,
+    ) -> Experiment:
+        """One network of the study.
+
+        Args:
+            defense: a preset's name, or a mapping.
+            seed: of its training.
+            where: dotted fields that say where data lies and where to compute.
+            architecture: in place of the config's.
+        """
+        changes = [("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed), *where]
+        if architecture is not None:
+            changes.append(("model.architecture", architecture))
+        return load(self.config, [("defense", defense), *changes])
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The studies that come with the package."""
+    folder = next(iter(shipped_configs().values())).parent / "studies"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_study(study: str) -> Study:
+    """Read a study from a file, or by the name of a shipped one.
+
+    Raises:
+        UserError: it is not there, no YAML, or wrong; each offending field is named.
+    """
+    shipped, name = shipped_studies(), study.removesuffix(".yaml")
+    path = Path(study)
+    if not path.is_file():
+        if name not in shipped:
+            raise UserError(f"no file {study!r}, and {unknown_name('shipped study', name, shipped)}")
+        path = shipped[name]
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"{path} holds no study: expected keys such as {', '.join(Study.model_fields)}")
+    fields.setdefault("name", re.sub(r"[^A-Za-z0-9_.+-]", "-", path.stem))
+    try:
+        return Study.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error)}") from error
