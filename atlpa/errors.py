@@ -12,6 +12,14 @@ class UserError(Exception):
     """A mistake in the input, not in the program. Commands print it as one line and exit with status 2."""
 
 
+class Interrupted(Exception):
+    """Training was asked to stop by a signal, and has saved its state."""
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step, self.signal_number = step, signal_number
+
+
 def reason(error: Exception) -> str:
     """The first line of a foreign error, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scipy.stats import binomtest
+
 Z = statistics.NormalDist().inv_cdf(0.975)
 
 
@@ -44,3 +46,30 @@ def share(verdicts: Sequence[str]) -> Share:
     low = 0.0 if value == 0 else center - half
     high = 1.0 if value == 1 else center + half
     return Share(value, low, high, n, statistics.stdev(draws) if len(draws) > 1 else None)
+
+
+def mcnemar(first: str, second: str) -> float:
+    """Exact two-sided p of McNemar's test: may two networks be equally good, judged on the same images?
+
+    Args:
+        first: verdicts of one network, one character an image.
+        second: those of the other.
+
+    Raises:
+        ValueError: other images.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} verdicts; the test needs the same images")
+    pairs = list(zip(first, second, strict=True))
+    one, other = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's correction of several p-values, in their order: the chance of any false alarm among them stays below p."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = highest
+    return corrected

@@ -11,8 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from atlpa.component import parse_number
-from atlpa.errors import UserError, explain
-from atlpa.training import Interrupted
+from atlpa.errors import Interrupted, UserError, explain
 
 
 class Parser(argparse.ArgumentParser):

@@ -2,6 +2,21 @@
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.curves import accuracy_curves
+from atlpa.report.paper import beside_paper, published_table1
+from atlpa.report.significance import significance
+from atlpa.report.summary import summary, write_summary
 from atlpa.report.table import Table
 
-__all__ = ["Table", "accuracy_curves", "each_accuracy", "protocol", "threat_table", "tidy"]
+__all__ = [
+    "Table",
+    "accuracy_curves",
+    "beside_paper",
+    "each_accuracy",
+    "protocol",
+    "published_table1",
+    "significance",
+    "summary",
+    "threat_table",
+    "tidy",
+    "write_summary",
+]

@@ -133,13 +133,15 @@ def _judged(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], 
 
 def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
     """Where the record of a measurement lies: its name tells what it is, its digest tells everything."""
-    attack, source = protocol.settings(pairing), pairing.source.network
+    attack, source = protocol.attack_by(pairing), pairing.source.network
+    name = protocol.settings(pairing)["name"]
     everything = {
         "target": pairing.target.network.weights,
         "source": source.weights,
         "data": pairing.target.training.data,
         "part": pairing.target.experiment.judged_part,
-        "attack": attack,
+        # Fields at their default are left out, so that a field that is added later does not orphan what is on record.
+        "attack": {"name": name, **attack.model_dump(mode="json", exclude={"iterations"}, exclude_defaults=True)},
         "budgets": protocol.budgets,
         "limit": protocol.limit,
         "seed": protocol.seed,
@@ -149,5 +151,4 @@ def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
     }
     digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
     by = "white" if pairing.threat == "white" else f"{pairing.threat}-{source.defense}-{source.architecture}"
-    name = f"{by}-{attack['name']}-eps{attack['epsilon']:.4g}-{digest}.json"
-    return pairing.target.records / name
+    return pairing.target.records / f"{by}-{name}-eps{attack.epsilon:.4g}-{digest}.json"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
-from atlpa.records import Evaluation
-from atlpa.report import accuracy_curves, protocol, threat_table, tidy
+from atlpa.report import write_summary
 from atlpa.runs import evaluate, train_run
 from atlpa.studies.plan import Plan, training_state
 
@@ -44,35 +43,21 @@ def carry_out(todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Sa
 
 
 def draw(whole: Plan, folder: Path, say: Say = print) -> None:
-    """Write ``table.md``, ``table.csv`` and ``curves.png`` from what is on record, and print the table.
+    """Write ``table.md``, ``table.csv`` and ``curves.png`` from what is on record, and print the tables.
 
     Args:
         whole: the plan, no shard of it.
         folder: where to.
-        say: told the table.
+        say: told the tables.
     """
     records = [record for attack in whole.attacks for record in attack.records()]
     if not records:
         say("nothing is on record yet")
         return
-    missing = sum(len(attack.targets) for attack in whole.attacks) - len(records)
-    text = f"{threat_table(records).markdown()}\n{protocol(records)}{_circumstances(whole.trainings[0], records)}"
-    if missing:
-        text += f"{missing} measurements are not on record yet.\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(text, encoding="utf-8")
-    (folder / "table.csv").write_text(tidy(records).csv(), encoding="utf-8")
-    accuracy_curves(records).savefig(folder / "curves.png", dpi=150)
-    say(f"\n{text}\n{folder}: table.md, table.csv, curves.png; records in {folder}/*/records/")
-
-
-def _circumstances(experiment: Experiment, records: Sequence[Evaluation]) -> str:
-    seeds = sorted({record.target.seed for record in records})
-    machine = records[0].machine
-    return (
-        f"{experiment.training.iterations} training iterations, seed {', '.join(map(str, seeds))}; {machine.device}, "
-        f"{machine.threads} thread(s), torch {machine.torch}.\n"
-    )
+    say(f"\n{write_summary(records, folder)}")
+    if missing := sum(len(attack.targets) for attack in whole.attacks) - len(records):
+        say(f"{missing} measurements are not on record yet")
+    say(f"{folder}: table.md, table.csv, curves.png; records in {folder}/*/records/")
 
 
 def _put_aside(experiment: Experiment) -> Path:

@@ -2,13 +2,12 @@
 
 from atlpa.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from atlpa.training.log import TrainingLog
-from atlpa.training.loop import Interrupted, train
+from atlpa.training.loop import train
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import training_step
 
 __all__ = [
     "Checkpoint",
-    "Interrupted",
     "Recipe",
     "TrainingLog",
     "load_checkpoint",

@@ -15,19 +15,11 @@ from tqdm import tqdm
 
 from atlpa.data import Batches
 from atlpa.defenses import Defense
-from atlpa.errors import UserError
+from atlpa.errors import Interrupted, UserError
 from atlpa.randomness import generator
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import StepResult, training_step
-
-
-class Interrupted(Exception):
-    """Training was asked to stop by a signal, and has saved its state."""
-
-    def __init__(self, step: int, signal_number: int) -> None:
-        super().__init__(f"stopped at step {step}")
-        self.step, self.signal_number = step, signal_number
 
 
 def train(

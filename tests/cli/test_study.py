@@ -58,7 +58,7 @@ def test_a_study_from_nothing_to_its_table(study, capsys):
     assert "surrogate 0.25" in text
     assert [[cell for cell in row if cell == "= white"] for row in table] == [["= white"], ["= white"], [], []]
     assert "4 of 359 test images of digits" in text
-    assert "3 training iterations, seed 0" in text
+    assert "\nSeed 0; " in text
     assert {path.name for path in study.iterdir() if path.is_file()} == {"table.md", "table.csv", "curves.png"}
     assert set(planned(capsys).values()) == {"done"}
 

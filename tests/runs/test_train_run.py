@@ -7,11 +7,11 @@ import torch
 import yaml
 from PIL import Image
 
-from atlpa.errors import UserError
+from atlpa.errors import Interrupted, UserError
 from atlpa.experiment import load
 from atlpa.records import Training
 from atlpa.runs import Run, finished_runs, train_run
-from atlpa.training import Interrupted, loop, save_checkpoint
+from atlpa.training import loop, save_checkpoint
 
 SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
          ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16)]  # fmt: skip

@@ -1,0 +1,97 @@
+"""The paper's published numbers, and ours beside them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from atlpa.records import Evaluation, Network
+from atlpa.report.accuracy import targets
+from atlpa.report.table import Table
+from atlpa.statistics import Share, share
+
+Cell = tuple[str, str, str, float]
+"""Data set, defense, threat and ε."""
+
+
+@cache
+def published_table1() -> Mapping[Cell, int]:
+    """Table 1 of the paper: percent after 200 iterations with step 1/256, gray- and black-box."""
+    text = (files("atlpa.report") / "paper_table1.csv").read_text(encoding="utf-8")
+    return {
+        (row["dataset"], row["defense"], row["threat"], float(row["epsilon"])): int(row["accuracy"])
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def beside_paper(records: Sequence[Evaluation]) -> Table | None:
+    """Published / measured transfer accuracies, the white-box accuracy of the same networks, and what it means.
+
+    Args:
+        records: evaluations on one data set.
+
+    Returns:
+        Percent by defense; ``None`` if the paper has no numbers on this data set.
+    """
+    published = published_table1()
+    dataset = records[0].data.dataset
+    epsilons = sorted({record.attack["epsilon"] for record in records} & {epsilon for *_, epsilon in published})
+    columns = [(threat, epsilon) for threat in ("gray", "black") for epsilon in epsilons]
+    if not epsilons or not any(key[0] == dataset for key in published):
+        return None
+    last: dict[tuple[str, str, float], Share] = {
+        (r.target.weights, r.threat, r.attack["epsilon"]): share(r.budgets[-1].correct) for r in records
+    }
+    architecture = _judged_architecture(records)
+    rows = []
+    for network in targets(records):
+        if network.architecture != architecture:
+            continue
+        theirs = [published.get((dataset, network.defense, *column)) for column in columns]
+        ours = [_transfer(last, network, column) for column in columns]
+        cells = [f"{_percent(paper)} / {_value(own)}" for paper, own in zip(theirs, ours, strict=True)]
+        whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
+        verdict = _verdict(whites, records[0].data.classes)
+        rows.append((_name(network), *cells, *map(_value, whites), verdict))
+    titles = [f"{threat} {epsilon:g} paper / ours" for threat, epsilon in columns]
+    return Table(("defense", *titles, *(f"white {epsilon:g}" for epsilon in epsilons), "verdict"), rows)
+
+
+def _transfer(
+    last: Mapping[tuple[str, str, float], Share], network: Network, column: tuple[str, float]
+) -> Share | None:
+    """What stands in a transfer cell; the undefended network's gray-box source is itself."""
+    threat, epsilon = column
+    own = threat == "gray" and network.defense == "none"
+    return last.get((network.weights, "white" if own else threat, epsilon))
+
+
+def _judged_architecture(records: Sequence[Evaluation]) -> str:
+    """That of most networks; the other one is the black-box source."""
+    architectures = [network.architecture for network in targets(records)]
+    return max(set(architectures), key=architectures.count)
+
+
+def _verdict(whites: Sequence[Share | None], classes: int) -> str:
+    """What the white-box accuracies say, against guessing."""
+    known = [white for white in whites if white]
+    if not known:
+        return "not attacked white-box"
+    robust = [white for white in known if white.low > 1 / classes]
+    if not robust:
+        return "no better than guessing white-box"
+    return "stands white-box" if len(robust) == len(known) else "stands white-box at the smaller ε"
+
+
+def _name(network: Network) -> str:
+    return network.defense + (f" seed {network.seed}" if network.seed else "")
+
+
+def _percent(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _value(found: Share | None) -> str:
+    return "–" if found is None else f"{100 * found.value:.1f}"

@@ -1,0 +1,52 @@
+"""Which differences between two networks are more than chance on these images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atlpa.records import Evaluation
+from atlpa.report.accuracy import THREATS, network_titles, targets
+from atlpa.report.table import Table
+from atlpa.statistics import holm, mcnemar, share
+
+
+def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table | None:
+    """One network against every other on the same images: difference in points, and Holm's p within each column.
+
+    The tests are exact McNemar tests. They compare these networks, not the defenses, which would take several seeds. A
+    randomized network is compared in its first draw.
+
+    Args:
+        records: evaluations of one study; the last budget counts.
+        defense: whose network is compared with the others.
+
+    Returns:
+        Networks × attacks; ``None`` without such a network, or without another one.
+    """
+    titles = network_titles(records)
+    networks = targets(records)
+    own = next((network for network in networks if network.defense == defense), None)
+    others = [network for network in networks if own and network != own and network.architecture == own.architecture]
+    if own is None or not others:
+        return None
+    verdicts = {(r.target.weights, r.threat, r.attack["epsilon"]): r.budgets[-1].correct for r in records}
+    attacks = sorted((key[1:] for key in verdicts if key[0] == own.weights), key=lambda a: (THREATS.index(a[0]), a[1]))
+    cells: dict[str, list[str]] = {network.weights: [] for network in others}
+    for attack in attacks:
+        ours = verdicts[own.weights, *attack]
+        compared = [network for network in others if (network.weights, *attack) in verdicts]
+        raw = [mcnemar(ours[0], verdicts[network.weights, *attack][0]) for network in compared]
+        found = dict(zip((network.weights for network in compared), holm(raw), strict=True))
+        for network in others:
+            p = found.get(network.weights)
+            if p is None:
+                cells[network.weights].append("–")
+                continue
+            points = 100 * (share(ours).value - share(verdicts[network.weights, *attack]).value)
+            cells[network.weights].append(f"{points:+.1f} (p {_p(p)})")
+    columns = (f"{titles[own.weights]} against", *(f"{threat} {epsilon:g}" for threat, epsilon in attacks))
+    return Table(columns, [(titles[network.weights], *cells[network.weights]) for network in others])
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,154 @@
+"""Tables drawn from records: beside the paper, what is more than chance, and the command that needs no torch."""
+
+import itertools
+import json
+import subprocess
+import sys
+from math import comb
+
+import pytest
+
+from atlpa.cli.report import main
+from atlpa.records import Budget, Evaluation, Judged, Machine, Network
+from atlpa.report import beside_paper, published_table1, significance
+from atlpa.statistics import holm, mcnemar
+
+NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights="n")
+PAT = Network(run="runs/pat", defense="pat", architecture="resnet18", seed=0, weights="p")
+ATLPA = Network(run="runs/atlpa", defense="atlpa", architecture="resnet18", seed=0, weights="a")
+BLACK = Network(run="runs/none34", defense="none", architecture="resnet34", seed=0, weights="b")
+
+
+def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):
+    """One evaluation in which the first images of n are right."""
+    verdicts = ("1" * right + "0" * (n - right),)
+    data = Judged(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest="d")
+    attack = {"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero"}
+    return Evaluation(
+        target=target,
+        source=source,
+        threat=threat,
+        data=data,
+        attack={**attack, "restarts": 1, "eot": 1, "fixed_draws": False},
+        seed=0,
+        clean=("1" * n,),
+        budgets=(Budget(iterations=200, correct=verdicts, linf_max=0.25, linf_mean=0.2, at_bound=0.5),),
+        seconds=1.0,
+        steps=1,
+        machine=Machine(device="CPU", threads=2, torch="2", python="3"),
+        atlpa="0",
+    )
+
+
+@pytest.fixture
+def records():
+    return [
+        record(NONE, NONE, "white", 0),
+        record(PAT, PAT, "white", 30),
+        record(ATLPA, ATLPA, "white", 4),
+        record(PAT, NONE, "gray", 40),
+        record(ATLPA, NONE, "gray", 60),
+        *(record(target, BLACK, "black", right) for target, right in ((NONE, 10), (PAT, 45), (ATLPA, 46))),
+    ]
+
+
+def test_published_table_is_the_papers():
+    table = published_table1()
+    assert len(table) == 2 * 9 * 4
+    assert table["flowers17", "atlpa", "gray", 0.25] == 69
+    assert table["flowers17", "atlpa", "black", 0.5] == 48
+    assert table["bmw10", "none", "gray", 0.5] == 6
+    assert sum(table.values()) == 2152  # of the columns as printed
+
+
+def test_beside_the_paper(records):
+    table = beside_paper(records)
+    assert list(table.columns)[1:3] == ["gray 0.25 paper / ours", "black 0.25 paper / ours"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["atlpa"] == ("69 / 60.0", "70 / 46.0", "4.0", "no better than guessing white-box")
+    assert rows["pat"] == ("55 / 40.0", "57 / 45.0", "30.0", "stands white-box")
+    assert rows["none"][0] == "0 / 0.0"  # its gray-box source is itself
+    assert beside_paper([record(PAT, PAT, "white", 30, dataset="digits")]) is None
+
+
+def test_mcnemar_counts_all_outcomes():
+    """p is the chance, under equal odds, of a split of the disagreements at least as uneven."""
+    first, second = "1111111100000111", "1111100111111110"
+    disagree = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
+    ours = sum(a == "1" for a, _ in disagree)
+    outcomes = [sum(toss) for toss in itertools.product((0, 1), repeat=len(disagree))]
+    uneven = sum(abs(2 * heads - len(disagree)) >= abs(2 * ours - len(disagree)) for heads in outcomes)
+    assert mcnemar(first, second) == pytest.approx(uneven / len(outcomes))
+    assert mcnemar("1" * 10 + "0" * 5, "0" * 15) == pytest.approx(2 * comb(10, 0) / 2**10)
+    assert mcnemar("101", "101") == 1
+    with pytest.raises(ValueError, match="the same images"):
+        mcnemar("1", "11")
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.4]) == [0.4]
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_significance_within_a_column(records):
+    table = significance(records)
+    assert list(table.columns) == ["atlpa resnet18 against", "white 0.25", "gray 0.25", "black 0.25"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["pat resnet18"][1] == "+20.0 (p < 0.001)"
+    assert rows["pat resnet18"][2] == "+1.0 (p 1.000)"
+    assert rows["pat resnet18"][0] == "-26.0 (p < 0.001)"
+    # 4 images against none: two-sided 2 · 2⁻⁴ = 0.125, the larger of two, so uncorrected.
+    assert rows["none resnet18"] == ("+4.0 (p 0.125)", "–", "+36.0 (p < 0.001)")
+    assert significance(records[:2]) is None
+
+
+@pytest.fixture
+def folder(records, tmp_path):
+    for number, one in enumerate(records):
+        one.save(tmp_path / "records" / f"{number}.json")
+    return tmp_path / "records"
+
+
+def test_the_command_works_without_torch(folder, tmp_path):
+    code = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocked())
+from atlpa.cli.report import main
+sys.exit(main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", code, str(folder), "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "no better than guessing white-box" in done.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "table.csv", "curves.png"}
+    assert (tmp_path / "out" / "table.md").read_text() == done.stdout
+
+
+def test_what_cannot_be_read_is_named_and_counted(folder, capsys):
+    (folder / "broken.json").write_text("{")
+    newer = json.loads((folder / "0.json").read_text())
+    (folder / "newer.json").write_text(json.dumps({**newer, "version": 99}))
+    assert main([str(folder)]) == 0
+    errors = capsys.readouterr().err
+    assert "broken.json is no readable record" in errors
+    assert "newer.json has record version 99" in errors
+    assert "2 of 10 records could not be read" in errors
+
+
+def test_bad_input_is_one_line(folder, tmp_path, capsys):
+    def refused(*arguments):
+        assert main(list(map(str, arguments))) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    (tmp_path / "empty").mkdir()
+    assert "no evaluation record in" in refused(tmp_path / "empty")
+    record(PAT, NONE, "gray", 41).save(folder / "again.json")
+    assert "two measurements of pat resnet18 under the gray-box attack" in refused(folder)
+    (folder / "again.json").unlink()
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(folder, "--output", tmp_path / "file" / "out")
