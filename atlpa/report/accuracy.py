@@ -58,7 +58,8 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
     epsilons = sorted({epsilon for *_, epsilon in found})
     rows = []
     for network in networks:
-        clean = next(record.clean for record in records if record.target.weights == network.weights)
+        own = [record for record in records if record.target.weights == network.weights]
+        clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
         for threat in threats(records):
             for epsilon in epsilons:

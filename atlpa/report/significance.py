@@ -29,16 +29,22 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
     others = [network for network in networks if own and network != own and network.architecture == own.architecture]
     if own is None or not others:
         return None
-    verdicts = {(r.target.weights, r.threat, r.attack["epsilon"]): r.budgets[-1].correct for r in records}
-    attacks = sorted((key[1:] for key in verdicts if key[0] == own.weights), key=lambda a: (THREATS.index(a[0]), a[1]))
+    found = {(record.target.weights, record.threat, record.attack["epsilon"]): record for record in records}
+    verdicts = {key: record.budgets[-1].correct for key, record in found.items()}
+    attacks = sorted((key[1:] for key in found if key[0] == own.weights), key=lambda a: (THREATS.index(a[0]), a[1]))
     cells: dict[str, list[str]] = {network.weights: [] for network in others}
     for attack in attacks:
         ours = verdicts[own.weights, *attack]
-        compared = [network for network in others if (network.weights, *attack) in verdicts]
+        images = found[own.weights, *attack].data
+        compared = [
+            network
+            for network in others
+            if (network.weights, *attack) in found and found[network.weights, *attack].data == images
+        ]
         raw = [mcnemar(ours[0], verdicts[network.weights, *attack][0]) for network in compared]
-        found = dict(zip((network.weights for network in compared), holm(raw), strict=True))
+        corrected = dict(zip((network.weights for network in compared), holm(raw), strict=True))
         for network in others:
-            p = found.get(network.weights)
+            p = corrected.get(network.weights)
             if p is None:
                 cells[network.weights].append("–")
                 continue
