@@ -30,6 +30,7 @@ def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110
             "epsilon": epsilon,
             "step": 1 / 256,
             "start": "zero",
+            "loss": "cross_entropy",
             "restarts": 1,
             "eot": 1,
             "fixed_draws": False,

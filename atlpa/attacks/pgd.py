@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from atlpa.attacks.objectives import OBJECTIVES, Objective
 from atlpa.attacks.undisturbed import Logits, undisturbed
 from atlpa.component import Component, PixelDistance
 from atlpa.random_layer import drawing, random_layers
@@ -28,8 +29,8 @@ class PGD(Component):
         step: the step size, in the same units.
         iterations: how many steps.
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball.
-        loss: what is climbed: ``cross_entropy`` with the true label, or ``kl`` from the prediction on the clean image
-            to that on the adversarial one (TRADES).
+        loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits, which do not
+            saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES).
         eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
         fixed_draws: whether a randomized model meets the same draws in every iteration, instead of fresh ones.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
@@ -39,7 +40,7 @@ class PGD(Component):
     step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
     iterations: Annotated[int, Field(ge=1)] = 200
     start: Literal["zero", "uniform"] = "zero"
-    loss: Literal["cross_entropy", "kl"] = "cross_entropy"
+    loss: Literal[Objective, "kl"] = "cross_entropy"
     eot: Annotated[int, Field(ge=1)] = 1
     fixed_draws: bool = False
     restarts: Annotated[int, Field(ge=1)] = 1
@@ -118,7 +119,7 @@ class PGD(Component):
             reference = model(images).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
         else:
-            loss = F.cross_entropy(logits, labels, reduction="sum")
+            loss = OBJECTIVES[self.loss](logits, labels).sum()
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from atlpa.attacks import PGD, Noise, fgsm
+from atlpa.attacks import OBJECTIVES, PGD, Noise, fgsm
 from atlpa.cli.command import count, number, seed
 from atlpa.errors import UserError
 from atlpa.runs import Pairing, Protocol
 
-PGD_ALONE = ("iters", "step", "start", "restarts", "eot", "fixed_draws")
+PGD_ALONE = ("iters", "step", "start", "restarts", "loss", "eot", "fixed_draws")
 
 
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_attack_options(parser: argparse.ArgumentParser) -> None:
     )
     pgd.add_argument("--step", type=number, metavar="S", help="PGD's step; default: 1/256")
     pgd.add_argument("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
+    pgd.add_argument("--loss", choices=list(OBJECTIVES), help="what PGD climbs; default: cross_entropy")
     pgd.add_argument(
         "--restarts", type=count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1"
     )

@@ -102,6 +102,7 @@ def _kind(record: Evaluation) -> str:
         how = "FGSM"
     elif how == "PGD":
         how += f", {attack['start']} start, step {attack['step']:.4g}, {last} iterations"
+        how += "" if attack["loss"] == "cross_entropy" else f", climbing {attack['loss']}"
         how += f", {attack['restarts']} restarts" if attack["restarts"] > 1 else ""
         how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
         how += ", draws held fixed" if attack["fixed_draws"] else ""

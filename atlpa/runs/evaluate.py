@@ -42,6 +42,8 @@ def evaluate(
     protocol.check(pairings)
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
     indices = {folder: target.read_index(target.training.data) for folder, target in targets.items()}
+    for folder, index in indices.items():
+        protocol.check_classes(folder, len(index.classes))
     paths = {pairing: _record_path(pairing, protocol) for pairing in pairings}
     missing = [pairing for pairing, path in paths.items() if again or not path.is_file()]
     for pairing in pairings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atlpa.attacks import PGD, Noise
@@ -56,6 +57,11 @@ class Protocol:
     def average_of(self, run: Run) -> int:
         """How many draws a run's prediction is the mean of."""
         return self.average if run.randomized else 1
+
+    def check_classes(self, folder: Path, classes: int) -> None:
+        """Refuse an attack that a network of this many classes does not admit."""
+        if isinstance(self.attack, PGD) and self.attack.loss == "dlr" and classes < 3:
+            raise UserError(f"{folder} has {classes} classes; --loss dlr needs at least 3, use --loss margin")
 
     def check(self, pairings: Sequence[Pairing]) -> None:
         """Refuse what these pairings cannot serve.

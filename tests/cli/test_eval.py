@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from atlpa.cli.eval import main
 from atlpa.cli.train import main as train
@@ -259,6 +260,22 @@ def test_bad_input_is_one_line(runs, capsys, monkeypatch, tmp_path_factory, argu
     if not arguments:
         monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
     assert words in refused(capsys, *arguments)
+
+
+def test_dlr_needs_three_classes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (16, 16), 20 * number).save(tmp_path / "photos" / name / f"{number}.png")
+    Path("two.yaml").write_text(
+        "data: {name: folder, root: photos, size: 16, resize: 16}\ndefense: none\n"
+        "model: {architecture: resnet18, weights: none}\ntraining: {iterations: 1, batch_size: 4}\n"
+    )
+    assert train(["--config", "two.yaml", "--output", "run"]) == 0
+    assert "use --loss margin" in refused(capsys, "--run", "run", "--threat", "white", "--iters", "1", "--loss", "dlr")
+    assert main(["--run", "run", "--threat", "white", "--iters", "1", "--loss", "margin"]) == 0
+    assert "climbing margin" in capsys.readouterr().out
 
 
 def test_restarts_on_a_randomized_network(noisy, capsys):

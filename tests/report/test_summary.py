@@ -23,7 +23,7 @@ def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers1
     """One evaluation in which the first images of n are right."""
     verdicts = ("1" * right + "0" * (n - right),)
     data = Judged(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest="d")
-    attack = {"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero"}
+    attack = {"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "loss": "cross_entropy"}
     return Evaluation(
         target=target,
         source=source,
