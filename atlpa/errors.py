@@ -22,7 +22,7 @@ class Interrupted(Exception):
 
 def reason(error: Exception) -> str:
     """The first line of a foreign error, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(": ")
 
 
 def unknown_name(what: str, given: str, valid: Iterable[str]) -> str:

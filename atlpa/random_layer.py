@@ -42,9 +42,9 @@ def random_layers(model: object) -> list[RandomLayer]:
 def drawing(model: object, generators: Generators) -> Iterator[None]:
     """Let a model's random layers draw from given generators, and from those they had before afterwards.
 
-    With one generator an image, what an image meets does not depend on its batch.
+    ``None`` leaves them what they have. With one generator an image, what an image meets does not depend on its batch.
     """
-    layers = random_layers(model)
+    layers = [] if generators is None else random_layers(model)
     before = [layer.generators for layer in layers]
     try:
         for layer in layers:

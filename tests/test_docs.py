@@ -48,4 +48,7 @@ def test_the_choices_are_those_of_the_records():
     assert len(records) == 14
     for record in records:
         clean, gray = (100 * share(verdicts).value for verdicts in (record.clean, record.budgets[-1].correct))
-        assert f"{clean:.1f} / {gray:.1f}" in page
+        kind, _, value = Path(record.target.run).name.rpartition("-")
+        value = {"rat-gauss": f"Gaussian {value}", "rat-uniform": f"uniform {value}"}.get(kind, value)
+        label = "`pat` with the same budget" if record.target.defense == "pat" else value
+        assert f"{label}: {clean:.1f} / {gray:.1f}" in page

@@ -73,6 +73,8 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
         message = str(error)
     except ValidationError as error:
         message = explain(error)
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except Interrupted as interruption:
         print(f"saved after step {interruption.step}; the same command again resumes", file=sys.stderr)
         return 128 + interruption.signal_number

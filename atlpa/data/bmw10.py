@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from atlpa.data.dataset import Dataset, data_root, stratified_split
 from atlpa.data.index import Index, Item
 from atlpa.data.masks import Box
+from atlpa.data.matlab import read_matlab
 from atlpa.errors import UserError, reason
 
 ANNOTATIONS, PICTURES = "bmw10_annos.mat", "bmw10_ims"
+CLASSES = 10
 
 
 class BMW10(Dataset):
@@ -62,15 +62,17 @@ class BMW10(Dataset):
 
 def _annotations(path: Path) -> tuple[Sequence[Any], list[int], list[int]]:
     """The annotations, and the 1-based numbers of the training and test images among them."""
+    content = read_matlab(path, "annotations of BMW-10")
     try:
-        content = loadmat(path, struct_as_record=False, squeeze_me=True)
         annotations = np.atleast_1d(content["annos"])
         train, test = (np.atleast_1d(content[f"{part}_indices"]).astype(int).tolist() for part in ("train", "test"))
-    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError, OSError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path} holds no annotations of BMW-10 ({reason(error)})") from error
     for number in (*train, *test):
         if not 1 <= number <= len(annotations):
             raise UserError(f"{path}: its split names image {number} of {len(annotations)}")
+    if both := set(train) & set(test):
+        raise UserError(f"{path}: image {min(both)} is in the training and in the test part")
     return list(annotations), train, test
 
 
@@ -81,8 +83,8 @@ def _item(base: Path, number: int, fields: Any) -> Item:
         box = Box(*(int(getattr(fields, f"bbox_{edge}")) for edge in ("x1", "y1", "x2", "y2")))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{base / ANNOTATIONS}: annotation {number} is incomplete ({error})") from error
-    if label < 1:
-        raise UserError(f"{base / ANNOTATIONS}: {name} has class {label}; classes count from 1")
+    if not 1 <= label <= CLASSES:
+        raise UserError(f"{base / ANNOTATIONS}: {name} has class {label}; the classes are 1 … {CLASSES}")
     path = base / PICTURES / name
     if not path.is_file():
         raise UserError(f"{base / ANNOTATIONS} names {name}, which {base / PICTURES} does not hold")

@@ -53,7 +53,7 @@ class Expected:
 def begins_like_a_page(path: Path) -> bool:
     """Whether a file is HTML, as servers send it in place of a file they do not have."""
     with path.open("rb") as file:
-        return file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
+        return file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!", b"<html"))
 
 
 def download(url: str, path: Path, expected: Expected) -> None:
@@ -87,6 +87,8 @@ def download(url: str, path: Path, expected: Expected) -> None:
         part.replace(path)
     except urllib.error.HTTPError as error:
         raise UserError(f"{url}: the server answered {error.code} {error.reason}; name a mirror with --from") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise UserError(f"{url} cannot be fetched ({reason(error)}); name a mirror with --from") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(

@@ -24,11 +24,13 @@ class Piece:
         base: its address without its name.
         file: what is known of it.
         makes: what is there once it has been fetched, below the data set's folder; an archive is unpacked.
+        proof: a path that a whole archive holds.
     """
 
     base: str
     file: Expected
     makes: str
+    proof: str = ""
 
 
 # Sizes and hashes as published, or of the files as served; none is known of BMW-10.
@@ -43,11 +45,19 @@ PIECES: dict[str, tuple[Piece, ...]] = {
                 "fe38a60f8b4a95e657551247d3e7d799a3fafcdbc595be504b12839967823d70",
             ),
             "jpg",
+            "jpg/image_1360.jpg",
         ),
         Piece(FLOWERS17, Expected("datasplits.mat", 7_487, "4828cddfd0d803c5abbdebcb1e148a1e"), "datasplits.mat"),
-        Piece(FLOWERS17, Expected("trimaps.tgz", 3_915_787), "trimaps"),
+        Piece(FLOWERS17, Expected("trimaps.tgz", 3_915_787), "trimaps", "trimaps/imlist.mat"),
     ),
-    "bmw10": (Piece("http://ai.stanford.edu/~jkrause/car196/", Expected("bmw10_release.tgz"), "bmw10_release"),),
+    "bmw10": (
+        Piece(
+            "http://ai.stanford.edu/~jkrause/car196/",
+            Expected("bmw10_release.tgz"),
+            "bmw10_release",
+            "bmw10_release/bmw10_annos.mat",
+        ),
+    ),
 }
 FOLDERS = {"flowers17": "flowers17", "bmw10": "."}
 
@@ -118,7 +128,7 @@ def _elsewhere(pieces: Sequence[Piece], origins: Sequence[str]) -> dict[str, str
 
 def _fetch_piece(piece: Piece, folder: Path, origin: str) -> None:
     """Download if need be, check, and put in place."""
-    name, wanted = piece.file.name, folder / piece.makes
+    name = piece.file.name
     given = Path(origin) if "://" not in origin else None
     if given is None:
         archive = folder / name
@@ -131,12 +141,13 @@ def _fetch_piece(piece: Piece, folder: Path, origin: str) -> None:
             raise UserError(f"--from {given}: it {problem}; fetch {name} anew")
     if name == piece.makes:
         if given:
-            copy_file(given, wanted)
+            copy_file(given, folder / name)
         return
     try:
-        unpack(archive, folder)
-    finally:
+        unpack(archive, folder, piece.makes, piece.proof)
+    except UserError:  # not worth keeping; after a full disk it is
         if given is None:
             archive.unlink()
-    if not wanted.exists():
-        raise UserError(f"{origin} holds no {piece.makes}; it is another archive than the published {name}")
+        raise
+    if given is None:
+        archive.unlink()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
-
 from atlpa.data.dataset import Dataset, data_root
 from atlpa.data.index import Index, Item, Part
 from atlpa.data.masks import Trimap
+from atlpa.data.matlab import read_matlab
 from atlpa.errors import UserError, reason
 
 CLASSES = (
@@ -66,10 +64,10 @@ class Flowers17(Dataset):
 
 def _splits(path: Path) -> dict[str, list[int]]:
     """Image numbers by key: trn1 … tst3."""
+    content = read_matlab(path, "official splits")
     try:
-        content = loadmat(path)
-        splits = {f"{key}{n}": content[f"{key}{n}"].ravel().tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
-    except (ValueError, TypeError, LookupError, NotImplementedError, MatReadError, OSError) as error:
+        splits = {f"{key}{n}": content[f"{key}{n}"].tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
+    except (AttributeError, LookupError) as error:
         raise UserError(f"{path} holds no official splits ({reason(error)}); get it from {SOURCE}") from error
     count = len(CLASSES) * IMAGES_PER_CLASS
     for key, numbers in splits.items():

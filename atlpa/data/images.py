@@ -86,7 +86,7 @@ def load_images(items: Sequence[Item], side: int, device: torch.device, title: s
     streamed = Streamed(items, side)
     if len(items) * 3 * side**2 > IN_MEMORY_LIMIT:
         return streamed
-    kept = cache.path(streamed.fingerprints(), side)
+    kept = cache.path(tqdm(streamed.fingerprints(), f"{title}, hash", len(items), leave=False, disable=None), side)
     pixels = cache.read(kept, len(items), side)
     if pixels is None:
         bar = tqdm(streamed.all(), title, len(items), unit="image", leave=False, disable=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -68,26 +68,31 @@ class Index:
         """
         for part in parts:
             if not self.parts[part]:
-                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 3 images a class")
+                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 4 images a class")
         return [item for part in parts for item in self.parts[part]]
 
     def without(self, names: Collection[str]) -> Index:
-        """The same data set, some images left out."""
+        """The same data set, some images left out.
+
+        Raises:
+            UserError: a class has no training image then.
+        """
         kept = {part: [item for item in items if item.name not in names] for part, items in self.parts.items()}
+        labels = {item.label for item in kept["train"]}
+        if names and (empty := [name for label, name in enumerate(self.classes) if label not in labels]):
+            raise UserError(f"class {empty[0]!r} has no readable training image")
         return replace(self, parts=kept)
 
-    def listing(self) -> dict[str, object]:
-        """Classes, and the images' names by part and class, for people to read."""
-        return {
-            "classes": list(self.classes),
-            "parts": {
-                part: {
-                    name: [item.name for item in self.parts[part] if item.label == label]
-                    for label, name in enumerate(self.classes)
-                }
-                for part in PARTS
-            },
-        }
+    def listing(self) -> dict[Part, dict[str, str]]:
+        """Each part's images in order, name → class, for people to read and for ``as_listed``."""
+        return {part: {item.name: self.classes[item.label] for item in self.parts[part]} for part in PARTS}
+
+    def as_listed(self, listing: Mapping[Part, Iterable[str]]) -> Index | None:
+        """The same images in the parts that were written down; ``None`` if one of them is no longer there."""
+        items = {item.name: item for part in self.parts.values() for item in part}
+        if not all(name in items for part in PARTS for name in listing[part]):
+            return None
+        return replace(self, parts={part: [items[name] for name in listing[part]] for part in PARTS})
 
     @property
     def digest(self) -> str:

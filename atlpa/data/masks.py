@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from atlpa.errors import UserError
+from atlpa.data.pictures import as_8_bits
+from atlpa.errors import UserError, reason
 
 OUTSIDE, INSIDE, UNKNOWN = 0, 1, 255
 """The values of a mask. Unknown is not outside: nothing was said about these pixels."""
@@ -29,7 +30,7 @@ class Trimap:
 
     def __call__(self, size: Size) -> np.ndarray:
         """The flower of a picture of this size."""
-        labels = _read(self.path, size, convert=None)
+        labels = _read(self.path, size, gray=False)
         return np.select([labels == 0, labels == 1], [UNKNOWN, INSIDE], OUTSIDE).astype(np.uint8)
 
 
@@ -41,7 +42,7 @@ class MaskFile:
 
     def __call__(self, size: Size) -> np.ndarray:
         """The key region of a picture of this size."""
-        return np.where(_read(self.path, size, convert="L") > 127, INSIDE, OUTSIDE).astype(np.uint8)
+        return np.where(_read(self.path, size, gray=True) > 127, INSIDE, OUTSIDE).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Box:
         return mask
 
 
-def _read(path: Path, size: Size, convert: str | None) -> np.ndarray:
+def _read(path: Path, size: Size, *, gray: bool) -> np.ndarray:
+    """The values of a mask; ``gray``: as upright 8-bit gray, else the file's own numbers."""
     try:
         with Image.open(path) as image:
-            found = image.size
-            values = np.asarray(image.convert(convert) if convert else image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"mask {path} is no readable image ({error}); replace or remove it") from error
-    if found != size or values.ndim != 2:
-        shape = f"{found[0]}×{found[1]}" + ("" if values.ndim == 2 else " in color")
-        raise UserError(f"mask {path} is {shape}, its image {size[0]}×{size[1]}; a mask has one value for each pixel")
+            values = np.asarray(ImageOps.exif_transpose(as_8_bits(image)).convert("L") if gray else image)
+    except Exception as error:  # Pillow's readers raise anything at all on damaged files
+        raise UserError(f"mask {path} is no readable image ({reason(error)}); replace or remove it") from error
+    if values.shape != size[::-1]:
+        found = f"{values.shape[1]}×{values.shape[0]}" + ("" if values.ndim == 2 else " in color")
+        raise UserError(f"mask {path} is {found}, its image {size[0]}×{size[1]}; a mask has one value for each pixel")
     return values

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, reason
 
 Content = Path | np.ndarray
 """An encoded image file, or pixels ``(H, W)`` or ``(H, W, 3)`` uint8."""
 
 SMALLEST_SIDE = 4
+LARGEST_AREA = 89_478_485  # a quarter of a gigabyte in RGB, where Pillow too suspects a decompression bomb
+SIXTEEN_BITS_AS_I = ("PNG", "PPM")
+"""Formats whose 16-bit gray Pillow may hold in 32."""
 
 
 def picture(content: Content) -> Image.Image:
@@ -25,25 +27,38 @@ def picture(content: Content) -> Image.Image:
     if isinstance(content, np.ndarray):
         return Image.fromarray(content).convert("RGB")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(content) as image:
-                if min(image.size) < SMALLEST_SIDE:
-                    raise ValueError(f"{image.width}×{image.height} pixels")
-                return as_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        what = str(error).replace(str(content), content.name)
+        with Image.open(content) as image:
+            if min(image.size) < SMALLEST_SIDE or image.width * image.height > LARGEST_AREA:
+                raise ValueError(f"{image.width}×{image.height} pixels")
+            return as_rgb(image)
+    except Exception as error:  # Pillow's readers raise anything at all on damaged files
+        what = reason(error).replace(str(content), content.name)
         raise UserError(
-            f"{content} is no readable image ({what}); replace or remove it, or leave it out with --skip-unreadable"
+            f"{content} is no readable image ({what}); replace or remove it, or train without it by --skip-unreadable"
         ) from error
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = Image.fromarray(np.rint(np.asarray(image).astype(float) / 257).clip(0, 255).astype(np.uint8))
+    """Any picture as upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white.
+
+    Raises:
+        ValueError: pixels of 32 bits, whose range nobody can know.
+    """
+    image = ImageOps.exif_transpose(as_8_bits(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def as_8_bits(image: Image.Image) -> Image.Image:
+    """A picture of 16 bits scaled to 8; any other unchanged.
+
+    Raises:
+        ValueError: pixels of 32 bits, whose range nobody can know.
+    """
+    if image.mode == "F" or (image.mode == "I" and image.format not in SIXTEEN_BITS_AS_I):
+        raise ValueError("32-bit pixels of an unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray(np.rint(np.asarray(image).astype(float) / 257).clip(0, 255).astype(np.uint8))
+    return image

@@ -33,9 +33,10 @@ class TorchvisionSet(Dataset):
         try:
             return kind(str(folder), download=False, **options)
         except RuntimeError as error:
-            raise UserError(
-                f"no {self.name} in {folder} ({error}); get it with: atlpa-data fetch {self.name} --root {folder}"
-            ) from error
+            # Its publisher no longer serves Stanford Cars.
+            hint = f"get it with: atlpa-data fetch {self.name} --root {folder}"
+            hint = "put it there as torchvision expects it" if self.name == "stanford_cars" else hint
+            raise UserError(f"no {self.name} in {folder} ({error}); {hint}") from error
 
 
 class Cifar(TorchvisionSet):

@@ -1,7 +1,8 @@
-"""Archives of strangers, unpacked so that nothing but plain files can appear, and nowhere else."""
+"""Archives of strangers, unpacked so that nothing but plain files can appear, and only where they belong."""
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
 import tempfile
@@ -12,37 +13,46 @@ from tqdm import tqdm
 
 from atlpa.errors import UserError, reason
 
+SCRATCH = ".unpacking-"
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive, compressed or not, into a folder.
 
-    It is unpacked beside its place first and moved there when all of it is good, so that nothing half-made remains.
+def unpack(archive: Path, folder: Path, wanted: str, proof: str) -> None:
+    """Unpack one file or directory of a ``.tgz`` into a folder.
+
+    The archive is unpacked beside its place first, and what is wanted is moved there when all of it is good: nothing
+    half-made remains, and nothing that was there before is touched.
 
     Args:
         archive: the file.
-        folder: where its top-level files and directories go; those that are there already are replaced.
+        folder: where the wanted entry goes; it must not be there already.
+        wanted: the archive's top-level entry that is meant.
+        proof: a path inside the archive that shows that it is the right one, and whole.
 
     Raises:
-        UserError: it is damaged or cut off, the disk is full, or it holds a link, a device or a path to outside.
+        UserError: it is damaged or cut off, another archive, holds a link, a device or a path to outside, or the disk
+            is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
     try:
-        with tarfile.open(archive) as tar:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{SCRATCH}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+            _extract(archive, Path(scratch))
+            if not (Path(scratch) / proof).exists():
+                raise UserError(f"{archive} holds no {proof}; it is another archive than is wanted, or incomplete")
+            (Path(scratch) / wanted).rename(folder / wanted)
+    except tarfile.FilterError as error:
+        raise UserError(f"{archive} wants to write outside its folder ({reason(error)}); it is not unpacked") from error
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"{archive} is damaged or cut off ({reason(error)}); fetch it anew") from error
+
+
+def _extract(archive: Path, scratch: Path) -> None:
+    with gzip.open(archive) as stream:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tqdm(tar, f"unpacking {archive.name}", unit="file", leave=False, disable=None):
                 if not (member.isfile() or member.isdir()):
                     raise UserError(f"{archive} holds {member.name!r}, which is no plain file; it is not unpacked")
                 tar.extract(member, scratch, filter="data")
-        for entry in scratch.iterdir():
-            target = folder / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            entry.replace(target)
-    except tarfile.FilterError as error:
-        raise UserError(f"{archive} wants to write outside its folder ({reason(error)}); it is not unpacked") from error
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise UserError(f"{archive} is damaged or cut off ({reason(error)}); fetch it anew") from error
-    except OSError as error:
-        raise UserError(f"{archive} cannot be unpacked into {folder} ({reason(error)})") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        while stream.read(1 << 20):  # to the checksum at the end, which tar itself never looks at
+            pass

@@ -55,6 +55,12 @@ class Defense(Component):
                     f"term {name} needs adversarial images, but adversarial_fraction is 0; "
                     f"raise it (the paper's mix is 0.5) or set terms.{name} to null"
                 )
+        uses_adversarial = any(term.uses("adversarial", self.adversarial_fraction) for term in terms.values())
+        if self.needs_adversarial and not uses_adversarial:
+            raise ValueError(
+                f"{self.name} attacks its images (adversarial_fraction {self.adversarial_fraction:g}), but no term looks "
+                "at the adversarial ones; set adversarial_fraction to 0"
+            )
         if self.attack_loss != "cross_entropy" and not self.needs_adversarial:
             raise ValueError(f"attack_loss is {self.attack_loss}, but adversarial_fraction is 0: nothing is attacked")
         return self
@@ -79,6 +85,12 @@ class Defense(Component):
     def needs_input_gradient(self) -> bool:
         """Whether the objective differentiates with respect to the clean images."""
         return self.terms.input_gradient is not None
+
+    @property
+    def undefended(self) -> bool:
+        """Whether it is plain training of a plain network, whatever it is called."""
+        plain = self.denoise is None and not self.randomized
+        return plain and not self.needs_adversarial and set(self.terms.present()) == {"cross_entropy"}
 
     @property
     def randomized(self) -> bool:

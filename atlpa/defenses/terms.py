@@ -57,6 +57,11 @@ class Term(Component):
         """The views the term cannot do without, whatever the training mix."""
         return frozenset()
 
+    def uses(self, view: View, adversarial_fraction: float) -> bool:
+        """Whether a view enters the term under a training mix."""
+        del adversarial_fraction
+        return view in self.needs
+
     @abstractmethod
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""
@@ -74,6 +79,11 @@ class Classification(Term):
     @property
     def needs(self) -> frozenset[View]:
         return frozenset() if self.images == "mix" else frozenset({self.images})
+
+    def uses(self, view: View, adversarial_fraction: float) -> bool:
+        if self.images != "mix":
+            return view == self.images
+        return adversarial_fraction > 0 if view == "adversarial" else adversarial_fraction < 1
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         share = {"mix": adversarial_fraction, "clean": 0.0, "adversarial": 1.0}[self.images]

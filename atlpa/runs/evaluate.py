@@ -31,7 +31,7 @@ def evaluate(
     """Judge every pairing, yielding its record as soon as it is written into the target's ``records/``.
 
     Images made on a source are shown to all of its targets at once. A pairing that is on record already, with the
-    same weights, attack, images, seed and version of this package, is read back instead.
+    same weights, attack, names of images, seed and version of this package, is read back instead.
 
     Args:
         pairings: who attacks whom; each target is judged on its own data.
@@ -71,7 +71,7 @@ def evaluate(
                 clean=outcome.clean_verdicts(),
                 budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
                 seconds=seconds,
-                steps=outcome.steps,
+                steps=outcome.steps * protocol.average_of(pairing.source),
                 machine=describe(device),
                 atlpa=__version__,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from atlpa.data import PARTS, Index
+from atlpa.data import PARTS, Index, Part
 from atlpa.errors import UserError, reason
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import write_text
@@ -127,23 +127,8 @@ class Run:
             index: without the skipped images.
             skipped: names of unreadable images → what is wrong with them.
         """
-        content = {**index.listing(), "skipped": dict(skipped)}
+        content = {"parts": index.listing(), "skipped": dict(skipped)}
         write_text(self.split_path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-    @property
-    def skipped(self) -> Collection[str]:
-        """The names of the images that were left out since they cannot be read.
-
-        Raises:
-            UserError: the list is damaged.
-        """
-        if not self.experiment.data.skip_unreadable:
-            return ()
-        try:
-            skipped: dict[str, str] = json.loads(self.split_path.read_text(encoding="utf-8"))["skipped"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{self.split_path} does not say which images were skipped ({reason(error)})") from error
-        return skipped.keys()
 
     @property
     def training_record(self) -> Path:
@@ -183,16 +168,25 @@ class Run:
         return checkpoint
 
     def read_index(self, digest: str) -> Index:
-        """The data set's index, which must have the digest of the one that was trained on.
+        """The data set's index in the parts that were written down, which must be what was trained on.
 
         Raises:
             UserError: the data is missing, or is another data set.
         """
-        index = self.experiment.data.index().without(self.skipped)
-        if index.digest != digest:
+        index = self.experiment.data.index()
+        listed = index.as_listed(self._split()) if self.split_path.is_file() else index
+        if listed is None or listed.digest != digest:
             what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
             raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")
-        return index
+        return listed
+
+    def _split(self) -> Mapping[Part, Mapping[str, str]]:
+        """The images of each part as they were written down."""
+        try:
+            parts = json.loads(self.split_path.read_text(encoding="utf-8"))["parts"]
+            return {part: dict(parts[part]) for part in PARTS}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{self.split_path} does not hold the split ({reason(error)}); restore it") from error
 
     def load_model(self, device: torch.device) -> Classifier:
         """The trained network, in evaluation mode.

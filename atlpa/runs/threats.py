@@ -10,7 +10,6 @@ from atlpa.experiment import differences
 from atlpa.records import Threat
 from atlpa.runs.folder import Run, finished_runs
 
-UNDEFENDED = "none"
 TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black")
 
 
@@ -70,7 +69,7 @@ def sources_beside(target: Run) -> list[Run]:
     """
     fixed: dict[tuple[bool, str], Run] = {}
     for run in sorted(finished_runs(target.folder.parent, "*"), key=lambda run: (run.experiment.seed, str(run.folder))):
-        undefended, architecture = run.experiment.defense.name == UNDEFENDED, run.experiment.model.architecture
+        undefended, architecture = run.experiment.defense.undefended, run.experiment.model.architecture
         if _data(run) == _data(target) and (undefended or _threat(target, run) == "surrogate"):
             fixed.setdefault((undefended, architecture), run)
     return list(fixed.values())
@@ -82,7 +81,7 @@ def _threat(target: Run, source: Run) -> Threat:
     theirs, own = source.experiment, target.experiment
     if theirs.model.architecture != own.model.architecture:
         return "black"
-    return "surrogate" if theirs.defense == own.defense and own.defense.name != UNDEFENDED else "gray"
+    return "surrogate" if theirs.defense == own.defense and not own.defense.undefended else "gray"
 
 
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
@@ -92,7 +91,7 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
     if named:
         return f"{target.folder}: none of the sources that were named makes a {threat}-box attack on it"
     if threat == "surrogate":
-        if target.experiment.defense.name == UNDEFENDED:
+        if target.experiment.defense.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
         command = f"atlpa-train --config {target.folder}/experiment.yaml --seed {target.experiment.seed + 1}"
         command += _beside(target, f"{target.folder.name}-surrogate")

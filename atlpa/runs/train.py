@@ -23,7 +23,8 @@ from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
 def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
     """Train an experiment's network, or go on where it was left, or find it finished.
 
-    Everything that can be wrong with the input is found before the folder is made.
+    Everything that can be wrong with the input is found before the folder is made; only the pictures of a set too large
+    to be held decoded are opened as they are needed (``data.skip_unreadable`` opens them all first).
 
     Args:
         experiment: what to do.

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.models import InputNoise
-from atlpa.random_layer import RandomLayer
+from atlpa.random_layer import RandomLayer, drawing
 from atlpa.randomness import generator, sample
 
 
@@ -87,9 +87,16 @@ def test_batching_changes_nothing(images, labels, start, eot):
     assert torch.equal(torch.cat(parts), together)
 
 
-def test_restarts_and_generators_afterwards(images, labels):
-    model = Watched()
-    PGD(iterations=1, start="uniform", restarts=2)(model, images, labels, generator=one_each(12))
+def test_generators_of_the_caller_stay(images, labels):
+    """An attack without a generator of its own draws from those that its caller set."""
+    model, attack = Watched(), PGD(iterations=2)
+    with drawing(model, one_each(12)):
+        first = attack(model, images, labels)
+        assert model.noise.generators is not None
+    with drawing(model, one_each(12)):
+        assert torch.equal(attack(model, images, labels), first)
+    assert model.noise.generators is None
+    attack(model, images, labels, generator=one_each(12))
     assert model.noise.generators is None
 
 

@@ -14,6 +14,7 @@ from atlpa.cli.train import main
 from atlpa.defenses import preset_names
 from atlpa.random_layer import drawing
 from atlpa.runs import Run
+from atlpa.runs import train as train_module
 
 QUICK = ["--set", "training.iterations=3", "--set", "training.batch_size=4", "--set", "data.resize=20",
          "--set", "data.size=16"]  # fmt: skip
@@ -145,17 +146,26 @@ def test_what_is_allowed_but_surprising_is_said(capsys):
 
 
 @pytest.mark.parametrize("defense", preset_names())
-def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, defense):
+def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense):
+    """The network that is loaded predicts what the one in training did when it was saved."""
+    pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    real, saved = train_module._save, []
+
+    def save(run, index, model, optimizer, step):
+        real(run, index, model, optimizer, step)
+        with torch.no_grad(), drawing(model, torch.Generator().manual_seed(0)):
+            saved.append(model.eval()(pictures))
+
+    monkeypatch.setattr(train_module, "_save", save)
     assert main(["--config", "digits", *QUICK, "--defense", defense, "--output", "run"]) == 0
     run = Run.open(elsewhere / "run")
-    pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
     def predict(seed):
         model = Run.open(run.folder).load_model(torch.device("cpu"))
         with drawing(model, torch.Generator().manual_seed(seed)):
             return model(pictures)
 
-    assert torch.equal(predict(0), predict(0))
+    assert torch.equal(predict(0), saved[-1])
     assert torch.equal(predict(0), predict(1)) is not run.randomized
     steps = [json.loads(line) for line in run.log_path.read_text().splitlines() if "loss" in line]
     assert steps[-1]["step"] == 3

@@ -2,13 +2,14 @@
 
 import errno
 import json
+import os
 import struct
 import zlib
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from atlpa.cli.data import main as check
 from atlpa.cli.train import main
 from atlpa.data import Folder, unreadable
 from atlpa.errors import UserError
@@ -77,14 +78,23 @@ def test_bad_images_are_skipped_and_listed(photographs, config, tmp_path, capsys
     assert "5 unreadable images are left out" in capsys.readouterr().out
     split = json.loads((tmp_path / "run" / "split.json").read_text())
     assert split["skipped"].keys() == {"dog/0.jpg", "cat/1.jpg", "dog/2.jpg", "cat/3.jpg", "dog/4.jpg"}
-    listed = [name for part in split["parts"].values() for names in part.values() for name in names]
+    listed = [name for part in split["parts"].values() for name in part]
     assert len(listed) == 11
     assert not split["skipped"].keys() & set(listed)
-    # The run knows its data again without opening every image.
+    # The run knows its data again, even when the bad files are removed, as the message advises.
+    for name in split["skipped"]:
+        (photographs / name).unlink()
     run = Run.open(tmp_path / "run")
     index = run.read_index(run.training.data)
     assert sorted(item.name for part in index.parts.values() for item in part) == sorted(listed)
     assert unreadable(index) == {}
+
+
+def test_a_class_without_a_readable_image(photographs, config, capsys):
+    for number in range(8):
+        make_bad(photographs / "cat" / f"{number}.jpg", "text")
+    assert main([*config, "--skip-unreadable"]) == 2
+    assert "class 'cat' has no readable training image" in capsys.readouterr().err
 
 
 def test_the_split_is_written_down(photographs, config, tmp_path):
@@ -92,20 +102,23 @@ def test_the_split_is_written_down(photographs, config, tmp_path):
     split = json.loads((tmp_path / "run" / "split.json").read_text())
     index = Folder(root=str(photographs)).index()
     for part, items in index.parts.items():
-        assert split["parts"][part] == {
-            name: [item.name for item in items if item.label == label] for label, name in enumerate(index.classes)
-        }
+        assert list(split["parts"][part].items()) == [(item.name, index.classes[item.label]) for item in items]
 
 
-def test_no_permission(photographs, monkeypatch):
-    """Not even a test that runs as root may read this directory."""
-    real = Path.iterdir
+@pytest.mark.parametrize("place", [".", "cat", "cat/inner"])
+def test_no_permission(photographs, monkeypatch, capsys, place):
+    """Not even a test that runs as root may look into this directory."""
+    (photographs / "cat" / "inner").mkdir()
+    real, closed = os.scandir, os.path.normpath(photographs / place)
 
-    def iterdir(path):
-        if path.name == "cat":
+    def scandir(path):
+        if os.path.normpath(path) == closed:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
-    with pytest.raises(UserError, match="cat may not be read"):
-        Folder(root=str(photographs)).index()
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", lambda path: [entry.name for entry in scandir(path)])
+    assert check(["check", str(photographs)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": Permission denied")
+    assert str(photographs) in line

@@ -1,6 +1,7 @@
 """The data sets: counts, splits, layouts, and everything that can be wrong with them."""
 
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_splits_that_are_none(flowers, content):
         savemat(path, {"trn1": [1]})
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"datasplits\.mat holds no official splits .*get it from https"):
+    with pytest.raises(
+        UserError, match=r"datasplits\.mat holds no official splits .*(get it from https|fetch it anew)"
+    ):
         Flowers17(root=str(flowers)).index()
 
 
@@ -151,6 +154,37 @@ def test_folder_mistakes(photographs, tmp_path_factory):
     (photographs / "empty class" / "notes.txt").write_text("no image")
     with pytest.raises(UserError, match="class 'empty class' has no images"):
         Folder(root=str(photographs)).index()
+
+
+def test_parts_without_a_test_part_are_no_classes(photographs, tmp_path_factory):
+    root = tmp_path_factory.mktemp("parts")
+    for part in ("train", "valid"):
+        (root / part).symlink_to(photographs)
+    with pytest.raises(UserError, match=r"holds train/ and valid/, but no test/"):
+        Folder(root=str(root)).index()
+    (root / "test").symlink_to(photographs)
+    assert len(Folder(root=str(root)).index().items("validation")) == 20
+
+
+def test_a_relative_folder_is_found_below_the_data_root(photographs, monkeypatch):
+    monkeypatch.setenv("ATLPA_DATA_ROOT", str(photographs.parent))
+    assert Folder(root=photographs.name).index().classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("place", range(0, 7000, 500))
+def test_a_damaged_byte_of_the_splits_is_said_or_harmless(flowers, place):
+    path = flowers / "flowers17" / "datasplits.mat"
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 0xFF
+    path.write_bytes(content)
+    with suppress(UserError):
+        assert len(Flowers17(root=str(flowers)).index().items("train")) > 0
+
+
+def test_32_bit_pixels_have_no_known_range(tmp_path):
+    Image.fromarray(np.full((5, 4), 0.5, np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(UserError, match=r"float\.tiff is no readable image \(32-bit pixels of an unknown range"):
+        read_picture(tmp_path / "float.tiff")
 
 
 def test_an_unreadable_image_is_named(photographs):

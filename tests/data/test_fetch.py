@@ -109,6 +109,7 @@ def test_a_part_that_is_whole_already_is_checked_and_used(server, tmp_path):
         (CONTENT[:-1], "has 299999 bytes instead of 300000"),
         (bytes(300_000), "has the md5"),
         (b"\n<!DOCTYPE html><title>Moved</title>", "is a web page"),
+        (b"<!-- moved --><html>", "is a web page"),
         (b"", "has 0 bytes"),
     ],
 )
@@ -133,6 +134,9 @@ def test_no_such_file_and_no_server(server, tmp_path):
         download(server.url + "missing", tmp_path / "x", Expected("x"))
     with pytest.raises(UserError, match="cannot be fetched"):
         download("http://127.0.0.1:9/x", tmp_path / "x", Expected("x"))
+    for url in ("http://127.0.0.1:9/a b", "http://[::1/x"):
+        with pytest.raises(UserError, match="cannot be fetched"):
+            download(url, tmp_path / "x", Expected("x"))
     assert names(tmp_path) == []
 
 
@@ -185,22 +189,58 @@ def special(name, kind, target=""):
 def test_a_hostile_archive_leaves_nothing(tmp_path, members, message):
     (tmp_path / "bad.tgz").write_bytes(archive(*members))
     with pytest.raises(UserError, match=message):
-        unpack(tmp_path / "bad.tgz", tmp_path / "inside" / "here")
+        unpack(tmp_path / "bad.tgz", tmp_path / "inside" / "here", "good", "good")
     assert names(tmp_path) == ["bad.tgz", "inside", "inside/here"]
 
 
 def test_an_absolute_path_lands_inside(tmp_path):
     (tmp_path / "bad.tgz").write_bytes(archive(("/etc/evil", b"x")))
-    unpack(tmp_path / "bad.tgz", tmp_path / "here")
+    unpack(tmp_path / "bad.tgz", tmp_path / "here", "etc", "etc/evil")
     assert names(tmp_path / "here") == ["etc", "etc/evil"]
 
 
-@pytest.mark.parametrize("content", [archive(("jpg/a", CONTENT), cut=100_000), b"no archive", b""])
+def flipped(content, place):
+    """One wrong bit, which only the checksum at the end of the stream can tell."""
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(("jpg/a", CONTENT), cut=100_000),
+        archive(("jpg/a", CONTENT), ("jpg/b", CONTENT), cut=-4),
+        flipped(archive(("jpg/a", CONTENT)), 150_000),
+        b"no archive",
+        b"",
+    ],
+)
 def test_a_damaged_archive_leaves_nothing(tmp_path, content):
     (tmp_path / "bad.tgz").write_bytes(content)
     with pytest.raises(UserError, match=r"bad\.tgz is damaged or cut off"):
-        unpack(tmp_path / "bad.tgz", tmp_path / "here")
+        unpack(tmp_path / "bad.tgz", tmp_path / "here", "jpg", "jpg/a")
     assert names(tmp_path / "here") == []
+
+
+def test_an_archive_touches_nothing_but_what_is_wanted(tmp_path):
+    """Another archive, or one with more in it, neither adds to nor replaces what lies there."""
+    for name in ("mine", "set/old"):
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / name).write_text("precious")
+    before = names(tmp_path / "here")
+    (tmp_path / "other.tgz").write_bytes(archive(("mine", b"x"), ("set/old", b"x"), ("set/new", b"x")))
+    with pytest.raises(UserError, match="holds no wanted/proof; it is another archive than is wanted, or incomplete"):
+        unpack(tmp_path / "other.tgz", tmp_path / "here", "wanted", "wanted/proof")
+    (tmp_path / "more.tgz").write_bytes(archive(("mine", b"x"), ("wanted/proof", b"x")))
+    unpack(tmp_path / "more.tgz", tmp_path / "here", "wanted", "wanted/proof")
+    assert names(tmp_path / "here") == sorted([*before, "wanted", "wanted/proof"])
+    assert (tmp_path / "here" / "mine").read_text() == "precious"
+
+
+def test_what_a_killed_unpacking_left_is_cleared_away(tmp_path):
+    (tmp_path / "here" / ".unpacking-old" / "jpg").mkdir(parents=True)
+    (tmp_path / "good.tgz").write_bytes(archive(("jpg/a", b"x")))
+    unpack(tmp_path / "good.tgz", tmp_path / "here", "jpg", "jpg/a")
+    assert names(tmp_path / "here") == ["jpg", "jpg/a"]
 
 
 @pytest.fixture
@@ -209,7 +249,9 @@ def published(server, monkeypatch):
     tar = archive(("jpg/one.jpg", b"picture"), ("files.txt", b"one.jpg"))
     server.files = {"/set/pictures.tgz": tar, "/set/splits.mat": b"splits"}
     pieces = (
-        Piece(server.url + "set/", Expected("pictures.tgz", len(tar), hashlib.md5(tar).hexdigest()), "jpg"),
+        Piece(
+            server.url + "set/", Expected("pictures.tgz", len(tar), hashlib.md5(tar).hexdigest()), "jpg", "jpg/one.jpg"
+        ),
         Piece(server.url + "set/", Expected("splits.mat", 6), "splits.mat"),
     )
     monkeypatch.setitem(fetching.PIECES, "flowers17", pieces)
@@ -218,7 +260,7 @@ def published(server, monkeypatch):
 
 def test_a_data_set_is_fetched_once(published, tmp_path, capsys):
     fetch("flowers17", tmp_path)
-    assert names(tmp_path / "flowers17") == ["files.txt", "jpg", "jpg/one.jpg", "splits.mat"]
+    assert names(tmp_path / "flowers17") == ["jpg", "jpg/one.jpg", "splits.mat"]
     asked = len(published.asked)
     fetch("flowers17", tmp_path)
     assert len(published.asked) == asked
@@ -229,7 +271,7 @@ def test_a_damaged_piece_is_fetched_anew_and_the_rest_is_kept(published, tmp_pat
     good, published.files["/set/splits.mat"] = published.files["/set/splits.mat"], b"<html>gone</html>"
     with pytest.raises(UserError, match=r"splits\.mat: what came is a web page"):
         fetch("flowers17", tmp_path)
-    assert names(tmp_path / "flowers17") == ["files.txt", "jpg", "jpg/one.jpg"]
+    assert names(tmp_path / "flowers17") == ["jpg", "jpg/one.jpg"]
     published.files["/set/splits.mat"] = good
     fetch("flowers17", tmp_path)
     assert [path for path, _ in published.asked].count("/set/pictures.tgz") == 1
@@ -250,7 +292,7 @@ def test_from_a_mirror_or_files_fetched_by_hand(published, tmp_path, way):
         "mirror": [mirror],
     }[way]
     fetch("flowers17", tmp_path / "root", origins)
-    assert names(tmp_path / "root" / "flowers17") == ["files.txt", "jpg", "jpg/one.jpg", "splits.mat"]
+    assert names(tmp_path / "root" / "flowers17") == ["jpg", "jpg/one.jpg", "splits.mat"]
     assert names(hand) == ["pictures.tgz", "splits.mat"]
 
 

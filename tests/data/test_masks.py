@@ -26,6 +26,15 @@ def test_mask_file_is_black_and_white(tmp_path):
     assert MaskFile(tmp_path / "mask.png")((4, 1)).tolist() == [[OUTSIDE, OUTSIDE, INSIDE, INSIDE]]
 
 
+def test_a_mask_of_16_bits_and_one_that_is_to_be_turned(tmp_path):
+    Image.fromarray(np.array([[300, 40_000]], np.uint16)).save(tmp_path / "deep.png")
+    assert MaskFile(tmp_path / "deep.png")((2, 1)).tolist() == [[OUTSIDE, INSIDE]]
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down, as its image would be
+    Image.fromarray(np.array([[255, 255], [0, 0]], np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    assert MaskFile(tmp_path / "turned.png")((2, 2)).tolist() == [[OUTSIDE] * 2, [INSIDE] * 2]
+
+
 def test_a_mask_of_another_size_or_none_at_all(tmp_path):
     Image.new("L", (4, 5)).save(tmp_path / "mask.png")
     Image.new("RGB", (4, 5)).save(tmp_path / "color.png")

@@ -13,9 +13,16 @@ NO_IMAGES = torch.empty(0)
 
 
 def test_every_preset_builds():
-    assert {"none", "pat", "atlpa_no_attention", "atlpa"} <= set(preset_names())
-    for name in preset_names():
-        assert Defense.model_validate(load_preset(name).fields).name == name
+    table1 = {"none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa"}
+    assert table1 | {"trades", "pat_smooth"} == set(preset_names())
+    built = {name: Defense.model_validate(load_preset(name).fields) for name in preset_names()}
+    assert {name for name, defense in built.items() if defense.undefended} == {"none"}
+    assert {name for name, defense in built.items() if defense.randomized} == {"rat", "randomization"}
+    assert {name for name, defense in built.items() if not defense.needs_adversarial} == {
+        "none",
+        "igr",
+        "randomization",
+    }
 
 
 def test_unknown_preset_offers_the_nearest():
@@ -67,6 +74,10 @@ def test_a_part_of_a_preset_is_overridden():
         ([("defense.terms.cross_entropy.images", "adversarial")], "term cross_entropy needs adversarial images"),
         ([("defense", "trades"), ("defense.adversarial_fraction", 0)], "needs adversarial images"),
         ([("defense.attack_loss", "kl")], "nothing is attacked"),
+        (
+            [("defense", "pat"), ("defense.terms.cross_entropy.images", "clean")],
+            "no term looks at the adversarial ones",
+        ),
         ([("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5])], "1 weights; k=5 needs 4"),
         ([("defense.terms.cross_entropy.smoothing", 1)], "less than 1"),
     ],
