@@ -58,8 +58,7 @@ class Defense(Component):
         uses_adversarial = any(term.uses("adversarial", self.adversarial_fraction) for term in terms.values())
         if self.needs_adversarial and not uses_adversarial:
             raise ValueError(
-                f"{self.name} attacks its images (adversarial_fraction {self.adversarial_fraction:g}), but no term looks "
-                "at the adversarial ones; set adversarial_fraction to 0"
+                f"{self.name} attacks images, but no term looks at the adversarial ones; set adversarial_fraction: 0"
             )
         if self.attack_loss != "cross_entropy" and not self.needs_adversarial:
             raise ValueError(f"attack_loss is {self.attack_loss}, but adversarial_fraction is 0: nothing is attacked")

@@ -69,8 +69,7 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
     if any(name.startswith("backbone.") for name in content):
         if blocks := sorted(name for name in content if name.startswith("denoise.")):
             raise UserError(
-                f"model.weights: {path} is a network with denoising blocks ({blocks[0]} …); initial weights are those of "
-                "a plain one"
+                f"model.weights: {path} has denoising blocks ({blocks[0]} …); give the weights of a plain network"
             )
         content = {name: value for name, value in content.items() if name.startswith("backbone.")}
     return {name.removeprefix("backbone."): value for name, value in content.items()}

@@ -41,7 +41,7 @@ def test_trains_a_shipped_config_by_name(elsewhere):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     run = elsewhere / "runs" / "digits" / "atlpa-resnet18-seed3"
     assert done.stdout.splitlines()[-1].endswith("judge it with: atlpa-eval --run runs/digits/atlpa-resnet18-seed3")
-    assert {path.name for path in run.iterdir()} == {"experiment.yaml", "last.pt", "log.jsonl", "records"}
+    assert {path.name for path in run.iterdir()} == {"experiment.yaml", "split.json", "last.pt", "log.jsonl", "records"}
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "is finished: 3 iterations" in again.stdout
 
@@ -110,7 +110,7 @@ def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
         (["--config", "digits", "--device", "tpu"], ["device 'tpu' cannot be used here"]),
         (
             ["--config", "flowers", "--data-root", "nowhere"],
-            ["no Flowers-17 in nowhere", "https://", "--data-root"],
+            ["no Flowers-17 in nowhere", "atlpa-data fetch flowers17", "--data-root"],
         ),
         (["--config", "digits", "--set", "model.weights=gone.pt"], ["no file 'gone.pt'"]),
     ],
