@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
 from atlpa.component import Component
@@ -17,6 +14,7 @@ from atlpa.defenses import Defense, load_preset
 from atlpa.errors import UserError, explain, unknown_name
 from atlpa.models import ModelSpec
 from atlpa.training import Recipe
+from atlpa.yaml_files import find, read, shipped
 
 # What may differ when a run is resumed: where things lie, where it computes, what it logs.
 FREE_KEYS = {
@@ -129,37 +127,16 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
         config: a path, or a shipped config's name with or without ``.yaml``.
         overrides: (dotted field, value), applied in order before validation.
     """
-    path = _find(config)
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(fields, dict):
-        raise UserError(f"{path} holds no experiment: expected keys such as {', '.join(Experiment.model_fields)}")
-    fields.setdefault("name", re.sub(r"[^A-Za-z0-9_.+-]", "-", path.stem))
+    path = find(config, shipped_configs(), "config")
+    fields = read(path, "experiment", Experiment.model_fields)
     for dotted, value in overrides:
         _set(fields, dotted, value)
     return parse(fields)
 
 
 def shipped_configs() -> dict[str, Path]:
-    """The configs that come with the package: inside the wheel, or at the top of a checkout."""
-    inside = Path(str(files("atlpa"))) / "configs"
-    folder = inside if inside.is_dir() else inside.parent.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _find(config: str) -> Path:
-    path = Path(config)
-    if path.is_file():
-        return path
-    shipped = shipped_configs()
-    name = config.removesuffix(".yaml")
-    if name in shipped:
-        return shipped[name]
-    raise UserError(f"no file {config!r}, and {unknown_name('shipped config', name, shipped)}")
+    """The configs that come with the package."""
+    return shipped()
 
 
 def _set(fields: dict[str, Any], dotted: str, value: Any) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +10,13 @@ from pathlib import Path
 import torch
 import yaml
 
-from atlpa.data import PARTS, Index, Part
-from atlpa.errors import UserError, reason
+from atlpa.data import PARTS, Index
+from atlpa.errors import UserError
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
+from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
 
 
@@ -120,16 +119,6 @@ class Run:
         """Which image is in which part, and which were skipped, written before training begins."""
         return self.folder / "split.json"
 
-    def write_split(self, index: Index, skipped: Mapping[str, str]) -> None:
-        """Write down what is trained and judged on.
-
-        Args:
-            index: without the skipped images.
-            skipped: names of unreadable images → what is wrong with them.
-        """
-        content = {"parts": index.listing(), "skipped": dict(skipped)}
-        write_text(self.split_path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
     @property
     def training_record(self) -> Path:
         """Written when training ends."""
@@ -174,19 +163,11 @@ class Run:
             UserError: the data is missing, or is another data set.
         """
         index = self.experiment.data.index()
-        listed = index.as_listed(self._split()) if self.split_path.is_file() else index
+        listed = index.as_listed(read_split(self.split_path)) if self.split_path.is_file() else index
         if listed is None or listed.digest != digest:
             what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
             raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")
         return listed
-
-    def _split(self) -> Mapping[Part, Mapping[str, str]]:
-        """The images of each part as they were written down."""
-        try:
-            parts = json.loads(self.split_path.read_text(encoding="utf-8"))["parts"]
-            return {part: dict(parts[part]) for part in PARTS}
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{self.split_path} does not hold the split ({reason(error)}); restore it") from error
 
     def load_model(self, device: torch.device) -> Classifier:
         """The trained network, in evaluation mode.

@@ -17,6 +17,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
+from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
 
 
@@ -63,7 +64,7 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
 
     run = run or Run.create(experiment)
     if not resumed:
-        run.write_split(index, skipped)
+        write_split(run.split_path, index, skipped)
     model.to(device)
     optimizer = recipe.optimizer(model)
     if resumed:

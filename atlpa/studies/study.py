@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import PGD
 from atlpa.component import Component, FromList, PixelDistance
-from atlpa.errors import UserError, explain, unknown_name
-from atlpa.experiment import Experiment, load, shipped_configs
+from atlpa.errors import UserError, explain
+from atlpa.experiment import Experiment, load
 from atlpa.models import Architecture
 from atlpa.runs import Protocol
+from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
 
@@ -96,8 +95,7 @@ class Study(Component):
 
 def shipped_studies() -> dict[str, Path]:
     """The studies that come with the package."""
-    folder = next(iter(shipped_configs().values())).parent / "studies"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return shipped("studies")
 
 
 def load_study(study: str) -> Study:
@@ -106,19 +104,8 @@ def load_study(study: str) -> Study:
     Raises:
         UserError: it is not there, no YAML, or wrong; each offending field is named.
     """
-    shipped, name = shipped_studies(), study.removesuffix(".yaml")
-    path = Path(study)
-    if not path.is_file():
-        if name not in shipped:
-            raise UserError(f"no file {study!r}, and {unknown_name('shipped study', name, shipped)}")
-        path = shipped[name]
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(fields, dict):
-        raise UserError(f"{path} holds no study: expected keys such as {', '.join(Study.model_fields)}")
-    fields.setdefault("name", re.sub(r"[^A-Za-z0-9_.+-]", "-", path.stem))
+    path = find(study, shipped_studies(), "study")
+    fields = read(path, "study", Study.model_fields)
     try:
         return Study.model_validate(fields)
     except ValidationError as error:
