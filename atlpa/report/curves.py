@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +24,14 @@ TITLES = {
 }
 
 
+class Look(NamedTuple):
+    """How a network's line is told from the others."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
 def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     """One panel for each threat and ε, one line for each network, with 95 % Wilson bands.
 
@@ -30,7 +39,10 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         records: evaluations on the same images, with several iteration budgets each.
     """
     networks, titles = targets(records), network_titles(records)
-    looks = {network.weights: (COLORS[i % 8], MARKERS[i % 8]) for i, network in enumerate(networks)}
+    looks = {
+        network.weights: Look(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
+        for place, network in enumerate(networks)
+    }
     epsilons = sorted({record.attack["epsilon"] for record in records})
     shown = threats(records)
     figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons) + 0.6), layout="constrained")
@@ -40,7 +52,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
             for record in records:
                 if record.threat == threat and record.attack["epsilon"] == epsilon:
                     weights = record.target.weights
-                    _draw(panel, record, titles[weights], *looks[weights])
+                    _draw(panel, record, titles[weights], looks[weights])
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
         row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
@@ -58,13 +70,10 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     return figure
 
 
-def _draw(panel: Axes, record: Evaluation, title: str, color: str, marker: str) -> None:
+def _draw(panel: Axes, record: Evaluation, title: str, look: Look) -> None:
     """One network's curve; 0 iterations are the clean images."""
     shares = [share(record.clean), *(share(budget.correct) for budget in record.budgets)]
     iterations = [0, *(budget.iterations for budget in record.budgets)]
-    panel.plot(
-        iterations, [s.value for s in shares], label=title, color=color, marker=marker, markersize=4, linewidth=1.5
-    )
-    panel.fill_between(
-        iterations, [s.low for s in shares], [s.high for s in shares], color=color, alpha=0.12, linewidth=0
-    )
+    values, low, high = ([s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
+    panel.plot(iterations, values, label=title, markersize=4, linewidth=1.5, **look._asdict())
+    panel.fill_between(iterations, low, high, color=look.color, alpha=0.08, linewidth=0)

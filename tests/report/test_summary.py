@@ -10,7 +10,7 @@ import pytest
 
 from atlpa.cli.report import main
 from atlpa.records import Budget, Evaluation, Judged, Machine, Network
-from atlpa.report import beside_paper, published_table1, significance
+from atlpa.report import accuracy_curves, beside_paper, published_table1, significance
 from atlpa.statistics import holm, mcnemar
 
 NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights="n")
@@ -102,6 +102,14 @@ def test_significance_within_a_column(records):
     # 4 images against none: two-sided 2 · 2⁻⁴ = 0.125, the larger of two, so uncorrected.
     assert rows["none resnet18"] == ("+4.0 (p 0.125)", "–", "+36.0 (p < 0.001)")
     assert significance(records[:2]) is None
+
+
+def test_every_network_has_a_line_of_its_own():
+    networks = [NONE.model_copy(update={"defense": f"d{n}", "weights": str(n)}) for n in range(14)]
+    figure = accuracy_curves([record(network, network, "white", n) for n, network in enumerate(networks)])
+    lines = [line for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")]
+    assert len(lines) == 14
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 14
 
 
 @pytest.fixture
