@@ -151,7 +151,7 @@ class Evaluation(Record):
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
         seconds: wall time of the attack and the judging; of all targets together when they shared the attack.
-        steps: forward and backward passes of the attack, counted in images.
+        steps: forward and backward passes of PGD, counted in images; ``null`` for other attacks.
         machine: where it ran.
         atlpa: this package's version.
     """
@@ -167,7 +167,7 @@ class Evaluation(Record):
     clean: Verdicts
     budgets: Annotated[tuple[Budget, ...], FromList]
     seconds: float
-    steps: int
+    steps: int | None
     machine: Machine
     atlpa: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from atlpa.attacks import OBJECTIVES, PGD, Noise, fgsm
+from atlpa.attacks import OBJECTIVES, PGD, Attack, AutoAttack, Noise, fgsm
 from atlpa.cli.command import count, number, seed
 from atlpa.errors import UserError
 from atlpa.runs import Pairing, Protocol
@@ -16,9 +16,15 @@ PGD_ALONE = ("iters", "step", "start", "restarts", "loss", "eot", "fixed_draws")
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``protocols`` reads."""
     pgd = parser.add_argument_group("the attack")
-    pgd.add_argument("--attack", choices=["pgd", "fgsm", "noise", "none"], default="pgd", help="default: %(default)s")
     pgd.add_argument(
-        "--eps", nargs="+", type=number, metavar="E", help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25"
+        "--attack", choices=["pgd", "fgsm", "autoattack", "noise", "none"], default="pgd", help="default: %(default)s"
+    )
+    pgd.add_argument(
+        "--eps",
+        nargs="+",
+        type=number,
+        metavar="E",
+        help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25, AutoAttack 8/255",
     )
     pgd.add_argument(
         "--iters", nargs="+", type=count, metavar="N", help="PGD's iteration budgets, all from one run; default: 200"
@@ -65,13 +71,16 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     if arguments.restarts and len(budgets) > 1:
         raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
 
-    def attack(epsilon: float) -> PGD | Noise:
+    def attack(epsilon: float) -> Attack:
         if arguments.attack == "pgd":
             return PGD(epsilon=epsilon, iterations=budgets[-1], **given)
-        return fgsm(epsilon) if arguments.attack == "fgsm" else Noise(epsilon=epsilon)
+        if arguments.attack == "fgsm":
+            return fgsm(epsilon)
+        return AutoAttack(epsilon=epsilon) if arguments.attack == "autoattack" else Noise(epsilon=epsilon)
 
     judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
-    epsilons = [0.0] if arguments.attack == "none" else epsilons or [0.25]
+    default = {"none": 0.0, "autoattack": 8 / 255}.get(arguments.attack, 0.25)
+    epsilons = epsilons or [default]
     return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
 
 

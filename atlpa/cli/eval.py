@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -78,6 +79,12 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.attack in ("noise", "none"):
         if set(arguments.threat) - {"white"} or arguments.source:
             raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
+        arguments.threat = ["white"]
+    if arguments.attack == "autoattack":
+        if set(arguments.threat) - {"white"} or arguments.source:
+            raise UserError("--attack autoattack is made on the judged network itself; leave out --threat and --source")
+        if importlib.util.find_spec("pyautoattack") is None:
+            raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
         arguments.threat = ["white"]
     asked = protocols(arguments)
     for remark in (remark for one in asked for remark in one.attack.remarks(one.budgets)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Noise, undisturbed
+from atlpa.attacks import Attack, undisturbed
 from atlpa.data import Images
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators, generator
@@ -42,9 +42,7 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, s
     ).cpu()
 
 
-def verdicts(
-    model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0, draws: int = 1
-) -> Tensor:
+def verdicts(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0, draws: int = 1) -> Tensor:
     """Judge every image of a data set, as it is or after an attack on this very model.
 
     Args:
@@ -68,7 +66,7 @@ def verdicts(
     return torch.cat(judged, dim=1)
 
 
-def accuracy(model: nn.Module, images: Images, attack: PGD | Noise | None = None, seed: int = 0) -> float:
+def accuracy(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0) -> float:
     """Share of the images that ``verdicts`` finds right, in one draw."""
     return verdicts(model, images, attack, seed).float().mean().item()
 

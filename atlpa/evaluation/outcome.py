@@ -53,13 +53,13 @@ class Outcome:
         clean: ``(draws, N)`` bool, right without an attack; one draw of a network that does not draw.
         correct: ``(budgets, draws, N)`` bool, right at each iteration budget.
         perturbation: how far the images were moved.
-        steps: forward and backward passes of the attack, counted in images.
+        steps: forward and backward passes of PGD, counted in images; ``None`` for other attacks.
     """
 
     clean: Tensor
     correct: Tensor
     perturbation: Perturbation
-    steps: int
+    steps: int | None
 
     def standing(self) -> Outcome:
         """The outcome by the white-box rule: an image that is wrong clean does not count as right under attack.

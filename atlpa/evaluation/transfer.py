@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from atlpa.attacks import PGD, Noise
+from atlpa.attacks import PGD, Attack
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
@@ -18,7 +18,7 @@ def transfer(
     source: nn.Module,
     targets: Mapping[str, nn.Module],
     images: Images,
-    attack: PGD | Noise,
+    attack: Attack,
     budgets: Sequence[int],
     *,
     seed: int = 0,
@@ -54,7 +54,7 @@ def transfer(
                 for name, target in targets.items():
                     judged = judge(target, adversarial, labels, positions, seed, asked[name])
                     correct[name][row, :, positions] = judged
-    steps = len(images) * budgets[-1] * (attack.eot if isinstance(attack, PGD) else 1)
+    steps = len(images) * budgets[-1] * attack.eot if isinstance(attack, PGD) else None
     return {
         name: Outcome(verdicts(target, images, seed=seed, draws=asked[name]), correct[name], perturbation, steps)
         for name, target in targets.items()

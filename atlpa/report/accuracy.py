@@ -97,7 +97,7 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 def _kind(record: Evaluation) -> str:
     attack, data, last = record.attack, record.data, record.budgets[-1].iterations
-    how = attack["name"].upper()
+    how = {"autoattack": "AutoAttack"}.get(attack["name"], attack["name"].upper())
     if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
         how = "FGSM"
     elif how == "PGD":

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from atlpa import __version__
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, Noise
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
@@ -71,7 +71,7 @@ def evaluate(
                 clean=outcome.clean_verdicts(),
                 budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
                 seconds=seconds,
-                steps=outcome.steps * protocol.average_of(pairing.source),
+                steps=outcome.steps and outcome.steps * protocol.average_of(pairing.source),
                 machine=describe(device),
                 atlpa=__version__,
             )
@@ -96,7 +96,7 @@ def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device
             return [white_box(source, images, attack, budgets, seed=seed, progress=bar.update)]
     with tqdm(total=len(images) * budgets[-1], desc=title, unit="step", leave=False, disable=None) as bar:
         show = partial(transfer, seed=seed, draws=draws, progress=bar.update)
-        if first.threat == "white" and isinstance(attack, PGD):
+        if first.threat == "white" and not isinstance(attack, Noise):
             outcome = show(source, {"itself": source}, images, attack, budgets)["itself"]
             return [outcome.standing()]
         targets = {str(number): _model(pairing.target, protocol, device) for number, pairing in enumerate(group)}

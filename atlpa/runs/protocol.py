@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atlpa.attacks import PGD, Noise
+from atlpa.attacks import PGD, Attack, AutoAttack, Noise
+from atlpa.attacks.auto_attack import FEWEST_CLASSES
 from atlpa.errors import UserError
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import Pairing
@@ -18,7 +19,7 @@ class Protocol:
     """How runs are judged.
 
     Fields:
-        attack: PGD or noise.
+        attack: PGD, AutoAttack or noise.
         budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
         limit: judge this many images, evenly spaced over the part; all if ``None``.
         seed: of random starts, noise and randomized networks' draws.
@@ -29,14 +30,14 @@ class Protocol:
     are left out where there is none.
     """
 
-    attack: PGD | Noise
+    attack: Attack
     budgets: tuple[int, ...]
     limit: int | None = None
     seed: int = 0
     draws: int = 10
     average: int = 1
 
-    def attack_by(self, pairing: Pairing) -> PGD | Noise:
+    def attack_by(self, pairing: Pairing) -> Attack:
         """The attack as it is made in a pairing."""
         if not isinstance(self.attack, PGD):
             return self.attack
@@ -62,6 +63,8 @@ class Protocol:
         """Refuse an attack that a network of this many classes does not admit."""
         if isinstance(self.attack, PGD) and self.attack.loss == "dlr" and classes < 3:
             raise UserError(f"{folder} has {classes} classes; --loss dlr needs at least 3, use --loss margin")
+        if isinstance(self.attack, AutoAttack) and classes < FEWEST_CLASSES:
+            raise UserError(f"{folder} has {classes} classes; AutoAttack needs at least {FEWEST_CLASSES}")
 
     def check(self, pairings: Sequence[Pairing]) -> None:
         """Refuse what these pairings cannot serve.

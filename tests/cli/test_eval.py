@@ -262,6 +262,23 @@ def test_bad_input_is_one_line(runs, capsys, monkeypatch, tmp_path_factory, argu
     assert words in refused(capsys, *arguments)
 
 
+def test_autoattack_on_the_network_itself(runs, capsys):
+    pat = str(runs / "pat-resnet18")
+    assert main(["--run", pat, "--attack", "autoattack", "--limit", "2", "--eps", "0.5"]) == 0
+    (row,) = rows(capsys.readouterr().out)
+    assert row[1:4] == ["white", "itself", "0.5"]
+    (record,) = [record for record in records_of(pat) if record.attack["name"] == "autoattack"]
+    assert record.steps is None
+    assert record.budgets[0].correct == ("00",)
+    assert "leave out --threat" in refused(capsys, "--run", pat, "--attack", "autoattack", "--threat", "gray")
+    assert "--iters has no meaning" in refused(capsys, "--run", pat, "--attack", "autoattack", "--iters", "3")
+
+
+def test_autoattack_without_its_package(runs, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'atlpa[attacks]'" in refused(capsys, "--run", "runs/pat-resnet18", "--attack", "autoattack")
+
+
 def test_dlr_needs_three_classes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
