@@ -275,7 +275,7 @@ def test_autoattack_on_the_network_itself(runs, capsys):
 
 
 def test_autoattack_without_its_package(runs, capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert "pip install 'atlpa[attacks]'" in refused(capsys, "--run", "runs/pat-resnet18", "--attack", "autoattack")
 
 
