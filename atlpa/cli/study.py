@@ -66,7 +66,7 @@ def work(arguments: argparse.Namespace) -> None:
             raise UserError("--plan shows all stages; leave out --only")
         show(todo)
         return
-    for remark in {remark for one in study.protocols() for remark in one.attack.remarks(one.budgets)}:
+    for remark in [remark for one in study.protocols() for remark in one.attack.remarks(one.budgets)]:
         print(f"note: {remark}")
     if arguments.only != "report":
         carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"])
