@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import torch
 from torch import Tensor, nn
 
+from atlpa.attacks.once import Once
 from atlpa.attacks.undisturbed import Logits, undisturbed
-from atlpa.component import Component, PixelDistance
+from atlpa.component import PixelDistance
 from atlpa.random_layer import random_layers
 from atlpa.randomness import Generators
 
@@ -16,7 +15,7 @@ FEWEST_CLASSES = 4
 MOST_TARGETS = 9
 
 
-class AutoAttack(Component):
+class AutoAttack(Once):
     """APGD on cross-entropy, targeted APGD and FAB on nine classes each, and Square, each on what the former left.
 
     A randomized model meets its own version of the ensemble: APGD on cross-entropy and DLR with gradients averaged over
@@ -53,17 +52,6 @@ class AutoAttack(Component):
             found: Tensor
             found, _ = ensemble.run_standard_evaluation(images.clone(), labels.clone(), batch_size=len(images))
         return found.detach().clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
-
-    def iterates(
-        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
-    ) -> Iterator[Tensor]:
-        """The adversarial images, once."""
-        yield self(model, images, labels, generator=generator)
-
-    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
-        """Nothing about it surprises but its cost."""
-        del budgets
-        return []
 
 
 class _AsModule(nn.Module):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from torch import Tensor
 
+from atlpa.attacks.once import Once
 from atlpa.attacks.undisturbed import Logits
-from atlpa.component import Component, PixelDistance
+from atlpa.component import PixelDistance
 from atlpa.randomness import Generators, uniform
 
 
-class Noise(Component):
+class Noise(Once):
     """Uniform noise in [−ε, ε] on every pixel, clipped to [0, 1]. It looks at neither the model nor the label.
 
     Fields:
@@ -24,14 +23,3 @@ class Noise(Component):
         """Add noise to images ``(B, 3, H, W)``; the arguments are those of every attack."""
         del model, labels
         return (images + uniform(images, self.epsilon, generator)).clamp(0, 1)
-
-    def iterates(
-        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
-    ) -> Iterator[Tensor]:
-        """The noisy images, once: noise has one iterate."""
-        yield self(model, images, labels, generator=generator)
-
-    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
-        """Nothing about noise surprises."""
-        del budgets
-        return []

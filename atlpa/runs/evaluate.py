@@ -60,23 +60,30 @@ def evaluate(
         outcomes = _attack(group, protocol, images, device)
         seconds = time.monotonic() - began
         for pairing, outcome in zip(group, outcomes, strict=True):
-            record = Evaluation(
-                target=pairing.target.network,
-                source=pairing.source.network,
-                threat=pairing.threat,
-                data=judged,
-                attack=protocol.settings(pairing),
-                seed=protocol.seed,
-                average=protocol.average_of(pairing.target),
-                clean=outcome.clean_verdicts(),
-                budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
-                seconds=seconds,
-                steps=outcome.steps and outcome.steps * protocol.average_of(pairing.source),
-                machine=describe(device),
-                atlpa=__version__,
-            )
+            record = _record(pairing, protocol, judged, outcome, seconds, device)
             record.save(paths[pairing])
             yield record
+
+
+def _record(
+    pairing: Pairing, protocol: Protocol, judged: Judged, outcome: Outcome, seconds: float, device: torch.device
+) -> Evaluation:
+    """What was found, as it is kept."""
+    return Evaluation(
+        target=pairing.target.network,
+        source=pairing.source.network,
+        threat=pairing.threat,
+        data=judged,
+        attack=protocol.settings(pairing),
+        seed=protocol.seed,
+        average=protocol.average_of(pairing.target),
+        clean=outcome.clean_verdicts(),
+        budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
+        seconds=seconds,
+        steps=outcome.steps and outcome.steps * protocol.average_of(pairing.source),
+        machine=describe(device),
+        atlpa=__version__,
+    )
 
 
 def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:

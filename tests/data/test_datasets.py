@@ -108,6 +108,16 @@ def test_splits_that_are_none(flowers, content):
         Flowers17(root=str(flowers)).index()
 
 
+@pytest.mark.parametrize("number", [0, 1361])
+def test_a_split_that_names_an_image_that_does_not_exist(flowers, number):
+    path = flowers / "flowers17" / "datasplits.mat"
+    splits = {key: value for key, value in loadmat(path).items() if key[0] != "_"}
+    splits["val2"][0, 0] = number
+    savemat(path, splits)
+    with pytest.raises(UserError, match=rf"datasplits\.mat: val2 names image {number} of 1360"):
+        Flowers17(root=str(flowers)).index()
+
+
 def test_incomplete_flowers(flowers):
     (flowers / "flowers17" / "jpg" / "image_0007.jpg").unlink()
     with pytest.raises(UserError, match="1359 of 1360 photographs"):
