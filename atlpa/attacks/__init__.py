@@ -4,9 +4,10 @@ from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.noise import Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD, fgsm
+from atlpa.attacks.square import Square
 from atlpa.attacks.undisturbed import undisturbed
 
-Attack = PGD | AutoAttack | Noise
+Attack = PGD | Square | AutoAttack | Noise
 """Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``."""
 
-__all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "fgsm", "undisturbed"]
+__all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "Square", "fgsm", "undisturbed"]

@@ -1,0 +1,84 @@
+"""Does an attack made for what hides from cross-entropy break what plain PGD leaves standing?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
+from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, percent, weigh
+from atlpa.findings import Status
+
+_CROCE = "Croce & Hein 2020"
+_TARGETS = 3
+_SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
+
+
+def _climbing(case: Case, loss: str) -> tuple[Status, str]:
+    attack = case.pgd.model_copy(update={"loss": loss})
+    return case.rival(case.base, [partial(case.stands, attack)], ADAPTIVE)
+
+
+def _margin(case: Case) -> tuple[Status, str]:
+    return _climbing(case, "margin")
+
+
+def _dlr(case: Case) -> tuple[Status, str]:
+    if case.outputs[0].shape[1] < 3:
+        return "skip", "it needs three classes"
+    return _climbing(case, "dlr")
+
+
+class _Duel(nn.Module):
+    """Two logits of each image: of its own class, and of the class that an attack aims at."""
+
+    def __init__(self, model: Subject, own: Tensor, aim: Tensor) -> None:
+        super().__init__()
+        self.model, self.pair = model, torch.stack([own, aim], dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.model(images)
+        return found.gather(1, self.pair)
+
+
+def _targeted(case: Case) -> tuple[Status, str]:
+    attack = case.pgd.model_copy(update={"loss": "margin"})
+    ranked = case.outputs[0].scatter(1, case.labels[:, None], -torch.inf).argsort(dim=1, descending=True)
+
+    def aim_at(aim: Tensor, candidates: Tensor) -> Tensor:
+        adversarial = case.images.clone()
+        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+            duel = _Duel(case.model, case.labels[lanes], aim[lanes])
+            adversarial[lanes] = attack(duel, case.images[lanes], torch.zeros_like(case.labels[lanes]))
+        return case.shown(candidates, adversarial)
+
+    aims = ranked[:, : min(_TARGETS, ranked.shape[1] - 1)].T
+    return case.rival(case.base, [partial(aim_at, aim) for aim in aims], ADAPTIVE)
+
+
+def _averaged(case: Case) -> tuple[Status, str]:
+    if not case.randomized:
+        return "skip", "the model does not draw"
+    attack = case.pgd.model_copy(update={"eot": _DRAWS})
+    chosen = torch.zeros_like(case.clean).index_fill(0, torch.nonzero(case.clean).flatten()[:_SAMPLE], True)
+    before, after = case.base[chosen], case.stands(attack, chosen)[chosen]
+    status = weigh(int((before & ~after).sum()), int((after & ~before).sum()), len(before))
+    return status, f"{percent(before)} → {percent(after)} of {len(before)} that are right clean"
+
+
+_AT_MOST = f"breaks no more than {100 * ADAPTIVE:.0f} points beyond cross-entropy"
+
+CHECKS = (
+    Check("margin", _AT_MOST, _CROCE, "report PGD on the margin (--loss margin)", _margin),
+    Check("dlr", _AT_MOST, _CROCE, "report PGD on the DLR loss (--loss dlr) or AutoAttack", _dlr),
+    Check("targeted", _AT_MOST, _CROCE, "report AutoAttack, which aims at classes (--attack autoattack)", _targeted),
+    Check(
+        "averaged gradients",
+        f"break no more than {100 * MATERIAL:.0f} points beyond single draws",
+        "Athalye et al. 2018",
+        "attack with gradients averaged over draws (--eot)",
+        _averaged,
+    ),
+)

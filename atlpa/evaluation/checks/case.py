@@ -1,0 +1,196 @@
+"""What all checks share: the model under scrutiny, its images, and what a plain PGD leaves standing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.attacks import PGD, Attack, undisturbed
+from atlpa.attacks.undisturbed import Logits
+from atlpa.evaluation.checks.evidence import MATERIAL, percent, weigh
+from atlpa.findings import Status
+
+BATCH_SIZE = 64
+DRAWS = 5  # of a randomized model; the majority counts
+ITERATIONS = 40  # of most attacks; the plain one goes on for as many again
+REPEATABLE = 1e-4  # of the logits' size: what two runs of a deterministic model may differ by
+
+
+class Subject(nn.Module):
+    """A callable as a module, with a gradient of zero where it has none at all."""
+
+    def __init__(self, model: Logits) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, C)`` of images ``(B, 3, H, W)``."""
+        logits: Tensor = self.model(images)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"the model gave {shape} for {len(images)} images; it must give logits (images, classes)")
+        return logits + 0 * images.mean(dim=(1, 2, 3))[:, None]
+
+
+@dataclass
+class Case:
+    """An evaluation under scrutiny.
+
+    Fields:
+        model: the model, as a module.
+        images: ``(N, 3, H, W)``.
+        labels: ``(N,)``.
+        epsilon: ε of the evaluation.
+        reference: an undefended model, if there is one.
+        sources: models to attack by transfer.
+    """
+
+    model: Subject
+    images: Tensor
+    labels: Tensor
+    epsilon: float
+    reference: Subject | None
+    sources: Sequence[Subject]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def pgd(self) -> PGD:
+        """The attack that a plain evaluation would make: from the image itself, in steps of ε/8."""
+        return PGD(epsilon=self.epsilon, step=self.epsilon / 8, iterations=ITERATIONS)
+
+    @cached_property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """The logits ``(N, C)`` of the images as they are, twice."""
+        first, second = logits(self.model, self.images), logits(self.model, self.images)
+        if self.labels.max() >= first.shape[1]:
+            raise ValueError(f"label {self.labels.max()} but {first.shape[1]} classes; labels are counted from 0")
+        return first, second
+
+    @cached_property
+    def randomized(self) -> bool:
+        """Whether two runs differ."""
+        return self.difference > REPEATABLE
+
+    @property
+    def difference(self) -> float:
+        """By how much two runs differ, against the largest logit (or 1)."""
+        first, second = self.outputs
+        return ((first - second).abs().max() / first.abs().max().clamp(min=1)).item()
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """Which images ``(N,)`` are right without an attack."""
+        return self.right(self.model, self.images, self.labels)
+
+    def right(self, model: Subject, images: Tensor, labels: Tensor) -> Tensor:
+        """Which images ``(B,)`` a model gets right, in most draws if it is the model under scrutiny and draws."""
+        if not (model is self.model and self.randomized):
+            return logits(model, images).argmax(dim=1) == labels
+        votes = sum((logits(model, images).argmax(dim=1) == labels).int() for _ in range(DRAWS))
+        return 2 * votes > DRAWS  # type: ignore[return-value]
+
+    @cached_property
+    def by_iterations(self) -> list[Tensor]:
+        """What stands ``(N,)`` after the plain PGD's iterations, and after twice as many."""
+        attack = self.pgd.model_copy(update={"iterations": 2 * ITERATIONS})
+        return self.standing_at((ITERATIONS, 2 * ITERATIONS), attack, self.clean)
+
+    @property
+    def base(self) -> Tensor:
+        """What plain PGD leaves standing ``(N,)``: the number whose credibility is judged."""
+        return self.by_iterations[-1]
+
+    @cached_property
+    def worst(self) -> Tensor:
+        """What stands ``(N,)`` under every attack made so far; ``rival`` keeps it."""
+        return self.base.clone()
+
+    def rival(
+        self, before: Tensor, attacks: Iterable[Callable[[Tensor], Tensor]], tolerance: float = MATERIAL
+    ) -> tuple[Status, str]:
+        """Weigh what other attacks do to what stands without them.
+
+        They are made one after another, each on what the former left. A randomized model would fall by chance sooner or
+        later: it meets the first of them alone, on all images that are right, and counts in both directions.
+
+        Args:
+            before: ``(N,)``, what stands without them.
+            attacks: each takes the images ``(N,)`` to attack, and says which of these stand ``(N,)``.
+            tolerance: as in ``weigh``.
+        """
+        after = before
+        for attack in attacks:
+            after = attack(self.clean if self.randomized else after)
+            if self.randomized:
+                break
+        else:
+            self.worst = self.worst & (after | ~before)
+        broken, mended = int((before & ~after).sum()), int((after & ~before).sum())
+        text = f"{percent(before)} → {percent(after)} of {len(self)}"
+        return weigh(broken, mended, len(self), tolerance), text
+
+    def stands(self, attack: Attack, candidates: Tensor, model: Subject | None = None) -> Tensor:
+        """Which images ``(N,)`` stand at the attack's end; the arguments are those of ``standing_at``."""
+        return self.standing_at((getattr(attack, "iterations", 1),), attack, candidates, model)[0]
+
+    def standing_at(
+        self, budgets: Sequence[int], attack: Attack, candidates: Tensor, model: Subject | None = None
+    ) -> list[Tensor]:
+        """Which of some images stand under an attack at each budget, ``(N,)`` each.
+
+        A deterministic model must be right at every iterate of PGD; a fallen image costs nothing more. A randomized one
+        would fall by chance sooner or later: it is judged at the budgets alone, in most draws.
+
+        Args:
+            budgets: iterations, ascending; the last is the attack's own number.
+            attack: the attack.
+            candidates: ``(N,)`` bool, which images are attacked; the others do not stand.
+            model: in place of the model under scrutiny.
+        """
+        model = model or self.model
+        result = [torch.zeros_like(candidates) for _ in budgets]
+        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+            images, labels = self.images[lanes], self.labels[lanes]
+            if isinstance(attack, PGD) and not (model is self.model and self.randomized):
+                fell = _fell_at(model, attack, images, labels)
+                for row, budget in enumerate(budgets):
+                    result[row][lanes] = fell > budget
+                continue
+            for iteration, adversarial in enumerate(attack.iterates(model, images, labels), 1):
+                if iteration in budgets:
+                    result[budgets.index(iteration)][lanes] = self.right(model, adversarial, labels)
+        return result
+
+    def shown(self, candidates: Tensor, images: Tensor) -> Tensor:
+        """Which of some images ``(N,)`` the model still gets right when it is shown others ``(N, 3, H, W)`` instead."""
+        stands = torch.zeros_like(candidates)
+        stands[candidates] = self.right(self.model, images[candidates], self.labels[candidates])
+        return stands
+
+
+@torch.no_grad()
+def logits(model: Subject, images: Tensor) -> Tensor:
+    """Logits ``(B, C)`` in evaluation mode."""
+    with undisturbed(model):
+        parts = images.split(BATCH_SIZE)  # type: ignore[no-untyped-call]
+        return torch.cat([model(part) for part in parts]) if parts else images.new_zeros(0, 1)
+
+
+def _fell_at(model: Subject, attack: PGD, images: Tensor, labels: Tensor) -> Tensor:
+    """The iterate ``(B,)`` at which each image is first wrong; one more than all if it stands."""
+    fell = torch.full_like(labels, attack.iterations + 1)
+    lanes, iterate = torch.arange(len(images), device=images.device), attack.initial(images)
+    for age in range(attack.iterations + 1):
+        following, found = attack.advance(model, iterate, images[lanes], labels[lanes])
+        wrong = found.argmax(dim=1) != labels[lanes]
+        fell[lanes[wrong]] = max(age, 1)
+        lanes, iterate = lanes[~wrong], following[~wrong]
+        if not len(lanes):
+            break
+    return fell

@@ -1,0 +1,77 @@
+"""Whether a robust accuracy can be believed: every check, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from atlpa.attacks.undisturbed import Logits
+from atlpa.evaluation.checks import adaptive, gradients, inputs, rivals
+from atlpa.evaluation.checks.case import Case, Subject
+from atlpa.evaluation.checks.evidence import Check
+from atlpa.findings import Finding
+
+CHECKS: tuple[Check, ...] = (*inputs.PREMISES, *inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *rivals.CHECKS)
+
+
+def credibility(
+    model: Logits,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float = 8 / 255,
+    reference: Logits | None = None,
+    sources: Sequence[Logits] = (),
+    *,
+    seed: int = 0,
+    progress: Callable[[str], object] = lambda _: None,
+) -> list[Finding]:
+    """Look for evidence that a model's robust accuracy is overstated, or its evaluation invalid.
+
+    The number in question is what 40 steps of ε/8 of PGD on the cross-entropy leave standing. Two hundred images are
+    enough for most checks; with fewer than 50, little can be more than chance.
+
+    Args:
+        model: images → logits ``(B, C)``; left exactly as found.
+        images: ``(N, 3, H, W)`` in [0, 1], on the model's device.
+        labels: ``(N,)`` true classes.
+        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        reference: an undefended model, which must fall under the same attack.
+        sources: other models for the same task, whose adversarial images must break nothing that stands white-box.
+        seed: of all that is drawn.
+        progress: called with each check's name before it is made.
+
+    Returns:
+        One finding for each check; what could not be made says why.
+
+    Raises:
+        ValueError: no images, other than one label for each, or a model that gives no logits ``(B, C)``.
+    """
+    if images.ndim != 4 or not len(images) or labels.shape != (len(images),):
+        raise ValueError(
+            f"images {tuple(images.shape)} and labels {tuple(labels.shape)}; give (N, 3, H, W) and (N,), N ≥ 1"
+        )
+    if labels.is_floating_point() or labels.min() < 0:
+        raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give classes counted from 0")
+    case = Case(
+        Subject(model),
+        images.detach(),
+        labels,
+        epsilon,
+        None if reference is None else Subject(reference),
+        [Subject(source) for source in sources],
+    )
+    findings: list[Finding] = []
+    broken = None
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for check in CHECKS:
+            if broken:
+                findings.append(check.finding("skip", f"{broken} must hold first"))
+                continue
+            progress(check.name)
+            findings.append(check(case))
+            if check in inputs.PREMISES and findings[-1].status == "fail":
+                broken = check.name
+    return findings

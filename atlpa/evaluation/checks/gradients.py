@@ -1,0 +1,168 @@
+"""Does the attack that a plain evaluation makes do its work on this model?"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from atlpa.attacks import PGD, undisturbed
+from atlpa.attacks.objectives import cross_entropy, margin
+from atlpa.evaluation.checks.case import BATCH_SIZE, DRAWS, ITERATIONS, Case, logits
+from atlpa.evaluation.checks.evidence import MATERIAL, Check, exceeds, percent, weigh
+from atlpa.findings import Status
+
+_CARLINI, _ATHALYE, _CROCE = "Carlini et al. 2019", "Athalye et al. 2018", "Croce & Hein 2020"
+_SAMPLE = 64  # images of the checks that follow an attack closely
+_RESTARTS = 2
+
+
+def _zero_gradients(case: Case) -> tuple[Status, str]:
+    chosen = torch.nonzero(case.clean).flatten()
+    zero = 0
+    for lanes in chosen.split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+        with undisturbed(case.model), torch.enable_grad():
+            images = case.images[lanes].clone().requires_grad_(True)
+            loss = F.cross_entropy(case.model(images), case.labels[lanes], reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, images)
+        zero += int((gradient == 0).flatten(1).all(dim=1).sum())
+    text = f"the gradient is zero everywhere on {zero} of the {len(chosen)} images that are right"
+    return exceeds(zero, len(chosen), MATERIAL), text
+
+
+def _followed(case: Case) -> tuple[Tensor, Tensor, Tensor]:
+    """A few images that are right, their labels, and where PGD takes them if nothing stops it."""
+    lanes = torch.nonzero(case.clean).flatten()[:_SAMPLE]
+    images, labels = case.images[lanes], case.labels[lanes]
+    attack = PGD(epsilon=case.epsilon, step=case.epsilon / 4, iterations=10)
+    return images, labels, attack(case.model, images, labels) if len(lanes) else images
+
+
+def _loss_rises(case: Case) -> tuple[Status, str]:
+    images, labels, adversarial = _followed(case)
+    draws = DRAWS if case.randomized else 1
+    before, after = (
+        torch.stack([logits(case.model, some) for _ in range(draws)]).double().mean(dim=0)
+        for some in (images, adversarial)
+    )
+    # The margin rises even where the cross-entropy of a confident network is too small for a number to hold.
+    no_higher = [loss(after, labels) <= loss(before, labels) for loss in (cross_entropy, margin)]
+    flat = int((no_higher[0] & no_higher[1]).sum())
+    return exceeds(flat, len(images), 0.05), f"the loss does not rise on {flat} of {len(images)} images"
+
+
+def _perturbation(case: Case) -> tuple[Status, str]:
+    images, _, adversarial = _followed(case)
+    if not len(images):
+        return "skip", "no image is right"
+    size = (adversarial - images).abs().amax(dim=(1, 2, 3))
+    text = f"‖δ‖∞ {size.min():.4f} to {size.max():.4f}, ε {case.epsilon:.4f}"
+    if size.max() > case.epsilon + 1e-6 or adversarial.min() < 0 or adversarial.max() > 1:
+        return "fail", text
+    return exceeds(int((size < case.epsilon / 2).sum()), len(images), MATERIAL), text
+
+
+def _rounding(case: Case) -> tuple[Status, str]:
+    images, labels, adversarial = _followed(case)
+    if not len(images):
+        return "skip", "no image is right"
+    exact = case.right(case.model, adversarial, labels)
+    rounded = case.right(case.model, (255 * adversarial).round() / 255, labels)
+    worse, better = int((rounded & ~exact).sum()), int((exact & ~rounded).sum())
+    return weigh(worse, better, len(images)), f"{percent(exact)} → {percent(rounded)} of {len(images)} images"
+
+
+def _iterations(case: Case) -> tuple[Status, str]:
+    fewer, more = case.by_iterations
+    broken, mended = int((fewer & ~more).sum()), int((more & ~fewer).sum())
+    text = f"{percent(fewer)} after {ITERATIONS} steps of ε/8, {percent(more)} after {2 * ITERATIONS}"
+    return weigh(broken, mended, len(case)), text
+
+
+def _restarts(case: Case) -> tuple[Status, str]:
+    attack = case.pgd.model_copy(update={"start": "uniform"})
+    return case.rival(case.base, _RESTARTS * [partial(case.stands, attack)])
+
+
+def _monotone(case: Case) -> tuple[Status, str]:
+    """Small ε against large: what stands at the larger one must stand at the smaller one."""
+    sizes = [case.epsilon / 2, case.epsilon, min(1.0, 2 * case.epsilon)]
+    stands = []
+    for size in sizes:
+        attack = case.pgd.model_copy(update={"epsilon": size, "step": size / 8})
+        stands.append(case.base if size == case.epsilon else case.stands(attack, case.clean))
+    gaps = [
+        weigh(int((larger & ~smaller).sum()), int((smaller & ~larger).sum()), len(case))
+        for smaller, larger in pairwise(stands)
+    ]
+    text = ", ".join(f"{percent(stand)} at {size:.4g}" for stand, size in zip(stands, sizes, strict=True))
+    return max(gaps, key=("pass", "warn", "fail").index), text
+
+
+def _unbounded(case: Case) -> tuple[Status, str]:
+    attack = PGD(epsilon=1.0, step=1 / 16, iterations=ITERATIONS)
+    standing = case.stands(attack, case.base)
+    return exceeds(int(standing.sum()), len(case), MATERIAL), f"{percent(standing)} stands at ε 1"
+
+
+CHECKS = (
+    Check(
+        "gradients",
+        f"zero on no more than {100 * MATERIAL:.0f} % of the images",
+        _CROCE,
+        "attack a differentiable copy, or climb the margin of the logits (--loss margin); no gradient is no robustness",
+        _zero_gradients,
+    ),
+    Check(
+        "loss rises",
+        "on at least 95 % of the images",
+        _CARLINI,
+        "the gradient does not point uphill: look for steps, rounding or noise in the model",
+        _loss_rises,
+    ),
+    Check(
+        "perturbation",
+        "within ε and [0, 1], and nearly as large as ε",
+        "derived",
+        "give the attack more or larger steps; below its ε it is another, weaker attack",
+        _perturbation,
+    ),
+    Check(
+        "8-bit rounding",
+        f"costs the attack no more than {100 * MATERIAL:.0f} points",
+        "derived",
+        "what no image file can hold is no attack: look for a model that rounds, or an ε near one level",
+        _rounding,
+    ),
+    Check(
+        "iterations",
+        f"twice as many break no more than {100 * MATERIAL:.0f} points",
+        _CARLINI,
+        "attack until the accuracy no longer falls",
+        _iterations,
+    ),
+    Check(
+        "restarts",
+        f"break no more than {100 * MATERIAL:.0f} points",
+        "Mosbach et al. 2018",
+        "attack with many restarts: the loss surface is rugged",
+        _restarts,
+    ),
+    Check(
+        "larger epsilon",
+        "no more stands at a larger ε",
+        _CARLINI,
+        "the attack fails at the larger ε: its balls hold the smaller ones",
+        _monotone,
+    ),
+    Check(
+        "epsilon 1",
+        f"at most {100 * MATERIAL:.0f} % stand where every image is allowed",
+        _ATHALYE,
+        "the attack is blind: any image may become any other",
+        _unbounded,
+    ),
+)

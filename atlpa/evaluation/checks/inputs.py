@@ -1,0 +1,167 @@
+"""Is what goes in, and what comes out, what an evaluation takes it for?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+from atlpa.evaluation.checks.case import REPEATABLE, Case, logits
+from atlpa.evaluation.checks.evidence import MATERIAL, SURE, Check, percent, weigh
+from atlpa.findings import Status
+
+_CARLINI = "Carlini et al. 2019"
+_HALF_A_LEVEL = 0.5 / 255
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which most pretrained networks expect
+
+
+def _pixel_range(case: Case) -> tuple[Status, str]:
+    low, high = case.images.min().item(), case.images.max().item()
+    text = f"pixels from {low:.4g} to {high:.4g}"
+    if low < 0 or high > 1 or not torch.isfinite(case.images).all():
+        return "fail", text
+    return ("fail" if high <= 2 / 255 else "pass"), text
+
+
+def _epsilon_unit(case: Case) -> tuple[Status, str]:
+    text = f"ε {case.epsilon:.4g} = {255 * case.epsilon:.3g}/255"
+    if case.epsilon > 1:
+        return "fail", f"{text}, larger than the whole range"
+    return ("fail" if case.epsilon < _HALF_A_LEVEL else "pass"), text
+
+
+def _finite(case: Case) -> tuple[Status, str]:
+    broken = ~torch.isfinite(case.outputs[0]).all(dim=1)
+    return (
+        "fail" if broken.any() else "pass"
+    ), f"{int(broken.sum())} of {len(case)} images give NaN or infinite logits"
+
+
+def _logits(case: Case) -> tuple[Status, str]:
+    found = case.outputs[0]
+    low, total = found.min().item(), found.sum(dim=1)
+    probabilities = low >= 0 and bool(((total - 1).abs() < 1e-3).all())
+    return (
+        "fail" if probabilities else "pass"
+    ), f"smallest output {low:.3g}, sums {total.min():.4g} to {total.max():.4g}"
+
+
+def _repeatable(case: Case) -> tuple[Status, str]:
+    first, second = (found.argmax(dim=1) for found in case.outputs)
+    differing = int((first != second).sum())
+    text = f"two runs differ by {case.difference:.2g} of the logits' size, in {differing} of {len(case)} predictions"
+    if not case.randomized:
+        return "pass", text
+    # One verdict an image is then a matter of luck, whatever the attack.
+    return ("fail" if weigh(differing, 0, len(case)) == "fail" else "warn"), text
+
+
+def _batch(case: Case) -> tuple[Status, str]:
+    if case.randomized:
+        return "skip", "the model draws, so that one image gives several answers anyway"
+    whole = case.outputs[0]
+    order = torch.arange(len(case), device=whole.device).flip(0)
+    again = torch.cat([logits(case.model, case.images[part]) for part in order.split(7)])  # type: ignore[no-untyped-call]
+    differing = int((again.argmax(dim=1) != whole[order].argmax(dim=1)).sum())
+    apart = ((again - whole[order]).abs().max() / whole.abs().max().clamp(min=1)).item()
+    text = f"in another batch logits differ by {apart:.2g} of their size, and {differing} of {len(case)} predictions"
+    if apart <= 10 * REPEATABLE:
+        return "pass", text
+    return ("fail" if weigh(differing, 0, len(case)) == "fail" else "warn"), text
+
+
+def _clean(case: Case) -> tuple[Status, str]:
+    counts = torch.bincount(case.labels)
+    guess = counts.max().item() / len(case) if (counts > 0).sum() > 1 else 1 / case.outputs[0].shape[1]
+    right = int(case.clean.sum())
+    text = f"{percent(case.clean)} of {len(case)}, guessing {100 * guess:.1f} %"
+    if binomtest(right, len(case), guess, alternative="greater").pvalue < SURE:
+        return "pass", text
+    return ("fail" if right <= guess * len(case) else "warn"), text
+
+
+def _normalization(case: Case) -> tuple[Status, str]:
+    mean, std = (
+        torch.tensor(v, device=case.images.device, dtype=case.images.dtype)[:, None, None] for v in (_MEAN, _STD)
+    )
+    given: dict[str, Callable[[Tensor], Tensor]] = {
+        "times 255": lambda x: 255 * x,
+        "divided by 255": lambda x: x / 255,
+        "normalized to [−1, 1]": lambda x: 2 * x - 1,
+        "taken back from [−1, 1]": lambda x: (x + 1) / 2,
+    }
+    if case.images.shape[1] == len(_MEAN):
+        given["normalized by ImageNet's mean and deviation"] = lambda x: (x - mean) / std
+        given["taken back from ImageNet's normalization"] = lambda x: x * std + mean
+        given["with red and blue exchanged"] = lambda x: x.flip(1)
+    right = {name: case.right(case.model, change(case.images), case.labels) for name, change in given.items()}
+    best = max(right, key=lambda name: right[name].sum().item())
+    worse, better = int((right[best] & ~case.clean).sum()), int((case.clean & ~right[best]).sum())
+    text = f"{percent(case.clean)} as given, {percent(right[best])} {best}"
+    return weigh(worse, better, len(case)), text
+
+
+PREMISES = (
+    Check(
+        "pixel range",
+        "pixels fill [0, 1]",
+        "derived",
+        "give images in [0, 1] and put the normalization into the model",
+        _pixel_range,
+    ),
+    Check(
+        "epsilon unit",
+        f"ε between {_HALF_A_LEVEL:.4f} (half an 8-bit level) and 1",
+        "derived",
+        "give ε in units of the [0, 1] range: 8/255, neither 8 nor 8/255/255",
+        _epsilon_unit,
+    ),
+    Check(
+        "finite logits",
+        "none",
+        _CARLINI,
+        "find where the model overflows; attacks see no direction there",
+        _finite,
+    ),
+)
+"""Where one of these fails, nothing else can be measured."""
+
+CHECKS = (
+    Check(
+        "clean accuracy",
+        "better than guessing",
+        _CARLINI,
+        "mend the model, the labels or their order first: robustness of wrong answers means nothing",
+        _clean,
+    ),
+    Check(
+        "normalization",
+        f"no usual rescaling of the images raises accuracy by more than {100 * MATERIAL:.0f} points",
+        "derived",
+        "normalize inside the model as in its training; its robustness is measured on images it does not know",
+        _normalization,
+    ),
+    Check(
+        "logits",
+        "outputs that are no probabilities",
+        "Croce & Hein 2020",
+        "return what goes into the softmax; a second softmax hides the gradient of the cross-entropy",
+        _logits,
+    ),
+    Check(
+        "repeatability",
+        f"two runs agree to {REPEATABLE:g}",
+        "Croce & Hein 2020",
+        "attack with gradients averaged over draws (--eot) and report the spread over draws",
+        _repeatable,
+    ),
+    Check(
+        "batch independence",
+        "an image's prediction depends on this image alone",
+        "derived",
+        "put the model into evaluation mode: BatchNorm in training mode looks at the other images",
+        _batch,
+    ),
+)

@@ -1,0 +1,123 @@
+"""Does an attack that ought to be weaker break what the stronger ones leave standing?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from atlpa.attacks import Noise, Square, fgsm
+from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
+from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, exceeds, percent
+from atlpa.findings import Status
+
+_CARLINI, _ATHALYE = "Carlini et al. 2019", "Athalye et al. 2018"
+_NOISES = 10
+_QUERIES = 300
+
+
+def _fgsm(case: Case) -> tuple[Status, str]:
+    return case.rival(case.base, [partial(case.stands, fgsm(case.epsilon))])
+
+
+def _noise(case: Case) -> tuple[Status, str]:
+    return case.rival(case.base, _NOISES * [partial(case.stands, Noise(epsilon=case.epsilon))])
+
+
+def _gray(case: Case) -> tuple[Status, str]:
+    """All pixels toward mid-gray: at ε ≥ 0.5 every image becomes the same."""
+    faded = case.images + (0.5 - case.images).clamp(-case.epsilon, case.epsilon)
+    return case.rival(case.worst, [lambda candidates: case.shown(candidates, faded)])
+
+
+def _guessing(case: Case) -> tuple[Status, str]:
+    if case.epsilon < 0.5:
+        return "skip", f"ε {case.epsilon:.4g} is smaller than 0.5"
+    guess = torch.bincount(case.labels).max().item() / len(case)
+    text = f"{percent(case.base)}, the largest class {100 * guess:.1f} %"
+    return exceeds(int(case.base.sum()), len(case), guess), text
+
+
+def _gradient_free(case: Case) -> tuple[Status, str]:
+    attack = Square(epsilon=case.epsilon, iterations=_QUERIES)
+    return case.rival(case.worst, [partial(case.stands, attack)])
+
+
+def _transfer(case: Case) -> tuple[Status, str]:
+    if not case.sources:
+        return "skip", "no transfer source was given"
+
+    def show(source: Subject, candidates: Tensor) -> Tensor:
+        adversarial = case.images.clone()
+        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+            adversarial[lanes] = case.pgd(source, case.images[lanes], case.labels[lanes])
+        return case.shown(candidates, adversarial)
+
+    return case.rival(case.worst, [partial(show, source) for source in case.sources])
+
+
+def _worst_case(case: Case) -> tuple[Status, str]:
+    if case.randomized:
+        return "skip", "the model draws, and falls by chance sooner or later"
+    return case.rival(case.base, [lambda _: case.worst], ADAPTIVE)
+
+
+def _reference(case: Case) -> tuple[Status, str]:
+    if case.reference is None:
+        return "skip", "no undefended model was given"
+    clean = case.right(case.reference, case.images, case.labels)
+    standing = case.stands(case.pgd, clean, case.reference)
+    left, text = int(standing.sum()), f"the undefended model keeps {percent(standing)} of {percent(clean)}"
+    # Never a failure: at a small ε an honest attack does little.
+    return ("warn" if exceeds(left, len(case), 0.1) == "fail" else "pass"), text
+
+
+_AT_MOST = f"breaks no more than {100 * MATERIAL:.0f} points"
+
+CHECKS = (
+    Check("fgsm", f"{_AT_MOST} beyond PGD", _ATHALYE, "PGD is misled: one step must not do what many cannot", _fgsm),
+    Check("noise", f"{_AT_MOST} beyond PGD", _CARLINI, "an attack that noise beats follows no useful gradient", _noise),
+    Check(
+        "gray",
+        f"{_AT_MOST} beyond the gradient attacks",
+        "derived",
+        "fading an image takes no knowledge of the model; the attacks must find what it finds",
+        _gray,
+    ),
+    Check(
+        "guessing",
+        "at ε ≥ 0.5 no more than the largest class stands",
+        _CARLINI,
+        "constant gray lies within ε of every image: the attack is too weak",
+        _guessing,
+    ),
+    Check(
+        "gradient-free",
+        f"{_AT_MOST} beyond the gradient attacks",
+        _ATHALYE,
+        "the gradient is masked: report the Square attack or AutoAttack (--attack square, autoattack)",
+        _gradient_free,
+    ),
+    Check(
+        "transfer",
+        f"{_AT_MOST} beyond the gradient attacks",
+        _CARLINI,
+        "white-box must be at least as strong as any transfer: the gradient is masked",
+        _transfer,
+    ),
+    Check(
+        "worst case",
+        f"all attacks together, image by image, break no more than {100 * ADAPTIVE:.0f} points beyond PGD",
+        _CARLINI,
+        "report what stands under every attack, image by image",
+        _worst_case,
+    ),
+    Check(
+        "reference",
+        "an undefended model keeps at most 10 % of the images",
+        _CARLINI,
+        "the attack or its ε is too small to tell a defense from none",
+        _reference,
+    ),
+)

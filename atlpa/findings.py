@@ -1,0 +1,65 @@
+"""What the credibility checks find, as records hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from atlpa.component import Component, FromList
+from atlpa.records import Judged, Machine, Network, Record
+
+Status = Literal["pass", "warn", "fail", "skip"]
+
+
+class Finding(Component):
+    """What one check says about an evaluation.
+
+    Fields:
+        check: its name; ``docs/credibility.md`` explains each.
+        status: ``fail``: measured evidence that the robust accuracy is overstated or the evaluation invalid; ``warn``:
+            not conclusive; ``pass``; ``skip``: not run.
+        measured: what was found, or why it was not run.
+        expected: what an honest evaluation shows.
+        source: who asks for this check.
+        advice: what to do if it does not pass.
+    """
+
+    check: str
+    status: Status
+    measured: str
+    expected: str
+    source: str
+    advice: str
+
+
+class Credibility(Record):
+    """All checks of one network at one ε.
+
+    Fields:
+        target: the network.
+        data: the images.
+        epsilon: ε of the attacks, in units of the [0, 1] pixel range.
+        seed: of all that is drawn.
+        findings: one for each check, in order.
+        seconds: wall time.
+        machine: where it ran.
+        atlpa: this package's version.
+    """
+
+    kind: Literal["credibility"] = "credibility"
+    target: Network
+    data: Judged
+    epsilon: float
+    seed: int
+    findings: Annotated[tuple[Finding, ...], FromList]
+    seconds: float
+    machine: Machine
+    atlpa: str
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """The worst status, with the checks that gave it: ``pass``, ``warn: noise`` or ``fail: margin, gradients``."""
+    for status in ("fail", "warn"):
+        if names := [finding.check for finding in findings if finding.status == status]:
+            return f"{status}: {', '.join(names)}"
+    return "pass" if any(finding.status == "pass" for finding in findings) else "skip"
