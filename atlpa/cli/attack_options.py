@@ -84,6 +84,24 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
 
 
+def check_epsilons(arguments: argparse.Namespace) -> list[float]:
+    """Every ε that the credibility checks are made at.
+
+    Raises:
+        UserError: an option of an attack, which the checks choose themselves.
+    """
+    chosen = [name for name in (*PGD_ALONE, "draws", "average") if getattr(arguments, name) is not None]
+    chosen += ["attack"] if arguments.attack != "pgd" else []
+    chosen += [name for name in ("threat", "source") if getattr(arguments, name)]
+    for option in chosen:
+        raise UserError(f"{_spelled(option)} has no meaning with --check, which makes its own attacks")
+    epsilons = arguments.eps or [8 / 255]
+    for epsilon in epsilons:
+        if not 0 < epsilon <= 1:
+            raise UserError(f"--eps {epsilon:g}: --check needs an ε above 0 and at most 1, in units of the pixel range")
+    return list(epsilons)
+
+
 def check_randomized(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
     """Refuse options of randomized networks where none is attacked or judged.
 

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.cli.attack_options import add_attack_options, check_randomized, protocols
+from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_randomized, protocols
 from atlpa.cli.command import Parser, count, run_command
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.machine import pick_device
-from atlpa.records import Evaluation, Threat
-from atlpa.report import each_accuracy, protocol
-from atlpa.runs import Run, evaluate, finished_runs, pair
+from atlpa.records import Credibility, Evaluation, Threat, verdict
+from atlpa.report import advice, each_accuracy, findings_table, protocol
+from atlpa.runs import IMAGES, Examination, Run, evaluate, finished_runs, pair
 
 RUNS = Path("runs")
 
@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--data-root", metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
     add("--json", metavar="FILE", help="also write the records into one file")
+    add(
+        "--check",
+        action="store_true",
+        help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
+        f"--limit images (default {IMAGES})",
+    )
     add_attack_options(parser)
     return parser
 
@@ -73,9 +79,37 @@ def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge, print, and write what was asked for."""
+    """Judge or check, print, and write what was asked for."""
     if arguments.json and (Path(arguments.json).is_dir() or not Path(arguments.json).absolute().parent.is_dir()):
         raise UserError(f"--json {arguments.json}: its folder does not exist, or it is a folder itself")
+    records = check(arguments) if arguments.check else judge(arguments)
+    if arguments.json:
+        content = [record.model_dump(mode="json") for record in records]
+        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def check(arguments: argparse.Namespace) -> list[Credibility]:
+    """Make the credibility checks and print what they found."""
+    epsilons = check_epsilons(arguments)
+    device = pick_device(arguments.device)
+    records = []
+    for run in chosen_runs(arguments):
+        for epsilon in epsilons:
+            one = Examination(run, epsilon, arguments.limit or IMAGES, arguments.seed)
+            record = None if arguments.again else one.recorded
+            record = record or one.make(device)
+            records.append(record)
+            data = record.data
+            which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
+            print(f"{run.folder}, ε {epsilon:.4g}, {which}:")
+            print(findings_table(record).markdown(), end="")
+            print("".join(f"{line}\n" for line in advice(record)), end="")
+            print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
+    return records
+
+
+def judge(arguments: argparse.Namespace) -> list[Evaluation]:
+    """Attack, judge and print."""
     if arguments.attack in ("noise", "none"):
         if set(arguments.threat) - {"white"} or arguments.source:
             raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
@@ -102,9 +136,7 @@ def work(arguments: argparse.Namespace) -> None:
         records += evaluate(pairings, one, device, again=arguments.again)
     print(each_accuracy(records).markdown(), end="")
     print(protocol(records), end="")
-    if arguments.json:
-        content = [record.model_dump(mode="json") for record in records]
-        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return records
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,32 +8,41 @@ from pathlib import Path
 
 from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
-from atlpa.records import Evaluation
+from atlpa.records import Credibility, Evaluation, read
 from atlpa.report import summary, write_summary
 
 
-def found(places: Iterable[Path]) -> list[Evaluation]:
-    """Every evaluation record in files and folders, at any depth; what cannot be read is named and left out.
+def found(places: Iterable[Path]) -> tuple[list[Evaluation], list[Credibility]]:
+    """Every evaluation, and every network's checks, on record in files and folders at any depth.
+
+    What cannot be read is named and left out.
 
     Raises:
         UserError: there is none.
     """
     places = list(places)
     files = [file for place in places for file in (sorted(place.rglob("*.json")) if place.is_dir() else [place])]
-    records, unread = [], 0
+    records: list[Evaluation] = []
+    checks: list[Credibility] = []
+    unread = 0
     for file in files:
-        if file.name in ("training.json", "split.json"):
+        if file.name == "split.json":
             continue
         try:
-            records.append(Evaluation.load(file))
+            record = read(file)
         except UserError as error:
             unread += 1
             print(f"left out: {error}", file=sys.stderr)
+            continue
+        if isinstance(record, Evaluation):
+            records.append(record)
+        elif isinstance(record, Credibility):
+            checks.append(record)
     if unread:
-        print(f"{unread} of {unread + len(records)} records could not be read", file=sys.stderr)
+        print(f"{unread} of {unread + len(records) + len(checks)} records could not be read", file=sys.stderr)
     if not records:
         raise UserError(f"no evaluation record in {', '.join(map(str, places))}; atlpa-eval and atlpa-study make them")
-    return records
+    return records, checks
 
 
 def _parser() -> Parser:
@@ -50,12 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work() -> None:
-        records = found(map(Path, arguments.records))
+        records, checks = found(map(Path, arguments.records))
         try:
             if arguments.output:
-                print(write_summary(records, Path(arguments.output)), end="")
+                print(write_summary(records, Path(arguments.output), checks), end="")
             else:
-                print(summary(records), end="")
+                print(summary(records, checks), end="")
         except OSError as error:
             raise UserError(f"{arguments.output} cannot be written ({error.strerror})") from error
         except ValueError as error:

@@ -1,6 +1,7 @@
 """Tables and figures drawn from records alone; torch is not needed."""
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
+from atlpa.report.checks import advice, checked, findings_table
 from atlpa.report.curves import accuracy_curves
 from atlpa.report.paper import beside_paper, published_table1
 from atlpa.report.significance import significance
@@ -10,8 +11,11 @@ from atlpa.report.table import Table
 __all__ = [
     "Table",
     "accuracy_curves",
+    "advice",
     "beside_paper",
+    "checked",
     "each_accuracy",
+    "findings_table",
     "protocol",
     "published_table1",
     "significance",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atlpa.records import Evaluation, Network
+from atlpa.records import Credibility, Evaluation, Network
+from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.table import Table
 from atlpa.statistics import share
 
@@ -37,10 +38,14 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
     return Table(columns.split(","), rows)
 
 
-def threat_table(records: Sequence[Evaluation]) -> Table:
-    """Networks × threats and ε at the largest budget: percent with the 95 % Wilson interval.
+def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> Table:
+    """Networks × threats and ε at the largest budget: percent with the 95 % Wilson interval, and what the checks say.
 
     A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
+
+    Args:
+        records: one for each network, threat and ε.
+        checks: of these networks.
 
     Raises:
         ValueError: two measurements for one cell.
@@ -65,8 +70,9 @@ def threat_table(records: Sequence[Evaluation]) -> Table:
             for epsilon in epsilons:
                 entry = found.get((network.weights, threat, epsilon))
                 row.append(share(entry.budgets[-1].correct) if entry else _absent(network, threat))
-        rows.append(row)
+        rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
     columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in threats(records) for epsilon in epsilons)]
+    columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
-from atlpa.records import Evaluation, Network
+from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.accuracy import targets
+from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.table import Table
 from atlpa.statistics import Share, share
 
@@ -26,11 +27,12 @@ def published_table1() -> Mapping[Cell, int]:
     }
 
 
-def beside_paper(records: Sequence[Evaluation]) -> Table | None:
+def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> Table | None:
     """Published / measured transfer accuracies, the white-box accuracy of the same networks, and what it means.
 
     Args:
         records: evaluations on one data set.
+        checks: of the same networks.
 
     Returns:
         Percent by defense; ``None`` if the paper has no numbers on this data set.
@@ -54,9 +56,12 @@ def beside_paper(records: Sequence[Evaluation]) -> Table | None:
         cells = [f"{_percent(paper)} / {_value(own)}" for paper, own in zip(theirs, ours, strict=True)]
         whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
         verdict = _verdict(whites, records[0].data.classes)
-        rows.append((_name(network), *cells, *map(_value, whites), verdict))
+        said = [checked(checks, network, epsilon) for epsilon in checked_epsilons(checks)]
+        rows.append((_name(network), *cells, *map(_value, whites), verdict, *said))
     titles = [f"{threat} {epsilon:g} paper / ours" for threat, epsilon in columns]
-    return Table(("defense", *titles, *(f"white {epsilon:g}" for epsilon in epsilons), "verdict"), rows)
+    whites_titles = [f"white {epsilon:g}" for epsilon in epsilons]
+    checks_titles = [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
+    return Table(("defense", *titles, *whites_titles, "verdict", *checks_titles), rows)
 
 
 def _transfer(

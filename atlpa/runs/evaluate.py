@@ -52,7 +52,7 @@ def evaluate(
     loaded: dict[Judged, Images] = {}
     for group in _sharing_an_attack(missing):
         target = group[0].target
-        items, judged = _judged(target, indices[target.folder], protocol.limit)
+        items, judged = judged_images(target, indices[target.folder], protocol.limit)
         if judged not in loaded:
             loaded[judged] = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         images = loaded[judged]
@@ -124,7 +124,7 @@ def _sharing_an_attack(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
     return list(groups.values())
 
 
-def _judged(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], Judged]:
+def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], Judged]:
     """The images a run is judged on, and how records describe them."""
     data, part = run.experiment.data, run.experiment.judged_part
     available = index.items(part)

@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 
 def carry_out(todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Say = print) -> None:
-    """Train and attack what is not done yet; each result is on disk as soon as it is there.
+    """Train, attack and check what is not done yet; each result is on disk as soon as it is there.
 
     Args:
         todo: the plan, or a shard of it.
@@ -38,8 +38,14 @@ def carry_out(todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Sa
             if state == "to do":
                 say(f"[attack {number} of {len(todo.attacks)}] {attack.title}")
                 list(evaluate(attack.pairings(), attack.protocol, pick_device(attack.source.device)))
+        for number, check in enumerate(todo.checks, 1):
+            state = check.state()
+            waiting += state == "waits"
+            if state == "to do":
+                say(f"[check {number} of {len(todo.checks)}] {check.title}")
+                check.examination().make(pick_device(check.target.device))
         if waiting:
-            say(f"{waiting} attacks wait for networks that are not trained yet; the same command again goes on")
+            say(f"{waiting} steps wait for networks that are not trained yet; the same command again goes on")
 
 
 def draw(whole: Plan, folder: Path, say: Say = print) -> None:
@@ -54,8 +60,10 @@ def draw(whole: Plan, folder: Path, say: Say = print) -> None:
     if not records:
         say("nothing is on record yet")
         return
-    say(f"\n{write_summary(records, folder)}")
-    if missing := sum(len(attack.targets) for attack in whole.attacks) - len(records):
+    checks = [record for check in whole.checks for record in check.records()]
+    say(f"\n{write_summary(records, folder, checks)}")
+    wanted = sum(len(attack.targets) for attack in whole.attacks) + len(whole.checks)
+    if missing := wanted - len(records) - len(checks):
         say(f"{missing} measurements are not on record yet")
     say(f"{folder}: table.md, table.csv, curves.png; records in {folder}/*/records/")
 

@@ -1,4 +1,4 @@
-"""What a study takes: trainings and attacks, which of them are done, and what the rest may cost."""
+"""What a study takes: trainings, attacks and checks, which of them are done, and what the rest may cost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from atlpa.experiment import Experiment
-from atlpa.records import Evaluation, Threat
-from atlpa.runs import Pairing, Protocol, Run, pair, recorded
+from atlpa.records import Credibility, Evaluation, Threat
+from atlpa.runs import Examination, Pairing, Protocol, Run, pair, recorded
 from atlpa.studies.study import UNDEFENDED, Study
 
 State = Literal["done", "to do", "waits", "stale"]
@@ -64,15 +64,54 @@ class Attack:
 
 
 @dataclass(frozen=True)
+class Check:
+    """The credibility checks of one network at one ε.
+
+    Fields:
+        target: the network.
+        others: all networks of the study, which must be there first: some are transfer sources.
+        epsilon: ε.
+        limit: how many images at most.
+    """
+
+    target: Experiment
+    others: tuple[Experiment, ...]
+    epsilon: float
+    limit: int
+
+    @property
+    def title(self) -> str:
+        """What a plan calls it."""
+        return f"checks, {self.target.folder.name}, ε {self.epsilon:.4g}"
+
+    def examination(self) -> Examination:
+        """It, of the trained run."""
+        return Examination(Run.open(self.target.folder), self.epsilon, self.limit)
+
+    def records(self) -> list[Credibility]:
+        """What has been measured of it."""
+        record = self.examination().recorded if all(map(_trained, self.others)) else None
+        return [record] if record else []
+
+    def state(self) -> State:
+        """Whether it is on record, can be made, or waits for a training."""
+        if not all(map(_trained, self.others)):
+            return "waits"
+        return "done" if self.records() else "to do"
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Trainings, sources first, and attacks, in the order in which they are carried out."""
+    """Trainings, sources first, attacks and checks, in the order in which they are carried out."""
 
     trainings: Sequence[Experiment]
     attacks: Sequence[Attack]
+    checks: Sequence[Check] = ()
 
     def shard(self, number: int, of: int) -> Plan:
-        """Every ``of``-th training and attack from the ``number``-th, counted from 1; all shards make up the plan."""
-        return Plan(self.trainings[number - 1 :: of], self.attacks[number - 1 :: of])
+        """Every ``of``-th step of each kind from the ``number``-th, counted from 1; all shards make up the plan."""
+        own = slice(number - 1, None, of)
+        return Plan(self.trainings[own], self.attacks[own], self.checks[own])
 
     def training_seconds(self, experiment: Experiment) -> float | None:
         """What a training may take, by the finished ones of the same architecture; ``None`` if there is none."""
@@ -121,7 +160,9 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
             Attack(surrogate, tuple(row for row in rows if row.defense == surrogate.defense), protocol)
             for surrogate in surrogates
         ]
-    return Plan([*targets, *surrogates], attacks)
+    trained = (*targets, *surrogates)
+    checks = [Check(target, trained, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
+    return Plan(trained, attacks, checks)
 
 
 def _trained(experiment: Experiment) -> bool:

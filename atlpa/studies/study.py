@@ -13,7 +13,7 @@ from atlpa.component import Component, FromList, PixelDistance
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load
 from atlpa.models import Architecture
-from atlpa.runs import Protocol
+from atlpa.runs import IMAGES, Protocol
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
@@ -35,6 +35,8 @@ class Study(Component):
         epsilons: of the attacks.
         budgets: iteration budgets; the tables show the last.
         limit: how many images are judged, evenly spaced; ``null`` for all.
+        checks: every ε at which each network's credibility is checked.
+        check_limit: on how many images at most, evenly spaced.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
@@ -49,6 +51,8 @@ class Study(Component):
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
     budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], FromList, Field(min_length=1)] = (200,)
     limit: Annotated[int, Field(ge=1)] | None = None
+    checks: Annotated[tuple[PixelDistance, ...], FromList] = ()
+    check_limit: Annotated[int, Field(ge=1)] = IMAGES
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Study:
@@ -58,7 +62,7 @@ class Study(Component):
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")
-        for values in (self.defenses, self.seeds, self.epsilons):
+        for values in (self.defenses, self.seeds, self.epsilons, self.checks):
             for place, value in enumerate(values):
                 if value in values[:place]:
                     raise ValueError(f"{value!r} is listed twice")

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
 from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, percent, weigh
-from atlpa.findings import Status
+from atlpa.records import Status
 
 _CROCE = "Croce & Hein 2020"
 _TARGETS = 3
-_SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
+_SAMPLE, _DRAWS = 256, 8  # images and draws of the averaged gradients, which cost as many passes as draws
 
 
 def _climbing(case: Case, loss: str) -> tuple[Status, str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from atlpa.attacks import PGD, Attack, undisturbed
 from atlpa.attacks.undisturbed import Logits
 from atlpa.evaluation.checks.evidence import MATERIAL, percent, weigh
-from atlpa.findings import Status
+from atlpa.records import Status
 
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts

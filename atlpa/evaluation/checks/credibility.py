@@ -11,7 +11,7 @@ from atlpa.attacks.undisturbed import Logits
 from atlpa.evaluation.checks import adaptive, gradients, inputs, rivals
 from atlpa.evaluation.checks.case import Case, Subject
 from atlpa.evaluation.checks.evidence import Check
-from atlpa.findings import Finding
+from atlpa.records import Finding
 
 CHECKS: tuple[Check, ...] = (*inputs.PREMISES, *inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *rivals.CHECKS)
 

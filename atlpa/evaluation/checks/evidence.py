@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import binomtest
 from torch import Tensor
 
-from atlpa.findings import Finding, Status
+from atlpa.records import Finding, Status
 
 if TYPE_CHECKING:
     from atlpa.evaluation.checks.case import Case

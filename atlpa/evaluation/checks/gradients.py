@@ -13,7 +13,7 @@ from atlpa.attacks import PGD, undisturbed
 from atlpa.attacks.objectives import cross_entropy, margin
 from atlpa.evaluation.checks.case import BATCH_SIZE, DRAWS, ITERATIONS, Case, logits
 from atlpa.evaluation.checks.evidence import MATERIAL, Check, exceeds, percent, weigh
-from atlpa.findings import Status
+from atlpa.records import Status
 
 _CARLINI, _ATHALYE, _CROCE = "Carlini et al. 2019", "Athalye et al. 2018", "Croce & Hein 2020"
 _SAMPLE = 64  # images of the checks that follow an attack closely

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atlpa.evaluation.checks.case import REPEATABLE, Case, logits
 from atlpa.evaluation.checks.evidence import MATERIAL, SURE, Check, percent, weigh
-from atlpa.findings import Status
+from atlpa.records import Status
 
 _CARLINI = "Carlini et al. 2019"
 _HALF_A_LEVEL = 0.5 / 255

@@ -10,7 +10,7 @@ from torch import Tensor
 from atlpa.attacks import Noise, Square, fgsm
 from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
 from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, exceeds, percent
-from atlpa.findings import Status
+from atlpa.records import Status
 
 _CARLINI, _ATHALYE = "Carlini et al. 2019", "Athalye et al. 2018"
 _NOISES = 10

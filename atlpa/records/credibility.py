@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from atlpa.component import Component, FromList
-from atlpa.records import Judged, Machine, Network, Record
+from atlpa.records.record import Judged, Machine, Network, Record
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
@@ -57,9 +57,15 @@ class Credibility(Record):
     atlpa: str
 
 
-def verdict(findings: Sequence[Finding]) -> str:
-    """The worst status, with the checks that gave it: ``pass``, ``warn: noise`` or ``fail: margin, gradients``."""
+def verdict(findings: Sequence[Finding], most: int = 3) -> str:
+    """The worst status, with the checks that gave it: ``pass``, ``warn: noise`` or ``fail: margin, gradients +2``.
+
+    Args:
+        findings: of one network at one ε.
+        most: how many checks are named; of the others, how many there are.
+    """
     for status in ("fail", "warn"):
         if names := [finding.check for finding in findings if finding.status == status]:
-            return f"{status}: {', '.join(names)}"
+            more = f" +{len(names) - most}" if len(names) > most else ""
+            return f"{status}: {', '.join(names[:most])}{more}"
     return "pass" if any(finding.status == "pass" for finding in findings) else "skip"

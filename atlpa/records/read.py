@@ -1,0 +1,30 @@
+"""A record of whatever kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from atlpa.errors import UserError
+from atlpa.records.credibility import Credibility
+from atlpa.records.evaluation import Evaluation
+from atlpa.records.record import Record
+from atlpa.records.training import Training
+
+KINDS: dict[str, type[Record]] = {"evaluation": Evaluation, "training": Training, "credibility": Credibility}
+
+
+def read(path: Path) -> Record:
+    """Read a record as what it is.
+
+    Raises:
+        UserError: the file is missing, damaged, of a newer version or of an unknown kind.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no readable record ({error})") from error
+    kind = fields.get("kind") if isinstance(fields, dict) else None
+    if kind not in KINDS:
+        raise UserError(f"{path} is no record of this atlpa: its kind is {kind!r}, known are {', '.join(KINDS)}")
+    return KINDS[kind].load(path)

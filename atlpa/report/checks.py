@@ -1,0 +1,30 @@
+"""What the credibility checks say, beside the numbers and by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atlpa.records import Credibility, Network, verdict
+from atlpa.report.table import Table
+
+
+def checked_epsilons(checks: Sequence[Credibility]) -> list[float]:
+    """Every ε that networks were checked at."""
+    return sorted({record.epsilon for record in checks})
+
+
+def checked(checks: Sequence[Credibility], network: Network, epsilon: float) -> str:
+    """The verdict on a network at some ε: of its latest record there, if there are several."""
+    found = [record for record in checks if record.target.weights == network.weights and record.epsilon == epsilon]
+    return verdict(found[-1].findings) if found else "–"
+
+
+def findings_table(record: Credibility) -> Table:
+    """Every check of one network at one ε."""
+    rows = [(f.check, f.status, f.measured, f.expected) for f in record.findings]
+    return Table(("check", "status", "measured", "expected"), rows, left=4)
+
+
+def advice(record: Credibility) -> list[str]:
+    """What to do about each check that did not pass."""
+    return [f"{f.check} ({f.status}): {f.advice}" for f in record.findings if f.status in ("fail", "warn")]

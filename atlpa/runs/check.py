@@ -1,0 +1,110 @@
+"""The credibility checks of trained networks: runs in, records out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from atlpa import __version__
+from atlpa.data import load_images
+from atlpa.evaluation import credibility
+from atlpa.evaluation.accuracy import pictures
+from atlpa.evaluation.checks import CHECKS
+from atlpa.machine import describe
+from atlpa.records import Credibility
+from atlpa.runs.evaluate import judged_images
+from atlpa.runs.folder import Run
+from atlpa.runs.threats import sources_beside
+
+IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One network's credibility at one ε.
+
+    Fields:
+        run: the network.
+        epsilon: ε, in units of the [0, 1] pixel range.
+        limit: how many images at most, evenly spaced over the part.
+        seed: of all that is drawn.
+
+    Transfer sources are the undefended networks beside the run, and its surrogate; the reference is the undefended one
+    of its own architecture.
+    """
+
+    run: Run
+    epsilon: float
+    limit: int = IMAGES
+    seed: int = 0
+
+    @property
+    def sources(self) -> list[Run]:
+        """The networks that attack by transfer."""
+        return [run for run in sources_beside(self.run) if run.network.weights != self.run.network.weights]
+
+    @property
+    def path(self) -> Path:
+        """Where its record lies."""
+        everything = {
+            "target": self.run.network.weights,
+            "sources": [source.network.weights for source in self.sources],
+            "data": self.run.training.data,
+            "part": self.run.experiment.judged_part,
+            "epsilon": self.epsilon,
+            "limit": self.limit,
+            "seed": self.seed,
+            "atlpa": __version__,
+        }
+        digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
+        return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest}.json"
+
+    @property
+    def recorded(self) -> Credibility | None:
+        """What is on record, if anything."""
+        return Credibility.load(self.path) if self.path.is_file() else None
+
+    def make(self, device: torch.device) -> Credibility:
+        """Make all checks, and write their record."""
+        run = self.run
+        items, judged = judged_images(run, run.read_index(run.training.data), self.limit)
+        loaded = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
+        images, labels = pictures(loaded, torch.arange(len(loaded)), device)
+        sources = self.sources
+        undefended = [
+            source
+            for source in sources
+            if source.experiment.defense.undefended
+            and source.experiment.model.architecture == run.experiment.model.architecture
+        ]
+        began = time.monotonic()
+        title = f"checks {run.folder.name} ε {self.epsilon:g}"
+        with tqdm(total=len(CHECKS), desc=title, unit="check", leave=False, disable=None) as bar:
+            findings = credibility(
+                run.load_model(device),
+                images,
+                labels,
+                self.epsilon,
+                undefended[0].load_model(device) if undefended else None,
+                [source.load_model(device) for source in sources],
+                seed=self.seed,
+                progress=lambda _: bar.update(),
+            )
+        record = Credibility(
+            target=run.network,
+            data=judged,
+            epsilon=self.epsilon,
+            seed=self.seed,
+            findings=tuple(findings),
+            seconds=time.monotonic() - began,
+            machine=describe(device),
+            atlpa=__version__,
+        )
+        record.save(self.path)
+        return record

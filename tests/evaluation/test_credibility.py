@@ -1,0 +1,217 @@
+"""The credibility checks: a gallery of broken defenses, each found out by the check that should, and honest models."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+from atlpa.attacks import PGD
+from atlpa.evaluation import credibility
+from atlpa.evaluation.checks import CHECKS
+from atlpa.records import verdict
+
+EPSILON = 0.1
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Training images and labels, and 128 others, at 16×16 in [0, 1]."""
+    scans, labels = load_digits(return_X_y=True)
+    gray = torch.tensor(scans, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    images, labels = F.interpolate(gray.expand(-1, 3, -1, -1), 16, mode="bilinear"), torch.tensor(labels)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    images, labels = images[order], labels[order]
+    return images[128:], labels[128:], images[:128], labels[:128]
+
+
+class KWinnersTakeAll(nn.Module):
+    """Keeps the largest few activations of an image, the others are zero: its gradient changes at every step."""
+
+    def forward(self, activations):
+        flat = activations.flatten(1)
+        least = flat.topk(max(1, flat.shape[1] // 33), dim=1).values[:, -1:]
+        return (flat * (flat >= least)).view_as(activations)
+
+
+def network(activation=nn.ReLU):
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), activation()),
+        *(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), activation()),
+        *(nn.Conv2d(16, 16, 3, stride=2, padding=1), activation()),
+        *(nn.Flatten(), nn.Linear(256, 10)),
+    )
+
+
+def trained(make, digits, attack=None, steps=250):
+    images, labels, *_ = digits
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make()
+        optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+        for _ in range(steps):
+            chosen = torch.randint(len(images), (64,), generator=generator)
+            batch = images[chosen]
+            if attack is not None:
+                batch = attack(model, batch, labels[chosen], generator=generator)
+            loss = F.cross_entropy(model(batch), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def honest(digits):
+    return trained(network, digits)
+
+
+@pytest.fixture(scope="module")
+def adversarial(digits):
+    return trained(network, digits, PGD(epsilon=EPSILON, step=EPSILON / 2, iterations=4, start="uniform"), 400)
+
+
+def by_name(findings):
+    return {finding.check: finding for finding in findings}
+
+
+class Reversed(torch.autograd.Function):
+    """The identity, with a gradient that points downhill."""
+
+    @staticmethod
+    def forward(_, images):
+        return images.clone()
+
+    @staticmethod
+    def backward(_, gradient):
+        return -gradient
+
+
+def resized(images):
+    side = int(torch.randint(14, 21, ()))
+    return F.interpolate(F.interpolate(images, side), 16, mode="bilinear")
+
+
+BROKEN = {
+    "logits so large that the softmax saturates": (lambda net: lambda x: 1e4 * net(x), "margin", "fail"),
+    "an input of five levels": (lambda net: lambda x: net((4 * x).round() / 4), "gradient-free", "fail"),
+    "a graph that is cut": (lambda net: lambda x: net(x.detach()), "gradients", "fail"),
+    "a gradient that points downhill": (lambda net: lambda x: net(Reversed.apply(x)), "loss rises", "fail"),
+    "outputs that are steps": (lambda net: lambda x: (2 * net(x)).round(), "gradients", "fail"),
+    "noise at the input": (lambda net: lambda x: net(x + 0.5 * torch.randn_like(x)), "averaged gradients", "fail"),
+    "a little noise at the input": (lambda net: lambda x: net(x + 0.1 * torch.randn_like(x)), "repeatability", "warn"),
+    "a random size": (lambda net: lambda x: net(resized(x)), "repeatability", "fail"),
+    "probabilities": (lambda net: lambda x: net(x).softmax(dim=1), "logits", "fail"),
+    "a normalization of other images": (lambda net: lambda x: net((x - 0.45) / 0.225), "normalization", "fail"),
+    "a range of 0 to 255 that was forgotten": (lambda net: lambda x: net(x / 255), "normalization", "fail"),
+    "infinite logits": (lambda net: lambda x: net(x) / 0, "finite logits", "fail"),
+    "an answer whatever is asked": (lambda net: lambda x: net(0 * x), "clean accuracy", "fail"),
+    "a batch that normalizes itself": (
+        lambda net: lambda x: net((x - x.mean(dim=0)) / (x.std(dim=0) + 0.3)), "batch independence", "fail",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_defense_is_found_out(name, honest, digits):
+    defend, check, status = BROKEN[name]
+    findings = by_name(credibility(defend(honest), *digits[2:], EPSILON, sources=[honest]))
+    assert findings[check].status == status, findings[check].measured
+    assert findings[check].advice
+
+
+def test_winners_that_take_all_are_found_out(digits):
+    model = trained(lambda: network(KWinnersTakeAll), digits, steps=500)
+    findings = by_name(credibility(model, *digits[2:], 0.04))
+    assert findings["loss rises"].status == "fail" or findings["restarts"].status == "fail"
+
+
+@pytest.mark.parametrize("epsilon", [2 / 255, EPSILON, 0.3, 0.5])
+def test_honest_models_are_left_alone(epsilon, honest, adversarial, digits):
+    images, labels = digits[2:]
+    for model, reference in ((honest, None), (adversarial, honest)):
+        findings = credibility(model, images, labels, epsilon, reference, [honest] if reference else [])
+        assert not verdict(findings).startswith("fail"), verdict(findings)
+        assert not verdict([f for f in findings if f.check != "reference"]).startswith("warn")
+
+
+@pytest.mark.parametrize(
+    ("change", "epsilon", "check"),
+    [
+        (lambda images: images, 8.0, "epsilon unit"),
+        (lambda images: images, 8 / 255 / 255, "epsilon unit"),
+        (lambda images: 255 * images, 8.0, "pixel range"),
+        (lambda images: images / 255, 8 / 255, "pixel range"),
+        (lambda images: 2 * images - 1, 8 / 255, "pixel range"),
+    ],
+)
+def test_a_wrong_unit_ends_the_checks(change, epsilon, check, honest, digits):
+    findings = by_name(credibility(honest, change(digits[2]), digits[3], epsilon))
+    assert findings[check].status == "fail"
+    assert {finding.status for name, finding in findings.items() if name == "gradients"} == {"skip"}
+    assert len(findings) == len(CHECKS)
+
+
+def test_constant_gray_at_one_half(honest, adversarial, digits):
+    """At ε 0.5 every image may become the same gray, so that nothing beyond the largest class may stand."""
+    findings = by_name(credibility(adversarial, *digits[2:], 0.5))
+    assert findings["guessing"].status == "pass"
+    cut = by_name(credibility(lambda x: honest(x.detach()), *digits[2:], 0.5))
+    assert cut["guessing"].status == cut["gray"].status == "fail"
+    assert by_name(credibility(honest, *digits[2:], 0.1))["guessing"].status == "skip"
+
+
+def test_reference_and_sources_are_asked_for(honest, adversarial, digits):
+    few = digits[2][:32], digits[3][:32]
+    alone = by_name(credibility(adversarial, *few, EPSILON))
+    assert [alone[name].status for name in ("reference", "transfer")] == ["skip", "skip"]
+    assert "no transfer source was given" in alone["transfer"].measured
+    given = by_name(credibility(adversarial, *few, EPSILON, honest, [honest]))
+    assert [given[name].status for name in ("reference", "transfer")] == ["pass", "pass"]
+
+
+def test_few_images_cannot_fail_an_accuracy(honest, digits):
+    """Three points are nothing among six images: a gap warns, it does not fail."""
+    findings = credibility(lambda x: 1e4 * honest(x), digits[2][:6], digits[3][:6], EPSILON)
+    assert {f.status for f in findings if f.check in ("margin", "dlr", "worst case")} == {"warn"}
+
+
+def test_models_and_global_randomness_are_left_as_they_were(honest, digits):
+    model = trained(network, digits, steps=3).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    first = credibility(model, digits[2][:16], digits[3][:16], EPSILON, honest)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert first == credibility(model, digits[2][:16], digits[3][:16], EPSILON, honest)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "model", "message"),
+    [
+        (torch.rand(4, 3, 8, 8), torch.zeros(3, dtype=torch.long), None, "labels"),
+        (torch.rand(0, 3, 8, 8), torch.zeros(0, dtype=torch.long), None, "N ≥ 1"),
+        (torch.rand(4, 3, 8, 8), torch.zeros(4), None, "float32"),
+        (torch.rand(4, 3, 8, 8), torch.full((4,), 5), lambda x: x.flatten(1)[:, :3], "label 5 but 3 classes"),
+        (torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.long), lambda x: x, r"\(4, 3, 8, 8\)"),
+        (torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.long), lambda x: (x,), "tuple"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(images, labels, model, message):
+    with pytest.raises(ValueError, match=message):
+        credibility(model or (lambda x: x.flatten(1)), images, labels)
+
+
+def test_every_check_is_explained():
+    """The page has one section for each check, with its source."""
+    page = (Path(__file__).parents[2] / "docs" / "credibility.md").read_text()
+    sections = dict(re.findall(r"^### (.+?)\n(.+?)(?=\n#|\Z)", page, flags=re.DOTALL | re.MULTILINE))
+    assert list(sections) == [check.name for check in CHECKS]
+    for check in CHECKS:
+        if check.source != "derived":
+            assert check.source.split(" et al.")[0].split(" &")[0] in sections[check.name]
