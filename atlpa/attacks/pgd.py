@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from atlpa.attacks.diversity import diversified
 from atlpa.attacks.objectives import OBJECTIVES, Objective
 from atlpa.attacks.undisturbed import Logits, undisturbed
-from atlpa.component import Component, PixelDistance
+from atlpa.component import Component, Number, PixelDistance
 from atlpa.random_layer import drawing, random_layers
 from atlpa.randomness import Generators, rewound, uniform
 
@@ -33,6 +34,10 @@ class PGD(Component):
             saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES).
         eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
         fixed_draws: whether a randomized model meets the same draws in every iteration, instead of fresh ones.
+        momentum: μ of Dong et al. 2018: the step follows the sign of μ · (the direction so far) + (the gradient over
+            its 1-norm), which transfers better. It is carried along ``iterates``; a single ``advance`` knows none.
+        diversity: probability of each image to be shrunk and shifted before the gradient (see ``diversity.py``), which
+            transfers better.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
     """
 
@@ -43,6 +48,8 @@ class PGD(Component):
     loss: Literal[Objective, "kl"] = "cross_entropy"
     eot: Annotated[int, Field(ge=1)] = 1
     fixed_draws: bool = False
+    momentum: Annotated[Number, Field(ge=0)] = 0.0
+    diversity: Annotated[Number, Field(ge=0, le=1)] = 0.0
     restarts: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
@@ -86,9 +93,13 @@ class PGD(Component):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
-        adversarial = self.initial(images, generator)
+        adversarial, direction = self.initial(images, generator), torch.zeros_like(images)
         for _ in range(self.iterations):
-            adversarial, _ = self.advance(model, adversarial, images, labels, generator)
+            gradient, _ = self._climb(model, adversarial, images, labels, generator)
+            if self.momentum:
+                size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
+                gradient = direction = self.momentum * direction + gradient / size.clamp(min=1e-30)
+            adversarial = self._step(adversarial, gradient, images)
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
@@ -101,20 +112,29 @@ class PGD(Component):
         self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
     ) -> tuple[Tensor, Tensor]:
         """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws)."""
+        gradient, logits = self._climb(model, adversarial, images, labels, generator)
+        return self._step(adversarial, gradient, images), logits
+
+    def _climb(
+        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators
+    ) -> tuple[Tensor, Tensor]:
+        """The input gradient ``(B, 3, H, W)`` of the loss and the logits, mean over the draws."""
         held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), undisturbed(model), drawing(model, generator), held:
             # Clones are ordinary tensors even where the caller's were made in inference mode.
             arguments = adversarial.clone().requires_grad_(True), images.clone(), labels.clone()
-            passes = [self._gradient(model, *arguments) for _ in range(self.eot)]
+            passes = [self._gradient(model, *arguments, generator) for _ in range(self.eot)]
         gradient, logits = (torch.stack(tensors).mean(dim=0) for tensors in zip(*passes, strict=True))
-        return self._project(adversarial + self.step * gradient.sign(), images), logits
+        return gradient, logits
 
-    def _gradient(self, model: Logits, point: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradient(
+        self, model: Logits, point: Tensor, images: Tensor, labels: Tensor, generator: Generators
+    ) -> tuple[Tensor, Tensor]:
         """The loss's input gradient ``(B, 3, H, W)`` and the logits, for one draw of the model.
 
         Sums keep each image's gradient independent of the size of the batch.
         """
-        logits = model(point)
+        logits = model(diversified(point, self.diversity, generator) if self.diversity else point)
         if self.loss == "kl":
             reference = model(images).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
@@ -122,6 +142,9 @@ class PGD(Component):
             loss = OBJECTIVES[self.loss](logits, labels).sum()
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
+
+    def _step(self, adversarial: Tensor, direction: Tensor, images: Tensor) -> Tensor:
+        return self._project(adversarial + self.step * direction.sign(), images)
 
     def _project(self, points: Tensor, images: Tensor) -> Tensor:
         lower, upper = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)

@@ -5,35 +5,51 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from atlpa.attacks import OBJECTIVES, PGD, Attack, AutoAttack, Noise, fgsm
+from atlpa.attacks import OBJECTIVES, PGD, Attack, AutoAttack, Noise, Square, fgsm
 from atlpa.cli.command import count, number, seed
 from atlpa.errors import UserError
 from atlpa.runs import Pairing, Protocol
 
-PGD_ALONE = ("iters", "step", "start", "restarts", "loss", "eot", "fixed_draws")
+PGD_ALONE = ("iters", "step", "start", "restarts", "loss", "momentum", "diversity", "eot", "fixed_draws")
 
 
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``protocols`` reads."""
     pgd = parser.add_argument_group("the attack")
     pgd.add_argument(
-        "--attack", choices=["pgd", "fgsm", "autoattack", "noise", "none"], default="pgd", help="default: %(default)s"
+        "--attack",
+        choices=["pgd", "fgsm", "square", "autoattack", "noise", "none"],
+        default="pgd",
+        help="default: %(default)s",
     )
     pgd.add_argument(
         "--eps",
         nargs="+",
         type=number,
         metavar="E",
-        help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25, AutoAttack 8/255",
+        help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25, AutoAttack and Square 8/255",
     )
     pgd.add_argument(
-        "--iters", nargs="+", type=count, metavar="N", help="PGD's iteration budgets, all from one run; default: 200"
+        "--iters",
+        nargs="+",
+        type=count,
+        metavar="N",
+        help="PGD's iteration budgets, all from one run; default: 200 (Square: queries, 1000)",
     )
     pgd.add_argument("--step", type=number, metavar="S", help="PGD's step; default: 1/256")
     pgd.add_argument("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
     pgd.add_argument("--loss", choices=list(OBJECTIVES), help="what PGD climbs; default: cross_entropy")
     pgd.add_argument(
         "--restarts", type=count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1"
+    )
+    pgd.add_argument(
+        "--momentum", type=number, metavar="M", help="of transferred images' direction, such as 1; default: 0"
+    )
+    pgd.add_argument(
+        "--diversity",
+        type=number,
+        metavar="P",
+        help="probability of shrinking an image before each gradient of transferred images, such as 0.5; default: 0",
     )
     pgd.add_argument("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
     random = parser.add_argument_group("randomized networks")
@@ -62,12 +78,14 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     """
     given = {name: value for name in PGD_ALONE if (value := getattr(arguments, name)) is not None}
     epsilons = arguments.eps
-    foreign = [] if arguments.attack == "pgd" else list(given)
+    own = {"pgd": PGD_ALONE, "square": ("iters",)}.get(arguments.attack, ())
+    foreign = [name for name in given if name not in own]
     if arguments.attack == "none" and epsilons is not None:
         foreign.append("eps")
     for option in foreign:
         raise UserError(f"{_spelled(option)} has no meaning for --attack {arguments.attack}")
-    budgets = tuple(sorted(set(given.pop("iters", [200])))) if arguments.attack == "pgd" else (1,)
+    default_budgets = {"pgd": [200], "square": [1000]}.get(arguments.attack, [1])
+    budgets = tuple(sorted(set(given.pop("iters", default_budgets))))
     if arguments.restarts and len(budgets) > 1:
         raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
 
@@ -76,10 +94,12 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
             return PGD(epsilon=epsilon, iterations=budgets[-1], **given)
         if arguments.attack == "fgsm":
             return fgsm(epsilon)
+        if arguments.attack == "square":
+            return Square(epsilon=epsilon, iterations=budgets[-1])
         return AutoAttack(epsilon=epsilon) if arguments.attack == "autoattack" else Noise(epsilon=epsilon)
 
     judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
-    default = {"none": 0.0, "autoattack": 8 / 255}.get(arguments.attack, 0.25)
+    default = {"none": 0.0, "autoattack": 8 / 255, "square": 8 / 255}.get(arguments.attack, 0.25)
     epsilons = epsilons or [default]
     return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
 
@@ -102,14 +122,18 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
     return list(epsilons)
 
 
-def check_randomized(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
-    """Refuse options of randomized networks where none is attacked or judged.
+def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
+    """Refuse options of transfer or of randomized networks where there is none.
 
     Raises:
         UserError: such an option would be ignored.
     """
     attacked = any(pairing.source.randomized for pairing in pairings)
     judged = any(pairing.target.randomized for pairing in pairings)
+    transferred = any(pairing.threat != "white" for pairing in pairings)
+    for option in ("momentum", "diversity"):
+        if getattr(arguments, option) and not transferred:
+            raise UserError(f"{_spelled(option)} serves transfer, and every attack here is white-box")
     for options, serves, role in (
         (("eot", "fixed_draws"), attacked, "attacked"),
         (("draws", "average"), judged, "judged"),

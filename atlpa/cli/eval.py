@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_randomized, protocols
+from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, run_command
 from atlpa.errors import UserError
 from atlpa.files import write_text
@@ -114,12 +114,14 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
         if set(arguments.threat) - {"white"} or arguments.source:
             raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
         arguments.threat = ["white"]
-    if arguments.attack == "autoattack":
+    if arguments.attack in ("autoattack", "square"):
         if set(arguments.threat) - {"white"} or arguments.source:
-            raise UserError("--attack autoattack is made on the judged network itself; leave out --threat and --source")
-        if importlib.util.find_spec("pyautoattack") is None:
-            raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
+            raise UserError(
+                f"--attack {arguments.attack} is made on the judged network itself; leave out --threat and --source"
+            )
         arguments.threat = ["white"]
+    if arguments.attack == "autoattack" and importlib.util.find_spec("pyautoattack") is None:
+        raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
     asked = protocols(arguments)
     for remark in (remark for one in asked for remark in one.attack.remarks(one.budgets)):
         print(f"note: {remark}")
@@ -129,7 +131,7 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     pairings, remarks = pair(chosen_runs(arguments), threats, sources)
     for remark in remarks:
         print(f"note: {remark}")
-    check_randomized(arguments, pairings)
+    check_pairings(arguments, pairings)
 
     records: list[Evaluation] = []
     for one in asked:

@@ -40,9 +40,12 @@ def white_box(
         progress: called with the number of images that are done, for a progress bar of N · restarts.
 
     Raises:
-        ValueError: restarts with several budgets, whose smaller ones would look better than they are; or a randomized
-            model, which would fall by chance at one of so many draws (see ``transfer`` and ``Outcome.standing``).
+        ValueError: momentum or diversity, which serve transfer; restarts with several budgets, whose smaller ones would
+            look better than they are; or a randomized model, which would fall by chance at one of so many draws (see
+            ``transfer`` and ``Outcome.standing``).
     """
+    if attack.momentum or attack.diversity:
+        raise ValueError("momentum and diversity serve transfer; a white-box attack follows the gradient itself")
     if random_layers(model):
         raise ValueError("a randomized model falls by chance sooner or later; judge it with transfer to itself")
     if attack.restarts > 1 and len(budgets) > 1:

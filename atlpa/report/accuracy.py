@@ -103,12 +103,16 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 def _kind(record: Evaluation) -> str:
     attack, data, last = record.attack, record.data, record.budgets[-1].iterations
-    how = {"autoattack": "AutoAttack"}.get(attack["name"], attack["name"].upper())
+    how = {"autoattack": "AutoAttack", "square": f"Square attack, {last} queries"}.get(
+        attack["name"], attack["name"].upper()
+    )
     if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
         how = "FGSM"
     elif how == "PGD":
         how += f", {attack['start']} start, step {attack['step']:.4g}, {last} iterations"
         how += "" if attack["loss"] == "cross_entropy" else f", climbing {attack['loss']}"
+        how += f", momentum {attack['momentum']:g}" if attack.get("momentum") else ""
+        how += f", input diversity {attack['diversity']:g}" if attack.get("diversity") else ""
         how += f", {attack['restarts']} restarts" if attack["restarts"] > 1 else ""
         how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
         how += ", draws held fixed" if attack["fixed_draws"] else ""

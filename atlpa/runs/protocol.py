@@ -26,7 +26,8 @@ class Protocol:
         draws: how often a randomized network is asked.
         average: how many draws its prediction is the mean of, each time, under attack too.
 
-    Restarts are a white-box means: transferred images come from one run. Options that only a randomized network has
+    Restarts are a white-box means: transferred images come from one run. Momentum and diversity are a means of
+    transfer: a white-box attack follows the gradient itself. Options that only a randomized network has
     are left out where there is none.
     """
 
@@ -44,6 +45,8 @@ class Protocol:
         changes: dict[str, Any] = {}
         if pairing.threat != "white":
             changes["restarts"] = 1
+        else:
+            changes |= {"momentum": 0.0, "diversity": 0.0}
         if not pairing.source.randomized:
             changes |= {"eot": 1, "fixed_draws": False}
         return self.attack.model_copy(update=changes)

@@ -333,3 +333,53 @@ def test_black_box_script_over_several_runs(runs):
         ("none resnet18", "none resnet34"),
     }
     assert [row[4] for row in table] == ["3"] * 4
+
+
+def test_momentum_and_diversity_serve_transfer_alone(runs, capsys):
+    arguments = ["--run", str(runs / "pat-resnet18"), *FAST, "--momentum", "1", "--diversity", "0.5"]
+    assert main([*arguments, "--threat", "white", "--threat", "gray"]) == 0
+    assert "momentum 1, input diversity 0.5" in capsys.readouterr().out
+    found = {record.threat: record.attack for record in records_of(runs / "pat-resnet18")}
+    assert [(found[threat]["momentum"], found[threat]["diversity"]) for threat in ("white", "gray")] == [
+        (0, 0),
+        (1, 0.5),
+    ]
+    assert "--momentum serves transfer" in refused(capsys, *arguments, "--threat", "white")
+    assert "diversity" in refused(capsys, "--run", str(runs / "pat-resnet18"), "--diversity", "2")
+
+
+def test_square_counts_queries(runs, capsys):
+    assert main(["--run", str(runs / "none-resnet18"), "--attack", "square", "--iters", "3", "6", "--limit", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "Square attack, 6 queries" in out
+    assert [row[4] for row in rows(out)] == ["3", "6"]
+    assert "--step has no meaning for --attack square" in refused(capsys, "--attack", "square", "--step", "0.1")
+
+
+def test_checks_are_on_record_and_stand_in_the_report(runs, capsys):
+    pat = str(runs / "pat-resnet18")
+    assert main(["--run", pat, "--check", "--limit", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "runs/pat-resnet18, ε 0.03137, 8 of 359 test images of digits:" in out
+    table = {row[0]: row[1] for row in rows(out)}
+    assert table["pixel range"] == "pass"
+    assert table["transfer"] != "skip"  # both undefended networks lie beside it
+    (path,) = (runs / "pat-resnet18" / "records").glob("credibility-eps0.03137-*.json")
+    written = path.stat().st_mtime_ns
+    assert main(["--run", pat, "--check", "--limit", "8"]) == 0
+    assert path.stat().st_mtime_ns == written
+    assert capsys.readouterr().out == out
+    assert main(["--run", pat, "--threat", "white", *FAST, "--eps", "8/255"]) == 0
+    report = subprocess.run(["atlpa-report", pat], capture_output=True, text=True, check=True).stdout
+    assert "checks 0.03137" in report
+    verdict = out.split("verdict: ")[1].split(":")[0].split()[0]
+    assert verdict in rows(report)[0][-1]
+
+
+@pytest.mark.parametrize("option", [["--iters", "3"], ["--attack", "fgsm"], ["--threat", "gray"], ["--draws", "3"]])
+def test_checks_choose_their_own_attacks(runs, capsys, option):
+    assert f"{option[0]} has no meaning with --check" in refused(capsys, "--check", *option)
+
+
+def test_checks_need_a_size(runs, capsys):
+    assert "--eps 0" in refused(capsys, "--check", "--eps", "0")
