@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy.stats import binomtest
 
 Z = statistics.NormalDist().inv_cdf(0.975)
@@ -63,6 +64,50 @@ def mcnemar(first: str, second: str) -> float:
     pairs = list(zip(first, second, strict=True))
     one, other = pairs.count(("1", "0")), pairs.count(("0", "1"))
     return float(binomtest(one, one + other).pvalue) if one + other else 1.0
+
+
+RESAMPLES = 4000
+SEVERAL = 3
+
+
+def by_seed(verdicts: Sequence[Sequence[str]]) -> np.ndarray:
+    """Verdicts of a defense's networks, one for each seed, as ``(seeds, images)``: shares of the draws, in [0, 1]."""
+    return np.array(
+        [np.mean([[character == "1" for character in draw] for draw in draws], axis=0) for draws in verdicts]
+    )
+
+
+def bootstrap(first: np.ndarray, second: np.ndarray | None = None) -> tuple[float, float, float, float]:
+    """A defense's accuracy, or the difference of two, over seeds and images.
+
+    Seeds of each defense and images, the same for both, are drawn again with replacement, 4000 times.
+
+    Args:
+        first: ``(seeds, images)``, at least three seeds.
+        second: of the other defense, on the same images.
+
+    Returns:
+        The mean, the ends of the 95 % percentile interval, and two-sided p of no difference from zero; shares.
+
+    Raises:
+        ValueError: other images.
+    """
+    if second is not None and first.shape[1] != second.shape[1]:
+        raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; the bootstrap needs the same images")
+    random = np.random.default_rng(0)
+    n = first.shape[1]
+    means = np.zeros(RESAMPLES)
+    for resample in range(RESAMPLES):
+        # How often each image is drawn; a seed's mean is then a dot product.
+        weights = np.bincount(random.integers(n, size=n), minlength=n) / n
+        for sign, verdicts in ((1, first), (-1, second)):
+            if verdicts is not None:
+                seeds = random.integers(len(verdicts), size=len(verdicts))
+                means[resample] += sign * (verdicts[seeds] @ weights).mean()
+    mean = first.mean() - (0 if second is None else second.mean())
+    low, high = np.quantile(means, (0.025, 0.975))
+    p = min(1.0, 2 * max(1 / RESAMPLES, min((means <= 0).mean(), (means >= 0).mean())))
+    return float(mean), float(low), float(high), float(p)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -112,7 +112,7 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
     """
     chosen = [name for name in (*PGD_ALONE, "draws", "average") if getattr(arguments, name) is not None]
     chosen += ["attack"] if arguments.attack != "pgd" else []
-    chosen += [name for name in ("threat", "source") if getattr(arguments, name)]
+    chosen += [name for name in ("threat", "source", "keep_images") if getattr(arguments, name)]
     for option in chosen:
         raise UserError(f"{_spelled(option)} has no meaning with --check, which makes its own attacks")
     epsilons = arguments.eps or [8 / 255]
@@ -131,7 +131,7 @@ def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -
     attacked = any(pairing.source.randomized for pairing in pairings)
     judged = any(pairing.target.randomized for pairing in pairings)
     transferred = any(pairing.threat != "white" for pairing in pairings)
-    for option in ("momentum", "diversity"):
+    for option in ("momentum", "diversity", "keep_images"):
         if getattr(arguments, option) and not transferred:
             raise UserError(f"{_spelled(option)} serves transfer, and every attack here is white-box")
     for options, serves, role in (

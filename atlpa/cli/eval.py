@@ -57,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="measure anew what is on record")
     add("--json", metavar="FILE", help="also write the records into one file")
     add(
+        "--keep-images",
+        metavar="DIR",
+        help="keep transferred images there as .npy, and show those that lie there again",
+    )
+    add(
         "--check",
         action="store_true",
         help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
@@ -133,9 +138,10 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
         print(f"note: {remark}")
     check_pairings(arguments, pairings)
 
+    keep = Path(arguments.keep_images) if arguments.keep_images else None
     records: list[Evaluation] = []
     for one in asked:
-        records += evaluate(pairings, one, device, again=arguments.again)
+        records += evaluate(pairings, one, device, again=arguments.again, keep=keep)
     print(each_accuracy(records).markdown(), end="")
     print(protocol(records), end="")
     return records

@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shard", type=shard, metavar="K/N", help="the K-th of N parts, for machines that share the folder runs/"
     )
+    parser.add_argument("--keep-images", metavar="DIR", help="keep transferred images there as .npy; reuse those there")
     parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
     return parser
@@ -63,14 +64,17 @@ def work(arguments: argparse.Namespace) -> None:
     whole = plan(study, where)
     todo = whole.shard(*arguments.shard) if arguments.shard else whole
     if arguments.plan:
-        if arguments.only:
-            raise UserError("--plan shows all stages; leave out --only")
+        if arguments.only or arguments.keep_images:
+            raise UserError("--plan shows all stages and does nothing; leave out --only and --keep-images")
         show(todo)
         return
+    if arguments.keep_images and arguments.only in ("train", "report"):
+        raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
     for remark in [remark for one in study.protocols() for remark in one.attack.remarks(one.budgets)]:
         print(f"note: {remark}")
     if arguments.only != "report":
-        carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"])
+        keep = Path(arguments.keep_images) if arguments.keep_images else None
+        carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"], keep=keep)
     if arguments.only in (None, "report"):
         draw(whole, Path("runs") / study.name)
 

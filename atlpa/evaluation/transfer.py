@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from torch import nn
 from atlpa.attacks import PGD, Attack
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
+from atlpa.evaluation.kept import Made, kept
 from atlpa.evaluation.outcome import Outcome, Perturbation
 from atlpa.random_layer import random_layers
 
@@ -25,6 +28,7 @@ def transfer(
     draws: int = 1,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
+    keep: Path | None = None,
 ) -> dict[str, Outcome]:
     """Make adversarial images once on the source and judge every target on them at each budget, on the last iterate.
 
@@ -38,24 +42,43 @@ def transfer(
         draws: how often a randomized target is asked; the others are asked once.
         batch_size: images attacked at a time.
         progress: called with the number of images × iterations that are done.
+        keep: a file for the adversarial images; if it is there, they are read from it.
     """
     device = next(source.parameters()).device
     perturbation = Perturbation.empty(len(budgets), len(images))
     asked = {name: draws if random_layers(target) else 1 for name, target in targets.items()}
     correct = {name: torch.zeros(len(budgets), asked[name], len(images), dtype=torch.bool) for name in targets}
+    make = partial(_made, source, images, attack, budgets, seed, batch_size, progress)
+    shape = (len(budgets), len(images), *images[torch.arange(1)].shape[1:])
+    for row, positions, made in kept(keep, shape, make, batch_size) if keep else make():
+        batch, labels = pictures(images, positions, device)
+        adversarial = made.to(device)
+        perturbation.note(row, positions, adversarial, batch, attack.epsilon)
+        for name, target in targets.items():
+            judged = judge(target, adversarial, labels, positions, seed, asked[name])
+            correct[name][row, :, positions] = judged
+    steps = len(images) * budgets[-1] * attack.eot if isinstance(attack, PGD) else None
+    return {
+        name: Outcome(verdicts(target, images, seed=seed, draws=asked[name]), correct[name], perturbation, steps)
+        for name, target in targets.items()
+    }
+
+
+def _made(
+    source: nn.Module,
+    images: Images,
+    attack: Attack,
+    budgets: Sequence[int],
+    seed: int,
+    batch_size: int,
+    progress: Callable[[int], object],
+) -> Made:
+    """One run of the attack over all images, with its iterates at each budget."""
+    device = next(source.parameters()).device
     for positions in in_order(images, batch_size):
         batch, labels = pictures(images, positions, device)
         iterates = attack.iterates(source, batch, labels, generator=generators(seed, "attack", positions))
         for iteration, adversarial in enumerate(iterates, 1):
             progress(len(batch))
             if iteration in budgets:
-                row = budgets.index(iteration)
-                perturbation.note(row, positions, adversarial, batch, attack.epsilon)
-                for name, target in targets.items():
-                    judged = judge(target, adversarial, labels, positions, seed, asked[name])
-                    correct[name][row, :, positions] = judged
-    steps = len(images) * budgets[-1] * attack.eot if isinstance(attack, PGD) else None
-    return {
-        name: Outcome(verdicts(target, images, seed=seed, draws=asked[name]), correct[name], perturbation, steps)
-        for name, target in targets.items()
-    }
+                yield budgets.index(iteration), positions, adversarial

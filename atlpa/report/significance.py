@@ -49,10 +49,11 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
                 cells[network.weights].append("–")
                 continue
             points = 100 * (share(ours).value - share(verdicts[network.weights, *attack]).value)
-            cells[network.weights].append(f"{points:+.1f} (p {_p(p)})")
+            cells[network.weights].append(f"{points:+.1f} (p {p_text(p)})")
     columns = (f"{titles[own.weights]} against", *(f"{threat} {epsilon:g}" for threat, epsilon in attacks))
     return Table(columns, [(titles[network.weights], *cells[network.weights]) for network in others])
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value as tables show it."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -10,6 +10,7 @@ from atlpa.records import Credibility, Evaluation
 from atlpa.report.accuracy import protocol, threat_table, tidy
 from atlpa.report.curves import accuracy_curves
 from atlpa.report.paper import beside_paper
+from atlpa.report.several_seeds import defense_differences, several_seeds
 from atlpa.report.significance import significance
 
 
@@ -38,7 +39,14 @@ def summary(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -
     if differences := significance(records):
         text += (
             f"\nDifferences in points, exact McNemar tests on the same images, Holm's correction within a column:\n\n"
-            f"{differences.markdown()}\nThey compare these networks, trained once; defenses would take several seeds.\n"
+            f"{differences.markdown()}\nThey compare these two networks each; two defenses take several seeds.\n"
+        )
+    if defenses := several_seeds(records):
+        text += f"\nMean over seeds, with a 95 % bootstrap over seeds and images, percent:\n\n{defenses.markdown()}"
+    if differences := defense_differences(records):
+        text += (
+            "\nDifferences in points, 95 % bootstrap over seeds and images, Holm's correction within a column:\n\n"
+            f"{differences.markdown()}\nThey compare these two defenses each.\n"
         )
     machine = records[0].machine
     seeds = ", ".join(str(seed) for seed in sorted({record.target.seed for record in records}))

@@ -26,7 +26,12 @@ from atlpa.runs.threats import Pairing
 
 
 def evaluate(
-    pairings: Sequence[Pairing], protocol: Protocol, device: torch.device, *, again: bool = False
+    pairings: Sequence[Pairing],
+    protocol: Protocol,
+    device: torch.device,
+    *,
+    again: bool = False,
+    keep: Path | None = None,
 ) -> Iterator[Evaluation]:
     """Judge every pairing, yielding its record as soon as it is written into the target's ``records/``.
 
@@ -38,6 +43,7 @@ def evaluate(
         protocol: the attack and the images.
         device: where to compute.
         again: measure anew what is on record.
+        keep: a folder for transferred images; those that lie there are shown again.
     """
     protocol.check(pairings)
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
@@ -57,7 +63,7 @@ def evaluate(
             loaded[judged] = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         images = loaded[judged]
         began = time.monotonic()
-        outcomes = _attack(group, protocol, images, device)
+        outcomes = _attack(group, protocol, images, device, keep and _kept_path(keep, group[0], protocol, judged))
         seconds = time.monotonic() - began
         for pairing, outcome in zip(group, outcomes, strict=True):
             record = _record(pairing, protocol, judged, outcome, seconds, device)
@@ -92,7 +98,25 @@ def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:
     return Evaluation.load(path) if path.is_file() else None
 
 
-def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device) -> list[Outcome]:
+def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: Judged) -> Path | None:
+    """Where the images of a transfer attack are kept: named after all that determines them."""
+    if pairing.threat == "white":
+        return None
+    everything = {
+        "source": pairing.source.network.weights,
+        "images": judged.model_dump(mode="json"),
+        "attack": protocol.settings(pairing),
+        "budgets": protocol.budgets,
+        "seed": protocol.seed,
+        "average": protocol.average_of(pairing.source),
+        "atlpa": __version__,
+    }
+    return folder / f"{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]}.npy"
+
+
+def _attack(
+    group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device, keep: Path | None
+) -> list[Outcome]:
     """One attack on one source, judged by every target of a group."""
     first = group[0]
     attack, budgets, seed, draws = protocol.attack_by(first), protocol.budgets, protocol.seed, protocol.draws
@@ -107,7 +131,7 @@ def _attack(group: Sequence[Pairing], protocol: Protocol, images: Images, device
             outcome = show(source, {"itself": source}, images, attack, budgets)["itself"]
             return [outcome.standing()]
         targets = {str(number): _model(pairing.target, protocol, device) for number, pairing in enumerate(group)}
-        return list(show(source, targets, images, attack, budgets).values())
+        return list(show(source, targets, images, attack, budgets, keep=keep).values())
 
 
 def _model(run: Run, protocol: Protocol, device: torch.device) -> nn.Module:

@@ -15,13 +15,16 @@ from atlpa.studies.plan import Plan, training_state
 Say = Callable[[str], None]
 
 
-def carry_out(todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Say = print) -> None:
+def carry_out(
+    todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Say = print, keep: Path | None = None
+) -> None:
     """Train, attack and check what is not done yet; each result is on disk as soon as it is there.
 
     Args:
         todo: the plan, or a shard of it.
         stages: ``train``, ``evaluate`` or both.
         say: told what is done, a line at a time.
+        keep: a folder for transferred images; those that lie there are shown again.
     """
     if "train" in stages:
         for number, experiment in enumerate(todo.trainings, 1):
@@ -37,7 +40,7 @@ def carry_out(todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Sa
             waiting += state == "waits"
             if state == "to do":
                 say(f"[attack {number} of {len(todo.attacks)}] {attack.title}")
-                list(evaluate(attack.pairings(), attack.protocol, pick_device(attack.source.device)))
+                list(evaluate(attack.pairings(), attack.protocol, pick_device(attack.source.device), keep=keep))
         for number, check in enumerate(todo.checks, 1):
             state = check.state()
             waiting += state == "waits"

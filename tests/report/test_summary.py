@@ -10,7 +10,8 @@ import pytest
 
 from atlpa.cli.report import main
 from atlpa.records import Budget, Evaluation, Judged, Machine, Network
-from atlpa.report import accuracy_curves, beside_paper, published_table1, significance
+from atlpa.report import accuracy_curves, beside_paper, published_table1, significance, summary
+from atlpa.report.several_seeds import defense_differences, several_seeds
 from atlpa.statistics import holm, mcnemar
 
 NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights="n")
@@ -160,3 +161,25 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
     (folder / "again.json").unlink()
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(folder, "--output", tmp_path / "file" / "out")
+
+
+def test_three_seeds_speak_of_defenses(records):
+    """Networks of three seeds are put together by their defense; with two there is nothing to say."""
+    seeds = [
+        record(
+            network.model_copy(update={"seed": seed, "weights": f"{network.weights}{seed}"}), NONE, "gray", right + seed
+        )
+        for network, right in ((PAT, 40), (ATLPA, 60))
+        for seed in (0, 1, 2)
+    ]
+    assert several_seeds(records) is None
+    assert defense_differences(seeds[:5]) is None
+    table = several_seeds(seeds)
+    assert [row[0] for row in table.rows] == ["pat resnet18, 3 seeds", "atlpa resnet18, 3 seeds"]
+    assert [row[1].split()[0] for row in table.rows] == ["41.0", "61.0"]
+    (row,) = defense_differences(seeds).rows
+    assert row[0] == "pat resnet18, 3 seeds"
+    assert row[1].startswith("+20.0 [+1")
+    assert row[1].endswith("(p < 0.001)")
+    assert "these two defenses" in summary(seeds)
+    assert "these two defenses" not in summary(records)
