@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ def pictures(images: Images, positions: Tensor, device: torch.device) -> tuple[T
     return images[positions].to(device).float() / 255, images.labels[positions].to(device)
 
 
-def in_order(images: Images, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
+def in_order(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
     """The positions of a data set in batches."""
     return torch.arange(len(images)).split(size)  # type: ignore[no-untyped-call, no-any-return]
 

@@ -6,12 +6,20 @@ import json
 from pathlib import Path
 
 from atlpa.errors import UserError
+from atlpa.records.analysis import Embedding, Landscape, Regions
 from atlpa.records.credibility import Credibility
 from atlpa.records.evaluation import Evaluation
 from atlpa.records.record import Record
 from atlpa.records.training import Training
 
-KINDS: dict[str, type[Record]] = {"evaluation": Evaluation, "training": Training, "credibility": Credibility}
+KINDS: dict[str, type[Record]] = {
+    "evaluation": Evaluation,
+    "training": Training,
+    "credibility": Credibility,
+    "regions": Regions,
+    "embedding": Embedding,
+    "landscape": Landscape,
+}
 
 
 def read(path: Path) -> Record:

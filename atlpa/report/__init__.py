@@ -7,6 +7,7 @@ from atlpa.report.paper import beside_paper, published_table1
 from atlpa.report.significance import significance
 from atlpa.report.summary import summary, write_summary
 from atlpa.report.table import Table
+from atlpa.report.write_analyses import write_analyses
 
 __all__ = [
     "Table",
@@ -22,5 +23,6 @@ __all__ = [
     "summary",
     "threat_table",
     "tidy",
+    "write_analyses",
     "write_summary",
 ]

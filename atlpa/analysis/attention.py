@@ -1,0 +1,48 @@
+"""Attention maps as pictures (Fig. 1, 5 and 6): the paper's F of each stage, normalized and enlarged to the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atlpa.attacks import undisturbed
+from atlpa.losses import attention_map
+from atlpa.models import record_stages
+from atlpa.random_layer import drawing
+from atlpa.randomness import Generators
+
+
+@torch.no_grad()
+def attention_maps(model: nn.Module, images: Tensor, generators: Generators = None, p: float = 2) -> dict[str, Tensor]:
+    """The attention map F of Eq. 4 of each stage, in evaluation mode.
+
+    Args:
+        model: a ResNet; left exactly as found.
+        images: ``(B, 3, H, W)`` in [0, 1].
+        generators: of a randomized model's draws.
+        p: the exponent of F.
+
+    Returns:
+        conv2_x … conv5_x → ``(B, h, w)``, non-negative.
+    """
+    with undisturbed(model), drawing(model, generators), record_stages(model) as stages:
+        model(images)
+    return {stage: attention_map(features, p) for stage, features in stages.items()}
+
+
+def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps as an overlay shows them: between 0 and 1 within each image, enlarged bilinearly to the image.
+
+    Args:
+        maps: ``(B, h, w)``.
+        size: H and W of the image.
+
+    Returns:
+        ``(B, H, W)``; a map that is the same everywhere is 0.
+    """
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    span = high - low
+    normalized = torch.where(span > 0, (maps - low) / span.masked_fill(span == 0, 1), 0.0)
+    # Pixel centers of the coarse map lie where its receptive fields do: no alignment of corners.
+    return F.interpolate(normalized[:, None], size=size, mode="bilinear", align_corners=False).squeeze(1).clamp(0, 1)

@@ -1,0 +1,85 @@
+"""``atlpa-analyze``: why defenses work: Tables 2 and 3 and Figures 1 and 4 to 8 of the paper, on any runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atlpa.attacks import PGD
+from atlpa.cli.command import Parser, count, number, run_command, seed
+from atlpa.cli.eval import RUNS
+from atlpa.errors import UserError
+from atlpa.machine import pick_device
+from atlpa.report import write_analyses
+from atlpa.runs import ANALYSES, Analyses, Run, Sights, attention_figures, finished_runs
+
+KINDS = ("attention", "regions", "embedding", "landscape", "training")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="atlpa-analyze",
+        description="Analyze trained networks on the images they are judged on: attention maps (Fig. 1, 5, 6), key "
+        "regions (Table 2), embeddings (Table 3, Fig. 7), loss landscapes (Fig. 4, 8) and training curves. Each result "
+        "is a record in the run's folder; what is on record is not measured again.",
+    )
+    add = parser.add_argument
+    add("runs", nargs="*", metavar="RUN", help="folders of runs; default: the newest")
+    add("--what", default=",".join(KINDS), metavar="LIST", help=f"some of {','.join(KINDS)}; default: all")
+    add("--output", metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
+    add("--eps", nargs="+", type=number, default=[0.25, 0.5], metavar="E", help="of the images; default: 0.25 0.5")
+    add("--iters", type=count, default=200, metavar="N", help="PGD's iterations; default: 200")
+    add("--step", type=number, default=1 / 256, metavar="S", help="PGD's step; default: 1/256")
+    add("--limit", type=count, metavar="N", help="analyze N images, evenly spaced over the part; default: all")
+    add("--images", type=count, default=3, metavar="N", help="how many images attention figures show; default: 3")
+    add("--perplexity", type=number, metavar="P", help="of t-SNE; default: 30, less where there are few images")
+    add("--seed", type=seed, default=0, help="of all that is drawn; default: 0")
+    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
+    add("--data-root", metavar="DIR", help="where the data set lies now")
+    add("--again", action="store_true", help="measure anew what is on record")
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Analyze, draw, and say where it lies."""
+    what = [kind.strip() for kind in arguments.what.split(",")]
+    for kind in what:
+        if kind not in KINDS:
+            raise UserError(f"--what {kind!r} is unknown; valid: {', '.join(KINDS)}")
+    runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.runs)] or finished_runs(RUNS)[-1:]
+    if not runs:
+        raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one")
+    runs = [run.with_data_root(arguments.data_root) for run in runs]
+    for run in runs:
+        _ = run.training  # refuses what is not finished
+    output = Path(arguments.output) if arguments.output else runs[0].folder.parent / "analysis"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be made ({error.strerror})") from error
+    attack = PGD(epsilon=max(arguments.eps), step=arguments.step, iterations=arguments.iters)
+    sights = Sights(runs, attack, arguments.eps, pick_device(arguments.device), arguments.limit, arguments.seed)
+    analyses = Analyses(sights, arguments.perplexity)
+    kinds = [kind for kind in ANALYSES if kind in what]
+    for remark in analyses.remarks(kinds):
+        print(f"note: {remark}")
+    records = list(analyses.carry_out(kinds, arguments.again))
+    logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
+    print(write_analyses(records, output, logs), end="")
+    if "attention" in what:
+        for title, figure in attention_figures(sights, arguments.images).items():
+            for suffix in ("png", "svg"):
+                figure.savefig(output / f"{title}.{suffix}", dpi=150)
+    print(f"{output}: {', '.join(sorted(path.name for path in output.iterdir() if path.suffix != '.svg'))}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return run_command("atlpa-analyze", lambda: work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

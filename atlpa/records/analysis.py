@@ -1,0 +1,102 @@
+"""What an analysis found, as records hold it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from atlpa.component import Component, FromList
+from atlpa.records.record import Judged, Machine, Network, Record
+
+Floats = Annotated[tuple[float, ...], FromList]
+Grid = Annotated[tuple[Floats, ...], FromList]
+
+
+class Seen(Component):
+    """Which images a network was shown.
+
+    Fields:
+        threat: ``clean``, ``gray`` or ``black``.
+        epsilon: ε of the attack; 0 when clean.
+        source: the network that the adversarial images were made on.
+        attack: the attack's name and settings.
+    """
+
+    threat: Literal["clean", "gray", "black"]
+    epsilon: float
+    source: Network | None = None
+    attack: dict[str, Any] = Field(default_factory=dict)
+
+
+class Analysis(Record):
+    """What all analyses share.
+
+    Fields:
+        target: the network.
+        data: the images.
+        seed: of all that is drawn.
+        seconds: wall time, without that of the attack.
+        machine: where it ran.
+        atlpa: this package's version.
+    """
+
+    target: Network
+    data: Judged
+    seed: int
+    seconds: float
+    machine: Machine
+    atlpa: str
+
+
+class Regions(Analysis):
+    """Normalized conv5_x activation inside and outside key regions (Table 2).
+
+    Fields:
+        seen: which images.
+        inside: the mean inside, of each image that has a mask with both.
+        outside: the mean outside.
+    """
+
+    kind: Literal["regions"] = "regions"
+    seen: Seen
+    inside: Floats
+    outside: Floats
+
+
+class Embedding(Analysis):
+    """t-SNE of the pooled features (Table 3, Fig. 7).
+
+    Fields:
+        seen: which images.
+        classes: the classes' names.
+        labels: of each image.
+        perplexity: of t-SNE.
+        silhouettes: of the embedding, one for each seed of t-SNE, from ``seed`` on.
+        raw_silhouette: of the features themselves.
+        points: the embedding of the first seed, two numbers for each image.
+    """
+
+    kind: Literal["embedding"] = "embedding"
+    seen: Seen
+    classes: Annotated[tuple[str, ...], FromList]
+    labels: Annotated[tuple[int, ...], FromList]
+    perplexity: float
+    silhouettes: Floats
+    raw_silhouette: float
+    points: Grid
+
+
+class Landscape(Analysis):
+    """The loss around some images (Fig. 4 and 8).
+
+    Fields:
+        images: their names.
+        steps: the values of a and b.
+        losses: one surface for each image; row a, column b.
+    """
+
+    kind: Literal["landscape"] = "landscape"
+    images: Annotated[tuple[str, ...], FromList]
+    steps: Floats
+    losses: Annotated[tuple[Grid, ...], FromList]

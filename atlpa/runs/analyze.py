@@ -1,0 +1,189 @@
+"""The paper's analyses of trained networks: runs in, records out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from atlpa import __version__
+from atlpa.analysis import (
+    activation_in_regions,
+    attention_maps,
+    default_perplexity,
+    embed,
+    landscape,
+    overlay_maps,
+    pooled_features,
+    silhouette,
+)
+from atlpa.errors import UserError
+from atlpa.evaluation.accuracy import generators, in_order
+from atlpa.machine import describe
+from atlpa.models import Classifier
+from atlpa.records import Analysis, Embedding, Landscape, Regions, Seen
+from atlpa.runs.folder import Run
+from atlpa.runs.sights import Sights
+
+What = Literal["regions", "embedding", "landscape"]
+ANALYSES: dict[What, type[Analysis]] = {"regions": Regions, "embedding": Embedding, "landscape": Landscape}
+TSNE_SEEDS = 3
+
+Measure = Callable[[Classifier, Tensor, list[torch.Generator]], Tensor]
+"""A network, images ``(B, 3, S, S)`` and their generators to something of each image ``(B, …)``."""
+
+
+@dataclass
+class Analyses:
+    """Analyses of the networks of some sights.
+
+    Fields:
+        sights: the networks and what they are shown.
+        perplexity: of t-SNE; by default 30, or less where there are few images.
+        landscapes: how many images the loss is drawn around.
+        grid: points along each side of a landscape.
+
+    Raises:
+        UserError: a perplexity that the images do not admit.
+    """
+
+    sights: Sights
+    perplexity: float | None = None
+    landscapes: int = 4
+    grid: int = 51
+
+    def __post_init__(self) -> None:
+        count = len(self.sights.items)
+        if self.perplexity is not None and not 0 < self.perplexity < count:
+            raise UserError(f"perplexity {self.perplexity:g} with {count} images; it must be above 0 and below that")
+
+    def carry_out(self, what: Sequence[What], again: bool = False) -> Iterator[Analysis]:
+        """Make what is not on record yet, yielding each record as it is on disk.
+
+        An analysis that the images do not admit is left out; ``remarks`` says so.
+        """
+        for run in self.sights.runs:
+            for kind in what:
+                if kind == "landscape":
+                    yield self._kept(run, kind, None, partial(self._landscape, run), again)
+                elif kind == "embedding" or self.sights.masked.any():
+                    make = self._regions if kind == "regions" else self._embedding
+                    for seen, source in self.sights.of(run):
+                        yield self._kept(run, kind, seen, partial(make, run, seen, source), again)
+
+    def remarks(self, what: Sequence[What]) -> list[str]:
+        """What will be left out, and why."""
+        if "regions" in what and not self.sights.masked.any():
+            return ["none of these images has a key region, so that Table 2 is left out"]
+        return []
+
+    def _kept(self, run: Run, kind: What, seen: Seen | None, make: Callable[[], Analysis], again: bool) -> Analysis:
+        """The record of an analysis: as it lies there, or made and written."""
+        everything = {
+            "target": run.network.weights,
+            "data": self.sights.data.model_dump(mode="json"),
+            "seen": seen and seen.model_dump(mode="json", exclude={"source": {"run"}}),
+            "seed": self.sights.seed,
+            "perplexity": self.perplexity if kind == "embedding" else None,
+            "grid": [self.grid, self.landscapes, max(self.sights.epsilons)] if kind == "landscape" else None,
+            "atlpa": __version__,
+        }
+        digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
+        which = f"-{seen.threat}-eps{seen.epsilon:.4g}" if seen else ""
+        path: Path = run.records / f"{kind}{which}-{digest}.json"
+        if path.is_file() and not again:
+            return ANALYSES[kind].load(path)
+        record = make()
+        record.save(path)
+        return record
+
+    def _common(self, run: Run, began: float) -> dict[str, Any]:
+        return {
+            "target": run.network,
+            "data": self.sights.data,
+            "seed": self.sights.seed,
+            "seconds": time.monotonic() - began,
+            "machine": describe(self.sights.device),
+            "atlpa": __version__,
+        }
+
+    def _each(
+        self, run: Run, images: Tensor, measure: Callable[[Classifier, Tensor, list[torch.Generator]], Tensor]
+    ) -> Tensor:
+        """A measurement of every image, batch by batch; a randomized network is asked in one draw of the image's."""
+        model = run.load_model(self.sights.device)
+        return torch.cat(
+            [
+                measure(
+                    model, images[rows].to(self.sights.device), generators(self.sights.seed, "analysis", rows)
+                ).cpu()
+                for rows in in_order(self.sights.items)
+            ]
+        )
+
+    def _regions(self, run: Run, seen: Seen, source: Run | None) -> Regions:
+        images = self.sights.shown(seen, source)
+        began = time.monotonic()
+        maps = self._each(run, images, lambda model, batch, draws: attention_maps(model, batch, draws)["conv5_x"])
+        inside, outside = activation_in_regions(
+            overlay_maps(maps, (images.shape[2], images.shape[3])), self.sights.masks
+        )
+        return Regions(
+            seen=seen,
+            inside=_rounded(inside[self.sights.masked]),
+            outside=_rounded(outside[self.sights.masked]),
+            **self._common(run, began),
+        )
+
+    def _embedding(self, run: Run, seen: Seen, source: Run | None) -> Embedding:
+        images = self.sights.shown(seen, source)
+        began = time.monotonic()
+        features, labels = self._each(run, images, pooled_features).numpy(), self.sights.clean[1].numpy()
+        perplexity = self.perplexity or default_perplexity(len(features))
+        try:
+            embeddings = [embed(features, self.sights.seed + number, perplexity) for number in range(TSNE_SEEDS)]
+            scores, raw = [silhouette(points, labels) for points in embeddings], silhouette(features, labels)
+        except ValueError as error:
+            raise UserError(f"{run.folder}: {error}") from error
+        return Embedding(
+            seen=seen,
+            classes=self.sights.index.classes,
+            labels=tuple(labels.tolist()),
+            perplexity=perplexity,
+            silhouettes=_rounded(torch.tensor(scores)),
+            raw_silhouette=raw,
+            points=tuple(_rounded(torch.from_numpy(point)) for point in embeddings[0]),
+            **self._common(run, began),
+        )
+
+    def _landscape(self, run: Run) -> Landscape:
+        images, labels = self.sights.clean
+        began = time.monotonic()
+        model = run.load_model(self.sights.device)
+        steps = torch.linspace(-max(self.sights.epsilons), max(self.sights.epsilons), self.grid)
+        chosen = [number * len(images) // self.landscapes for number in range(min(self.landscapes, len(images)))]
+        surfaces = []
+        for number in tqdm(chosen, f"landscapes {run.folder.name}", unit="image", leave=False, disable=None):
+            image, label = images[number].to(self.sights.device), labels[number].to(self.sights.device)
+            surface = landscape(model, image, label, steps.to(self.sights.device), self.sights.seed).cpu()
+            surfaces.append(tuple(_rounded(row) for row in surface))
+        return Landscape(
+            images=tuple(self.sights.items[number].name for number in chosen),
+            steps=_rounded(steps),
+            losses=tuple(surfaces),
+            **self._common(run, began),
+        )
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    """Five digits, which is more than anything here is certain to."""
+    return tuple(float(f"{value:.5g}") for value in values.tolist())

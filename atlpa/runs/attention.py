@@ -1,0 +1,65 @@
+"""Attention figures of several runs, on the same images (Fig. 1, 5 and 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from atlpa.analysis import attention_maps, overlay_maps
+from atlpa.evaluation.accuracy import generators
+from atlpa.report.gallery import defenses_figure, stages_figure
+from atlpa.runs.folder import Run
+from atlpa.runs.sights import Sights
+
+STAGE = "conv5_x"
+"""The stage that defenses are compared by."""
+
+
+def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
+    """One figure of all stages for each run, and one of all runs side by side, on gray-box images at the first ε.
+
+    Where no gray-box source lies beside a run, its adversarial images are its own (white-box).
+
+    Args:
+        sights: the runs and their images.
+        count: how many images are shown, evenly spaced.
+    """
+    total = len(sights.items)
+    rows = torch.tensor([number * total // count for number in range(min(count, total))])
+    clean = sights.clean[0][rows]
+    figures, compared = {}, {}
+    for run in sights.runs:
+        adversarial = _attacked(sights, run, rows)
+        on_clean, on_adversarial = (_overlays(sights, run, images, rows) for images in (clean, adversarial))
+        figures[f"attention-{run.folder.name}"] = stages_figure(
+            _pixels(clean), _pixels(adversarial), on_clean, on_adversarial
+        )
+        compared[run.experiment.defense.name] = (on_clean[STAGE], on_adversarial[STAGE])
+    if len(compared) > 1:
+        figures["attention"] = defenses_figure(
+            _pixels(clean), _pixels(_attacked(sights, sights.runs[0], rows)), compared
+        )
+    return figures
+
+
+def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:
+    for seen, source in sights.of(run):
+        if seen.threat == "gray":
+            return sights.shown(seen, source)[rows]
+    attack = sights.attack.model_copy(update={"epsilon": sights.epsilons[0]})
+    images, labels = (tensor[rows].to(sights.device) for tensor in sights.clean)
+    model = run.load_model(sights.device)
+    return attack(model, images, labels, generator=generators(sights.seed, "attack", rows)).cpu()
+
+
+def _overlays(sights: Sights, run: Run, images: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
+    model = run.load_model(sights.device)
+    maps = attention_maps(model, images.to(sights.device), generators(sights.seed, "analysis", rows))
+    size = images.shape[2], images.shape[3]
+    return {stage: overlay_maps(found, size).cpu().numpy() for stage, found in maps.items()}
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    return images.permute(0, 2, 3, 1).numpy()

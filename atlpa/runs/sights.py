@@ -1,0 +1,137 @@
+"""What analyses show to networks: the judged images, their key regions, and their adversarial versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from atlpa.attacks import PGD
+from atlpa.data import Index, Item, load_images, load_masks
+from atlpa.data.masks import INSIDE, OUTSIDE
+from atlpa.errors import UserError
+from atlpa.evaluation.accuracy import generators, in_order, pictures
+from atlpa.records import Judged, Seen
+from atlpa.runs.evaluate import judged_images
+from atlpa.runs.folder import Run
+from atlpa.runs.threats import Pairing, pair
+
+
+@dataclass
+class Sights:
+    """The same images for several networks, clean and attacked; each source is attacked once.
+
+    Fields:
+        runs: the networks.
+        attack: PGD, whose ε is replaced by each of ``epsilons``.
+        epsilons: of the adversarial images.
+        device: where to attack.
+        limit: how many images at most, evenly spaced.
+        seed: of random starts and of randomized networks' draws.
+
+    Raises:
+        UserError: runs with other data, parts or sizes.
+    """
+
+    runs: Sequence[Run]
+    attack: PGD
+    epsilons: Sequence[float]
+    device: torch.device
+    limit: int | None = None
+    seed: int = 0
+    _made: dict[tuple[str, float], Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index = self.index
+        for run in self.runs[1:]:
+            if run.read_index(run.training.data).digest != index.digest or run.experiment.judged_part != self._part:
+                raise UserError(f"{run.folder} and {self.runs[0].folder} have other data or other parts")
+            if run.experiment.data.size != self.runs[0].experiment.data.size:
+                raise UserError(f"{run.folder} and {self.runs[0].folder} take images of another size")
+
+    @cached_property
+    def index(self) -> Index:
+        """The data set."""
+        return self.runs[0].read_index(self.runs[0].training.data)
+
+    @property
+    def _part(self) -> str:
+        return self.runs[0].experiment.judged_part
+
+    @cached_property
+    def _judged(self) -> tuple[Sequence[Item], Judged]:
+        return judged_images(self.runs[0], self.index, self.limit)
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The images, not yet decoded."""
+        return self._judged[0]
+
+    @property
+    def data(self) -> Judged:
+        """How records describe them."""
+        return self._judged[1]
+
+    @cached_property
+    def clean(self) -> tuple[Tensor, Tensor]:
+        """The images ``(N, 3, S, S)`` in [0, 1] and their labels ``(N,)``, on the CPU."""
+        title = f"{self.data.dataset}, {self.data.part}"
+        loaded = load_images(self.items, self.data.size, torch.device("cpu"), title)
+        return pictures(loaded, torch.arange(len(loaded)), torch.device("cpu"))
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """Key regions ``(N, S, S)``."""
+        return load_masks(self.items, self.data.size)
+
+    @cached_property
+    def masked(self) -> Tensor:
+        """Which images ``(N,)`` have a mask with both an inside and an outside."""
+        has = [(self.masks == value).flatten(1).any(dim=1) for value in (INSIDE, OUTSIDE)]
+        return has[0] & has[1]
+
+    def of(self, run: Run) -> list[tuple[Seen, Run | None]]:
+        """What a network is shown: clean images, and those of its gray- and black-box source at each ε."""
+        pairings, _ = pair([run], ["white", "gray", "black"])
+        by_threat = {pairing.threat: pairing for pairing in pairings}
+        # The undefended network is its own gray-box source.
+        if run.experiment.defense.undefended and "gray" not in by_threat:
+            by_threat["gray"] = by_threat["white"]
+        found: list[tuple[Seen, Run | None]] = [(Seen(threat="clean", epsilon=0.0), None)]
+        transfers: tuple[Literal["gray", "black"], ...] = ("gray", "black")
+        for threat in transfers:
+            if pairing := by_threat.get(threat):
+                found += [(self._seen(threat, pairing, epsilon), pairing.source) for epsilon in self.epsilons]
+        return found
+
+    def _seen(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> Seen:
+        attack = self.attack.model_copy(update={"epsilon": epsilon})
+        settings = {"name": "pgd", **attack.model_dump(mode="json")}
+        return Seen(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=settings)
+
+    def shown(self, seen: Seen, source: Run | None) -> Tensor:
+        """The images of a sight ``(N, 3, S, S)``; each source is attacked once."""
+        images, labels = self.clean
+        if source is None:
+            return images
+        key = source.network.weights, seen.epsilon
+        if key not in self._made:
+            model = source.load_model(self.device)
+            attack = self.attack.model_copy(update={"epsilon": seen.epsilon})
+            made = []
+            title = f"images of {source.folder.name}, ε {seen.epsilon:g}"
+            with tqdm(total=len(images) * attack.iterations, desc=title, unit="step", leave=False, disable=None) as bar:
+                for rows in in_order(self.items):
+                    batch, own = images[rows].to(self.device), labels[rows].to(self.device)
+                    iterates = attack.iterates(model, batch, own, generator=generators(self.seed, "attack", rows))
+                    for iterate in iterates:
+                        last = iterate
+                        bar.update(len(rows))
+                    made.append(last.cpu())
+            self._made[key] = torch.cat(made)
+        return self._made[key]
