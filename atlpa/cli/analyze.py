@@ -12,8 +12,8 @@ from atlpa.cli.command import Parser, count, number, run_command, seed
 from atlpa.cli.eval import RUNS
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
-from atlpa.report import write_analyses
-from atlpa.runs import ANALYSES, Analyses, Run, Sights, attention_figures, finished_runs
+from atlpa.report import Results, save_training, write_report
+from atlpa.runs import ANALYSES, Analyses, Run, Sights, finished_runs, save_attention
 
 KINDS = ("attention", "regions", "embedding", "landscape", "training")
 
@@ -66,12 +66,14 @@ def work(arguments: argparse.Namespace) -> None:
     for remark in analyses.remarks(kinds):
         print(f"note: {remark}")
     records = list(analyses.carry_out(kinds, arguments.again))
-    logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
-    print(write_analyses(records, output, logs), end="")
     if "attention" in what:
-        for title, figure in attention_figures(sights, arguments.images).items():
-            for suffix in ("png", "svg"):
-                figure.savefig(output / f"{title}.{suffix}", dpi=150)
+        save_attention(sights, arguments.images, output)
+    logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
+    files = {record.model_dump_json(): path for record, (path, *_) in zip(records, analyses.steps(kinds), strict=True)}
+    if records:
+        print(write_report(Results((), analyses=records, files=files, logs=logs), output), end="")
+    elif logs:
+        save_training(logs, output)
     print(f"{output}: {', '.join(sorted(path.name for path in output.iterdir() if path.suffix != '.svg'))}")
 
 

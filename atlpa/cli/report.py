@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
-from atlpa.records import Credibility, Evaluation, read
-from atlpa.report import summary, write_summary
-
-
-def found(places: Iterable[Path]) -> tuple[list[Evaluation], list[Credibility]]:
-    """Every evaluation, and every network's checks, on record in files and folders at any depth.
-
-    What cannot be read is named and left out.
-
-    Raises:
-        UserError: there is none.
-    """
-    places = list(places)
-    files = [file for place in places for file in (sorted(place.rglob("*.json")) if place.is_dir() else [place])]
-    records: list[Evaluation] = []
-    checks: list[Credibility] = []
-    unread = 0
-    for file in files:
-        if file.name == "split.json":
-            continue
-        try:
-            record = read(file)
-        except UserError as error:
-            unread += 1
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        if isinstance(record, Evaluation):
-            records.append(record)
-        elif isinstance(record, Credibility):
-            checks.append(record)
-    if unread:
-        print(f"{unread} of {unread + len(records) + len(checks)} records could not be read", file=sys.stderr)
-    if not records:
-        raise UserError(f"no evaluation record in {', '.join(map(str, places))}; atlpa-eval and atlpa-study make them")
-    return records, checks
+from atlpa.report import collect, summary, write_report
 
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="atlpa-report", description="Draw Table 1 and Figure 3 from the records of one study; needs no torch."
+        prog="atlpa-report",
+        description="Draw tables, figures and a page from the records of one study; needs no torch.",
     )
     parser.add_argument("records", nargs="+", metavar="RECORDS", help="record files, or folders that hold some")
-    parser.add_argument("--output", metavar="DIR", help="also write table.md, table.csv and curves.png there")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="also write the report there: index.html, table.md, table.csv, *.tex and figures",
+    )
     return parser
 
 
@@ -59,12 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work() -> None:
-        records, checks = found(map(Path, arguments.records))
+        results = collect(map(Path, arguments.records))
+        for problem in results.problems:
+            print(problem, file=sys.stderr)
         try:
             if arguments.output:
-                print(write_summary(records, Path(arguments.output), checks), end="")
+                print(write_report(results, Path(arguments.output)), end="")
+                print(f"{Path(arguments.output) / 'index.html'} is the report's page")
             else:
-                print(summary(records, checks), end="")
+                print(summary(results), end="")
         except OSError as error:
             raise UserError(f"{arguments.output} cannot be written ({error.strerror})") from error
         except ValueError as error:

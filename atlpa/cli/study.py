@@ -51,6 +51,7 @@ def show(todo: Plan) -> None:
         rows.append((f"train {experiment.folder.name}", state, "" if seconds is None else f"{seconds / 60:.0f}"))
     rows += [(attack.title, attack.state(), "") for attack in todo.attacks]
     rows += [(check.title, check.state(), "") for check in todo.checks]
+    rows += [(analysis.title, analysis.state(), "") for analysis in todo.analyses]
     print(Table(("step", "state", "minutes"), rows, left=2).markdown(), end="")
     done = sum(state == "done" for _, state, _ in rows)
     print(f"{done} of {len(rows)} steps are done; minutes: by the finished trainings of the same architecture")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.checks import checked, checked_epsilons
-from atlpa.report.table import Table
+from atlpa.report.table import Linked, Table
 from atlpa.statistics import share
 
 # The order of the paper's Table 1; other defenses follow by name.
@@ -69,7 +69,7 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         for threat in threats(records):
             for epsilon in epsilons:
                 entry = found.get((network.weights, threat, epsilon))
-                row.append(share(entry.budgets[-1].correct) if entry else _absent(network, threat))
+                row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else _absent(network, threat))
         rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
     columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in threats(records) for epsilon in epsilons)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]

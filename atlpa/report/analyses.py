@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from atlpa.records import Analysis, Embedding, Landscape, Network, Regions, Seen
 from atlpa.report.accuracy import row_order
-from atlpa.report.table import Table
+from atlpa.report.table import Linked, Table
 from atlpa.statistics import Z
 
 PAPERS_DATASET = "flowers17"
@@ -104,6 +104,6 @@ def _table(
         for title in columns:
             paper = published(number).get((network.defense, seen[title].threat, seen[title].epsilon))
             beside = f" [{paper:.2f}]" if paper is not None and records[0].data.dataset == PAPERS_DATASET else ""
-            cells.append(cell(own[title]) + beside if title in own else "–")
+            cells.append(Linked(cell(own[title]) + beside, own[title]) if title in own else "–")
         rows.append((name(network), *cells, count(next(iter(own.values())))))
     return Table(("network", *columns, "n"), rows)

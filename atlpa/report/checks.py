@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlpa.records import Credibility, Network, verdict
-from atlpa.report.table import Table
+from atlpa.report.table import Linked, Table
 
 
 def checked_epsilons(checks: Sequence[Credibility]) -> list[float]:
@@ -13,10 +13,10 @@ def checked_epsilons(checks: Sequence[Credibility]) -> list[float]:
     return sorted({record.epsilon for record in checks})
 
 
-def checked(checks: Sequence[Credibility], network: Network, epsilon: float) -> str:
+def checked(checks: Sequence[Credibility], network: Network, epsilon: float) -> Linked | str:
     """The verdict on a network at some ε: of its latest record there, if there are several."""
     found = [record for record in checks if record.target.weights == network.weights and record.epsilon == epsilon]
-    return verdict(found[-1].findings) if found else "–"
+    return Linked(verdict(found[-1].findings), found[-1]) if found else "–"
 
 
 def findings_table(record: Credibility) -> Table:

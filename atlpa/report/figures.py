@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.accuracy import row_order
@@ -72,7 +73,7 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         surface.set_title(f"{name(record.target)}\nrange {grid.max() - grid.min():.1f}", fontsize=9)
         surface.tick_params(labelsize=6, pad=-2)
         panel = figure.add_subplot(2, columns, columns + place)
-        levels = np.linspace(low, high, 21) if high > low else 5
+        levels = MaxNLocator(20).tick_values(low, high) if high > low else 5
         drawn = panel.contourf(steps, steps, grid.T, levels=levels, cmap="cividis", vmin=low, vmax=high)
         panel.plot(0, 0, "w+", markersize=7)
         panel.set_aspect("equal")

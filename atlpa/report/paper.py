@@ -10,7 +10,7 @@ from importlib.resources import files
 from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.accuracy import targets
 from atlpa.report.checks import checked, checked_epsilons
-from atlpa.report.table import Table
+from atlpa.report.table import Linked, Table
 from atlpa.statistics import Share, share
 
 Cell = tuple[str, str, str, float]
@@ -43,8 +43,8 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     columns = [(threat, epsilon) for threat in ("gray", "black") for epsilon in epsilons]
     if not epsilons or not any(key[0] == dataset for key in published):
         return None
-    last: dict[tuple[str, str, float], Share] = {
-        (r.target.weights, r.threat, r.attack["epsilon"]): share(r.budgets[-1].correct) for r in records
+    last: dict[tuple[str, str, float], Evaluation] = {
+        (r.target.weights, r.threat, r.attack["epsilon"]): r for r in records
     }
     architecture = _judged_architecture(records)
     rows = []
@@ -53,9 +53,9 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
             continue
         theirs = [published.get((dataset, network.defense, *column)) for column in columns]
         ours = [_transfer(last, network, column) for column in columns]
-        cells = [f"{_percent(paper)} / {_value(own)}" for paper, own in zip(theirs, ours, strict=True)]
+        cells = [_beside(paper, own) for paper, own in zip(theirs, ours, strict=True)]
         whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
-        verdict = _verdict(whites, records[0].data.classes)
+        verdict = _verdict([_share(white) for white in whites if white], records[0].data.classes)
         said = [checked(checks, network, epsilon) for epsilon in checked_epsilons(checks)]
         rows.append((_name(network), *cells, *map(_value, whites), verdict, *said))
     titles = [f"{threat} {epsilon:g} paper / ours" for threat, epsilon in columns]
@@ -65,8 +65,8 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
 
 
 def _transfer(
-    last: Mapping[tuple[str, str, float], Share], network: Network, column: tuple[str, float]
-) -> Share | None:
+    last: Mapping[tuple[str, str, float], Evaluation], network: Network, column: tuple[str, float]
+) -> Evaluation | None:
     """What stands in a transfer cell; the undefended network's gray-box source is itself."""
     threat, epsilon = column
     own = threat == "gray" and network.defense == "none"
@@ -79,9 +79,8 @@ def _judged_architecture(records: Sequence[Evaluation]) -> str:
     return max(set(architectures), key=architectures.count)
 
 
-def _verdict(whites: Sequence[Share | None], classes: int) -> str:
+def _verdict(known: Sequence[Share], classes: int) -> str:
     """What the white-box accuracies say, against guessing."""
-    known = [white for white in whites if white]
     if not known:
         return "not attacked white-box"
     robust = [white for white in known if white.low > 1 / classes]
@@ -98,5 +97,14 @@ def _percent(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def _value(found: Share | None) -> str:
-    return "–" if found is None else f"{100 * found.value:.1f}"
+def _share(record: Evaluation) -> Share:
+    return share(record.budgets[-1].correct)
+
+
+def _value(found: Evaluation | None) -> Linked | str:
+    return "–" if found is None else Linked(f"{100 * _share(found).value:.1f}", found)
+
+
+def _beside(paper: int | None, own: Evaluation | None) -> Linked | str:
+    text = f"{_percent(paper)} / {_value(own)}"
+    return text if own is None else Linked(text, own)

@@ -1,63 +1,78 @@
-"""Everything that is drawn from a set of records, as files in one folder."""
+"""A report: everything that is drawn from a set of records, as files in one folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from atlpa.files import write_text
-from atlpa.records import Credibility, Evaluation
-from atlpa.report.accuracy import protocol, threat_table, tidy
+from atlpa.report.accuracy import tidy
 from atlpa.report.curves import accuracy_curves
-from atlpa.report.paper import beside_paper
-from atlpa.report.several_seeds import defense_differences, several_seeds
-from atlpa.report.significance import significance
+from atlpa.report.figures import embedding_figure, landscape_figure
+from atlpa.report.page import page
+from atlpa.report.results import Results
+from atlpa.report.sections import sections
+from atlpa.report.training import read_log, training_figure
 
 
-def summary(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> str:
+def summary(results: Results) -> str:
     """The tables as Markdown, with what they mean.
-
-    Args:
-        records: evaluations on one data set, one for each network, threat and ε.
-        checks: of these networks.
 
     Raises:
         ValueError: two measurements for one cell.
     """
-    text = f"{threat_table(records, checks).markdown()}\n{protocol(records)}"
-    if checks:
-        text += (
-            "Checks: whether plain PGD at that ε overstates what stands (fail: measured evidence that it does, or\n"
-            "that the evaluation is invalid; warn: not conclusive).\n"
-        )
-    if paper := beside_paper(records, checks):
-        text += (
-            f"\nBeside the paper's Table 1 (ResNet-101 at 224×224), percent:\n\n{paper.markdown()}\n"
-            "Paper and ours are transfer accuracies; the undefended network's gray-box source is itself, which makes\n"
-            "that cell white-box. The verdict compares white-box accuracy with guessing.\n"
-        )
-    if differences := significance(records):
-        text += (
-            f"\nDifferences in points, exact McNemar tests on the same images, Holm's correction within a column:\n\n"
-            f"{differences.markdown()}\nThey compare these two networks each; two defenses take several seeds.\n"
-        )
-    if defenses := several_seeds(records):
-        text += f"\nMean over seeds, with a 95 % bootstrap over seeds and images, percent:\n\n{defenses.markdown()}"
-    if differences := defense_differences(records):
-        text += (
-            "\nDifferences in points, 95 % bootstrap over seeds and images, Holm's correction within a column:\n\n"
-            f"{differences.markdown()}\nThey compare these two defenses each.\n"
-        )
-    machine = records[0].machine
+    text = "\n".join(section.markdown() for section in sections(results))
+    records = results.measurements
     seeds = ", ".join(str(seed) for seed in sorted({record.target.seed for record in records}))
+    machine = records[0].machine
     return f"{text}\nSeed {seeds}; {machine.device}, {machine.threads} thread(s), torch {machine.torch}.\n"
 
 
-def write_summary(records: Sequence[Evaluation], folder: Path, checks: Sequence[Credibility] = ()) -> str:
-    """Write ``table.md``, ``table.csv`` and ``curves.png``; returns the text of the first."""
-    text = summary(records, checks)
+def write_report(results: Results, folder: Path) -> str:
+    """Write ``index.html``, ``table.md``, ``table.csv``, each table as LaTeX, and the figures as PNG and SVG.
+
+    Figures that were drawn from pixels (attention*.png) are shown on the page if they lie in the folder already.
+
+    Args:
+        results: what is on record.
+        folder: where to; made if need be.
+
+    Returns:
+        The text of ``table.md``.
+    """
+    text = summary(results)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", text)
-    write_text(folder / "table.csv", tidy(records).csv())
-    accuracy_curves(records).savefig(folder / "curves.png", dpi=150)
+    if results.evaluations:
+        write_text(folder / "table.csv", tidy(results.evaluations).csv())
+    for section in sections(results):
+        write_text(folder / f"{section.name}.tex", section.table.latex())
+    for name, figure in figures(results).items():
+        save(figure, folder / name)
+    write_text(folder / "index.html", page(results, folder))
     return text
+
+
+def save_training(logs: Mapping[str, Path], folder: Path) -> None:
+    """Write the training curves alone."""
+    if figure := training_figure({name: read_log(path) for name, path in logs.items()}):
+        save(figure, folder / "training")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG and SVG."""
+    figure.savefig(path.with_name(f"{path.name}.png"), dpi=150)
+    figure.savefig(path.with_name(f"{path.name}.svg"))
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Every figure that the records allow, by its file name."""
+    made = {
+        "curves": accuracy_curves(results.evaluations) if results.evaluations else None,
+        "embedding": embedding_figure(results.analyses),
+        "landscape": landscape_figure(results.analyses),
+        "training": training_figure({name: read_log(path) for name, path in results.logs.items()}),
+    }
+    return {name: figure for name, figure in made.items() if figure}

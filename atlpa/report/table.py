@@ -7,6 +7,33 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from atlpa.records import Record
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A cell, and the record that it was read from."""
+
+    value: object
+    record: Record
+
+    def __str__(self) -> str:
+        """The cell as text."""
+        return str(self.value)
+
+
+LATEX = {
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "ε": r"$\varepsilon$",
+    "±": r"$\pm$",
+    "–": "--",
+    "‖δ‖∞": r"$\|\delta\|_\infty$",
+}
+LATEX |= {"∞": r"$\infty$", "−": "$-$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -29,6 +56,22 @@ class Table:
             for row in cells
         ]
         return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+
+    def latex(self) -> str:
+        """LaTeX for the package booktabs."""
+
+        def line(cells: Sequence[object]) -> str:
+            texts = [str(cell) for cell in cells]
+            for sign, command in LATEX.items():
+                texts = [text.replace(sign, command) for text in texts]
+            return f"{' & '.join(texts)} \\\\\n"
+
+        columns = "l" * self.left + "r" * (len(self.columns) - self.left)
+        body = "".join(map(line, self.rows))
+        return (
+            f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{line(self.columns)}\\midrule\n{body}"
+            "\\bottomrule\n\\end{tabular}\n"
+        )
 
     def csv(self) -> str:
         """Comma-separated, with a header."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +33,13 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
     if not logs:
         return None
     terms = sorted({term for lines in logs.values() for line in lines for term in line.get("terms", {})})
-    figure = Figure(figsize=(3.6 * (len(terms) + 2), 3.5), layout="constrained")
-    panels = figure.subplots(1, len(terms) + 2)
+    columns = min(3, len(terms) + 2)
+    lines_of_panels = -(-(len(terms) + 2) // columns)
+    figure = Figure(figsize=(4 * columns, 2.8 * lines_of_panels + 0.5), layout="constrained")
+    frames = list(figure.subplots(lines_of_panels, columns, squeeze=False).flat)
+    panels = frames[: len(terms) + 2]
+    for unused in frames[len(panels) :]:
+        unused.set_axis_off()
     for number, lines in enumerate(logs.values()):
         look = {"color": COLORS[number % 8], "linewidth": 1.3}
         for panel, term in zip(panels, terms, strict=False):
@@ -40,7 +47,7 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
         _draw(panels[-2], lines, lambda line: line.get("clean_accuracy"), linestyle="-", **look)
         _draw(panels[-2], lines, lambda line: line.get("adversarial_accuracy"), linestyle="--", **look)
         panels[-1].plot([line["step"] for line in lines], [line["learning_rate"] for line in lines], **look)
-    labels = [f"{term.replace('_', ' ')}, weighted (nats)" for term in terms]
+    labels = [f"{term.replace('_', ' ')}, weighted" for term in terms]
     labels += ["accuracy: — clean, - - adversarial", "learning rate"]
     for panel, label in zip(panels, labels, strict=True):
         panel.set_ylabel(label)
@@ -51,6 +58,17 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
     handles = [Line2D([], [], color=COLORS[number % 8], label=title) for number, title in enumerate(logs)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False)
     return figure
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a training log; none where there is no log."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue  # cut short by a crash
+    return lines
 
 
 def _draw(panel: Axes, lines: Sequence[Line], value: Callable[[Line], float | None], **look: Any) -> None:

@@ -1,7 +1,7 @@
 """Runs: folders that hold an experiment, its network and what was measured on it."""
 
-from atlpa.runs.analyze import ANALYSES, Analyses
-from atlpa.runs.attention import attention_figures
+from atlpa.runs.analyze import ANALYSES, Analyses, What
+from atlpa.runs.attention import save_attention
 from atlpa.runs.check import IMAGES, Examination
 from atlpa.runs.evaluate import evaluate, recorded
 from atlpa.runs.folder import Run, finished_runs
@@ -19,10 +19,11 @@ __all__ = [
     "Protocol",
     "Run",
     "Sights",
-    "attention_figures",
+    "What",
     "evaluate",
     "finished_runs",
     "pair",
     "recorded",
+    "save_attention",
     "train_run",
 ]

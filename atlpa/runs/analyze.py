@@ -66,19 +66,26 @@ class Analyses:
         if self.perplexity is not None and not 0 < self.perplexity < count:
             raise UserError(f"perplexity {self.perplexity:g} with {count} images; it must be above 0 and below that")
 
-    def carry_out(self, what: Sequence[What], again: bool = False) -> Iterator[Analysis]:
-        """Make what is not on record yet, yielding each record as it is on disk.
-
-        An analysis that the images do not admit is left out; ``remarks`` says so.
-        """
+    def steps(self, what: Sequence[What]) -> Iterator[tuple[Path, What, Callable[[], Analysis]]]:
+        """Each analysis: where it lies, its kind, and how it is made. What the images do not admit is left out."""
         for run in self.sights.runs:
             for kind in what:
                 if kind == "landscape":
-                    yield self._kept(run, kind, None, partial(self._landscape, run), again)
+                    yield self.path(run, kind, None), kind, partial(self._landscape, run)
                 elif kind == "embedding" or self.sights.masked.any():
                     make = self._regions if kind == "regions" else self._embedding
                     for seen, source in self.sights.of(run):
-                        yield self._kept(run, kind, seen, partial(make, run, seen, source), again)
+                        yield self.path(run, kind, seen), kind, partial(make, run, seen, source)
+
+    def carry_out(self, what: Sequence[What], again: bool = False) -> Iterator[Analysis]:
+        """Make what is not on record yet, yielding each record as it is on disk."""
+        for path, kind, make in self.steps(what):
+            if path.is_file() and not again:
+                yield ANALYSES[kind].load(path)
+                continue
+            record = make()
+            record.save(path)
+            yield record
 
     def remarks(self, what: Sequence[What]) -> list[str]:
         """What will be left out, and why."""
@@ -86,8 +93,8 @@ class Analyses:
             return ["none of these images has a key region, so that Table 2 is left out"]
         return []
 
-    def _kept(self, run: Run, kind: What, seen: Seen | None, make: Callable[[], Analysis], again: bool) -> Analysis:
-        """The record of an analysis: as it lies there, or made and written."""
+    def path(self, run: Run, kind: What, seen: Seen | None) -> Path:
+        """Where an analysis lies, or will."""
         everything = {
             "target": run.network.weights,
             "data": self.sights.data.model_dump(mode="json"),
@@ -99,12 +106,7 @@ class Analyses:
         }
         digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
         which = f"-{seen.threat}-eps{seen.epsilon:.4g}" if seen else ""
-        path: Path = run.records / f"{kind}{which}-{digest}.json"
-        if path.is_file() and not again:
-            return ANALYSES[kind].load(path)
-        record = make()
-        record.save(path)
-        return record
+        return run.records / f"{kind}{which}-{digest}.json"
 
     def _common(self, run: Run, began: float) -> dict[str, Any]:
         return {

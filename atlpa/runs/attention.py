@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from atlpa.analysis import attention_maps, overlay_maps
 from atlpa.evaluation.accuracy import generators
+from atlpa.report import save
 from atlpa.report.gallery import defenses_figure, stages_figure
 from atlpa.runs.folder import Run
 from atlpa.runs.sights import Sights
@@ -42,6 +45,12 @@ def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
             _pixels(clean), _pixels(_attacked(sights, sights.runs[0], rows)), compared
         )
     return figures
+
+
+def save_attention(sights: Sights, count: int, folder: Path) -> None:
+    """Write the figures into a folder as PNG and SVG."""
+    for name, figure in attention_figures(sights, count).items():
+        save(figure, folder / name)
 
 
 def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:

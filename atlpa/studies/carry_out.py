@@ -8,11 +8,12 @@ from pathlib import Path
 
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
-from atlpa.report import write_summary
-from atlpa.runs import evaluate, train_run
+from atlpa.report import Results, collect, write_report
+from atlpa.runs import ANALYSES, Run, evaluate, save_attention, train_run
 from atlpa.studies.plan import Plan, training_state
 
 Say = Callable[[str], None]
+ATTENTION_IMAGES = 3
 
 
 def carry_out(
@@ -47,12 +48,21 @@ def carry_out(
             if state == "to do":
                 say(f"[check {number} of {len(todo.checks)}] {check.title}")
                 check.examination().make(pick_device(check.target.device))
+        for analysis in todo.analyses:
+            state = analysis.state()
+            waiting += state == "waits"
+            if state == "to do":
+                say(f"[{analysis.title}]")
+                made = analysis.analyses()
+                list(made.carry_out(analysis.kinds))
+                if "attention" in analysis.study.analyses:
+                    save_attention(made.sights, ATTENTION_IMAGES, analysis.targets[0].folder.parent)
         if waiting:
             say(f"{waiting} steps wait for networks that are not trained yet; the same command again goes on")
 
 
 def draw(whole: Plan, folder: Path, say: Say = print) -> None:
-    """Write ``table.md``, ``table.csv`` and ``curves.png`` from what is on record, and print the tables.
+    """Write the report (``index.html``, tables, figures) from what is on record, and print the tables.
 
     Args:
         whole: the plan, no shard of it.
@@ -60,15 +70,33 @@ def draw(whole: Plan, folder: Path, say: Say = print) -> None:
         say: told the tables.
     """
     records = [record for attack in whole.attacks for record in attack.records()]
+    checks = [record for check in whole.checks for record in check.records()]
     if not records:
         say("nothing is on record yet")
         return
-    checks = [record for check in whole.checks for record in check.records()]
-    say(f"\n{write_summary(records, folder, checks)}")
+    trained = [Run.open(e.folder) for e in whole.trainings if training_state(e) == "done"]
+    analyses = [
+        record
+        for analysis in whole.analyses
+        if analysis.state() != "waits"
+        for path, kind, _ in analysis.analyses().steps(analysis.kinds)
+        if path.is_file()
+        for record in [ANALYSES[kind].load(path)]
+    ]
+    everything = collect(run.folder for run in trained)
+    results = Results(
+        records,
+        checks,
+        analyses,
+        [run.training for run in trained],
+        everything.files,
+        {run.folder.name: run.log_path for run in trained},
+    )
+    say(f"\n{write_report(results, folder)}")
     wanted = sum(len(attack.targets) for attack in whole.attacks) + len(whole.checks)
     if missing := wanted - len(records) - len(checks):
         say(f"{missing} measurements are not on record yet")
-    say(f"{folder}: table.md, table.csv, curves.png; records in {folder}/*/records/")
+    say(f"records: {folder}/*/records/; tables and figures: {folder}/\nreport: {folder}/index.html")
 
 
 def _put_aside(experiment: Experiment) -> Path:

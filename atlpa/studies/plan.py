@@ -1,4 +1,4 @@
-"""What a study takes: trainings, attacks and checks, which of them are done, and what the rest may cost."""
+"""What a study takes: trainings, attacks, checks and analyses, which of them are done, and what the rest may cost."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from atlpa.attacks import PGD
 from atlpa.experiment import Experiment
+from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat
-from atlpa.runs import Examination, Pairing, Protocol, Run, pair, recorded
+from atlpa.runs import ANALYSES, Analyses, Examination, Pairing, Protocol, Run, Sights, What, pair, recorded
 from atlpa.studies.study import UNDEFENDED, Study
 
 State = Literal["done", "to do", "waits", "stale"]
@@ -101,17 +103,57 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Analysis:
+    """The analyses of a study's networks, which share their images.
+
+    Fields:
+        targets: the networks.
+        others: all networks of the study, which must be there first: some are transfer sources.
+        study: says which analyses, on which images.
+    """
+
+    targets: tuple[Experiment, ...]
+    others: tuple[Experiment, ...]
+    study: Study
+
+    @property
+    def title(self) -> str:
+        """What a plan calls it."""
+        return f"analyses of {len(self.targets)} networks"
+
+    @property
+    def kinds(self) -> list[What]:
+        """Those that leave records."""
+        return [kind for kind in ANALYSES if kind in self.study.analyses]
+
+    def analyses(self) -> Analyses:
+        """They, of the trained runs."""
+        attack = self.study.protocols()[0].attack
+        assert isinstance(attack, PGD)
+        runs = [Run.open(target.folder) for target in self.targets]
+        device = pick_device(self.targets[0].device)
+        return Analyses(Sights(runs, attack, self.study.epsilons, device, self.study.analysis_limit))
+
+    def state(self) -> State:
+        """Whether all is on record, can be made, or waits for a training."""
+        if not all(map(_trained, self.others)):
+            return "waits"
+        return "done" if all(path.is_file() for path, *_ in self.analyses().steps(self.kinds)) else "to do"
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Trainings, sources first, attacks and checks, in the order in which they are carried out."""
+    """Trainings, sources first, attacks, checks and analyses, in the order in which they are carried out."""
 
     trainings: Sequence[Experiment]
     attacks: Sequence[Attack]
     checks: Sequence[Check] = ()
+    analyses: Sequence[Analysis] = ()
 
     def shard(self, number: int, of: int) -> Plan:
         """Every ``of``-th step of each kind from the ``number``-th, counted from 1; all shards make up the plan."""
         own = slice(number - 1, None, of)
-        return Plan(self.trainings[own], self.attacks[own], self.checks[own])
+        return Plan(self.trainings[own], self.attacks[own], self.checks[own], self.analyses[own])
 
     def training_seconds(self, experiment: Experiment) -> float | None:
         """What a training may take, by the finished ones of the same architecture; ``None`` if there is none."""
@@ -162,7 +204,9 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
         ]
     trained = (*targets, *surrogates)
     checks = [Check(target, trained, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
-    return Plan(trained, attacks, checks)
+    analyzed = tuple(row for row in rows if row.seed == first)
+    analyses = [Analysis(analyzed, trained, study)] if study.analyses else []
+    return Plan(trained, attacks, checks, analyses)
 
 
 def _trained(experiment: Experiment) -> bool:

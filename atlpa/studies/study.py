@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -37,6 +37,8 @@ class Study(Component):
         limit: how many images are judged, evenly spaced; ``null`` for all.
         checks: every ε at which each network's credibility is checked.
         check_limit: on how many images at most, evenly spaced.
+        analyses: of the networks of the first seed: ``attention``, ``regions``, ``embedding``, ``landscape``.
+        analysis_limit: on how many images at most, evenly spaced; ``null`` for all.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
@@ -53,6 +55,8 @@ class Study(Component):
     limit: Annotated[int, Field(ge=1)] | None = None
     checks: Annotated[tuple[PixelDistance, ...], FromList] = ()
     check_limit: Annotated[int, Field(ge=1)] = IMAGES
+    analyses: Annotated[tuple[Literal["attention", "regions", "embedding", "landscape"], ...], FromList] = ()
+    analysis_limit: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Study:
@@ -62,7 +66,7 @@ class Study(Component):
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")
-        for values in (self.defenses, self.seeds, self.epsilons, self.checks):
+        for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.analyses):
             for place, value in enumerate(values):
                 if value in values[:place]:
                     raise ValueError(f"{value!r} is listed twice")

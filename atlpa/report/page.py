@@ -1,0 +1,143 @@
+"""The report as one self-contained HTML page: no request leaves it, but the links to the records beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from atlpa.report.checks import advice, findings_table
+from atlpa.report.results import Results
+from atlpa.report.sections import sections
+from atlpa.report.table import Linked, Table
+
+FIGURES = {
+    "curves": "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands",
+    "attention": "Figures 5 and 6: what each defense attends to (conv5_x), on the same clean and adversarial images",
+    "embedding": "Figure 7: t-SNE of the pooled features",
+    "landscape": "Figures 4 and 8: loss around one image, one range and color scale for all",
+    "training": "Training: loss terms, accuracy on batches (running means) and learning rate",
+}
+
+
+def page(results: Results, folder: Path) -> str:
+    """The page, to lie in a folder with the figures.
+
+    Args:
+        results: what is on record.
+        folder: where the page will lie; its PNG figures are put into the page.
+    """
+    parts = [_how(results)]
+    parts += [_section(s.name, s.title, _table(s.table, results, folder) + _note(s.note)) for s in sections(results)]
+    for name, title in FIGURES.items():
+        parts += [_figure(file, title) for file in [folder / f"{name}.png"] if file.is_file()]
+    for file in sorted(folder.glob("attention-*.png")):
+        title = f"Figure 1: attention of every stage, {file.stem.removeprefix('attention-')}"
+        parts.append(_figure(file, title))
+    parts += [_checks(results, folder)] if results.checks else []
+    parts.append(_cost(results))
+    own = files("atlpa.report")
+    style, script = ((own / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    title = escape(f"Robustness report: {_subject(results)}")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{''.join(parts)}</main>\n"
+        f'<dialog><img alt=""></dialog>\n<script>\n{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def _subject(results: Results) -> str:
+    data = results.measurements[0].data
+    return f"{data.dataset} at {data.size}×{data.size}"
+
+
+def _how(results: Results) -> str:
+    """What was run, in a paragraph, and what the reader must know first."""
+    networks = {record.target.weights: record.target for record in results.measurements}
+    kinds = Counter(f"{n.architecture}" for n in networks.values())
+    counted = ", ".join(f"{count} × {name}" for name, count in kinds.items())
+    kinds_of_records = f"{len(results.evaluations)} attacks judged, {len(results.checks)} credibility checks made, "
+    kinds_of_records += f"{len(results.analyses)} analyses"
+    return (
+        f"<p class=lead>{escape(counted)}; {kinds_of_records}. Gray-, surrogate- and black-box accuracies are "
+        "<strong>transfer accuracies</strong>: upper bounds, no robustness. Robustness is the white-box column, and "
+        "what the checks say about it. At ε ≥ 0.5 constant gray lies within reach of every image, so that no "
+        "classifier can be robust there.</p>\n"
+        + "".join(f"<p class=problem>{escape(problem)}</p>\n" for problem in results.problems)
+    )
+
+
+def _section(name: str, title: str, body: str) -> str:
+    return f'<section id="{escape(name)}">\n<h2>{escape(title)}</h2>\n{body}</section>\n'
+
+
+def _table(table: Table, results: Results, folder: Path) -> str:
+    """Sortable by its headers; cells lead to their records."""
+    head = "".join(
+        f'<th scope="col"><button type="button">{escape(str(title))}</button></th>' for title in table.columns
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{' class=word' if number < table.left else ''}>{_cell(cell, results, folder)}</td>"
+            for number, cell in enumerate(row)
+        )
+        + "</tr>\n"
+        for row in table.rows
+    )
+    return f"<div class=wide><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+
+
+def _cell(cell: object, results: Results, folder: Path) -> str:
+    text = escape(str(cell))
+    href = results.link(cell.record, folder) if isinstance(cell, Linked) else None
+    return f'<a href="{escape(href)}">{text}</a>' if href else text
+
+
+def _note(note: str) -> str:
+    return f"<p>{'<br>'.join(escape(line) for line in note.strip().splitlines())}</p>\n" if note else ""
+
+
+def _figure(file: Path, title: str) -> str:
+    content = base64.b64encode(file.read_bytes()).decode()
+    image = f'<img src="data:image/png;base64,{content}" alt="{escape(title)}">'
+    return _section(file.stem, title, f"<button type=button class=figure>{image}</button>\n")
+
+
+def _checks(results: Results, folder: Path) -> str:
+    """Every check of every network, folded away."""
+    parts = []
+    for record in results.checks:
+        title = f"{record.target.defense} {record.target.architecture}, ε {record.epsilon:.4g}, n {record.data.count}"
+        counts = Counter(finding.status for finding in record.findings)
+        said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
+        advised = "".join(f"<li>{escape(line)}</li>" for line in advice(record))
+        body = _table(findings_table(record), results, folder) + (f"<ul>{advised}</ul>" if advised else "")
+        parts.append(f"<details><summary>{escape(title)}: {said}</summary>\n{body}</details>\n")
+    return _section("checks", "Credibility checks", "".join(parts))
+
+
+def _cost(results: Results) -> str:
+    """Times and machines."""
+    rows = [
+        (f"{t.network.defense} {t.network.architecture} seed {t.network.seed}", t.iterations, f"{t.seconds / 60:.1f}")
+        for t in results.trainings
+    ]
+    trained = _table(Table(("training", "iterations", "minutes"), rows), results, Path()) if rows else ""
+    # Targets that shared an attack carry its time each.
+    attacks = {(r.source.weights, r.threat == "white", r.attack["epsilon"], r.seconds) for r in results.evaluations}
+    seconds = {
+        "attacking and judging": sum(attack[-1] for attack in attacks),
+        "credibility checks": sum(record.seconds for record in results.checks),
+        "analyses": sum(record.seconds for record in results.analyses),
+    }
+    text = ", ".join(f"{name} {value / 60:.1f} minutes" for name, value in seconds.items() if value)
+    machines = {
+        f"{m.device}, {m.threads} thread(s), torch {m.torch}, Python {m.python}"
+        for m in (record.machine for record in results.measurements)
+    }
+    where = "".join(f"<p>{escape(machine)}</p>\n" for machine in sorted(machines))
+    return _section("cost", "Cost and environment", f"{trained}<p>{escape(text)}.</p>\n{where}")

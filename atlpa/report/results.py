@@ -1,0 +1,85 @@
+"""Everything on record about some networks, wherever it lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atlpa.errors import UserError
+from atlpa.records import Analysis, Credibility, Evaluation, Record, Training, read
+
+
+@dataclass(frozen=True)
+class Results:
+    """Records by kind, and the file of each.
+
+    Fields:
+        evaluations: of networks under attack, on one data set, one for each network, threat and ε.
+        checks: of their credibility.
+        analyses: of why they stand or fall.
+        trainings: of how they were made.
+        files: record as JSON → its file.
+        logs: training logs, by the run's name.
+        problems: what could not be read, a line each.
+    """
+
+    evaluations: Sequence[Evaluation]
+    checks: Sequence[Credibility] = ()
+    analyses: Sequence[Analysis] = ()
+    trainings: Sequence[Training] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    logs: Mapping[str, Path] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+    @property
+    def measurements(self) -> list[Evaluation | Credibility | Analysis]:
+        """All that was measured on networks; never none."""
+        return [*self.evaluations, *self.checks, *self.analyses]
+
+    def link(self, record: Record, folder: Path) -> str | None:
+        """The way from a folder to a record's file."""
+        file = self.files.get(record.model_dump_json())
+        return Path(os.path.relpath(file, folder)).as_posix() if file else None
+
+
+def collect(places: Iterable[Path]) -> Results:
+    """Every record in files and folders at any depth; what cannot be read is named and left out.
+
+    Raises:
+        UserError: there is no evaluation and no analysis.
+    """
+    places = list(places)
+    found: dict[Path, Record] = {}
+    problems = []
+    for place in places:
+        for file in sorted(place.rglob("*.json")) if place.is_dir() else [place]:
+            if file.name == "split.json":
+                continue
+            try:
+                found[file] = read(file)
+            except UserError as error:
+                problems.append(f"left out: {error}")
+    if problems:
+        problems.append(f"{len(problems)} of {len(problems) + len(found)} records could not be read")
+    records = list(found.values())
+    results = Results(
+        evaluations=[record for record in records if isinstance(record, Evaluation)],
+        checks=[record for record in records if isinstance(record, Credibility)],
+        analyses=[record for record in records if isinstance(record, Analysis)],
+        trainings=[record for record in records if isinstance(record, Training)],
+        files={record.model_dump_json(): file for file, record in found.items()},
+        logs={
+            file.parents[1].name: file.parents[1] / "log.jsonl"
+            for file, record in found.items()
+            if isinstance(record, Training) and (file.parents[1] / "log.jsonl").is_file()
+        },
+        problems=problems,
+    )
+    if not results.evaluations and not results.analyses:
+        where = ", ".join(map(str, places))
+        raise UserError(
+            "; ".join([*problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])
+        )
+    return results

@@ -1,0 +1,101 @@
+"""What a report says, table by table: the same in Markdown, LaTeX and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atlpa.records import Analysis
+from atlpa.report.accuracy import protocol, threat_table
+from atlpa.report.analyses import embedding_table, landscape_table, regions_table
+from atlpa.report.paper import beside_paper
+from atlpa.report.results import Results
+from atlpa.report.several_seeds import defense_differences, several_seeds
+from atlpa.report.significance import significance
+from atlpa.report.table import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with its title and what it means.
+
+    Fields:
+        name: for file names and links.
+        title: a line.
+        table: the numbers.
+        note: what they mean, as plain lines.
+    """
+
+    name: str
+    title: str
+    table: Table
+    note: str
+
+    def markdown(self) -> str:
+        """Title, table and note."""
+        return f"**{self.title}**\n\n{self.table.markdown()}\n{self.note}"
+
+
+def sections(results: Results) -> list[Section]:
+    """Every table that the records allow.
+
+    Raises:
+        ValueError: two measurements for one cell.
+    """
+    found = accuracy_sections(results) if results.evaluations else []
+    return found + analysis_sections(results.analyses)
+
+
+def accuracy_sections(results: Results) -> list[Section]:
+    """Table 1 and what stands around it."""
+    records, checks = results.evaluations, results.checks
+    note = protocol(records)
+    if checks:
+        note += (
+            "Checks: whether plain PGD at that ε overstates what stands (fail: measured evidence that it does, or\n"
+            "that the evaluation is invalid; warn: not conclusive).\n"
+        )
+    found = [Section("table1", "Accuracy under attack, percent", threat_table(records, checks), note)]
+    if table := beside_paper(records, checks):
+        title = "Table 1, paper / ours: the paper's networks are ResNet-101 at 224×224; percent"
+        note = (
+            "Paper and ours are transfer accuracies; the undefended network's gray-box source is itself, which makes\n"
+            "that cell white-box. The verdict compares white-box accuracy with guessing.\n"
+        )
+        found.append(Section("table1-paper", title, table, note))
+    if table := significance(records):
+        title = "Differences in points, exact McNemar tests on the same images, Holm's correction within a column"
+        note = "They compare these two networks each; two defenses take several seeds.\n"
+        found.append(Section("significance", title, table, note))
+    if table := several_seeds(records):
+        title = "Mean over seeds, with a 95 % bootstrap over seeds and images, percent"
+        found.append(Section("seeds", title, table, ""))
+    if table := defense_differences(records):
+        title = "Differences in points, 95 % bootstrap over seeds and images, Holm's correction within a column"
+        found.append(Section("defenses", title, table, "They compare these two defenses each.\n"))
+    return found
+
+
+def analysis_sections(records: Sequence[Analysis]) -> list[Section]:
+    """Tables 2 and 3, and the ranges of Figures 4 and 8."""
+    made = (
+        (
+            "table2",
+            "Table 2: normalized conv5_x activation inside key regions, and inside − outside",
+            regions_table(records),
+            "Means with 95 % intervals over the images that have a mask; in brackets the paper's.\n",
+        ),
+        (
+            "table3",
+            "Table 3: silhouette of t-SNE of the pooled features, and of the raw features",
+            embedding_table(records),
+            "Mean ± deviation over seeds of t-SNE, then the raw features; in brackets the paper's.\n",
+        ),
+        (
+            "landscape-ranges",
+            "Figures 4 and 8: range of the loss surfaces, nats",
+            landscape_table(records),
+            "Highest minus lowest loss over x₀ + a·sign(gradient) + b·random signs.\n",
+        ),
+    )
+    return [Section(name, title, table, note) for name, title, table, note in made if table]

@@ -1,0 +1,152 @@
+"""Analyses on tensors: maps and regions by hand, embeddings and landscapes against what is known of them."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+from torch import nn
+from torch.nn import functional as F
+
+from atlpa.analysis import (
+    activation_in_regions,
+    attention_maps,
+    default_perplexity,
+    embed,
+    landscape,
+    overlay_maps,
+    pooled_features,
+    silhouette,
+)
+from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
+from atlpa.models import Classifier
+
+
+def test_regions_by_hand():
+    overlay = torch.tensor([[[0.0, 0.2], [0.4, 1.0]]])
+    mask = torch.tensor([[[OUTSIDE, INSIDE], [UNKNOWN, INSIDE]]], dtype=torch.uint8)
+    inside, outside = activation_in_regions(overlay, mask)
+    assert inside.item() == pytest.approx(0.6)
+    assert outside.item() == 0
+    with pytest.raises(ValueError, match="the same shape"):
+        activation_in_regions(overlay, mask[:, :1])
+
+
+def test_regions_against_a_loop():
+    generator = torch.Generator().manual_seed(0)
+    overlays = torch.rand(6, 9, 7, generator=generator, dtype=torch.float64)
+    values = torch.tensor([INSIDE, OUTSIDE, UNKNOWN], dtype=torch.uint8)
+    masks = values[torch.randint(3, (6, 9, 7), generator=generator)]
+    masks[5] = UNKNOWN
+    inside, outside = activation_in_regions(overlays, masks)
+    for number in range(6):
+        for value, found in ((INSIDE, inside), (OUTSIDE, outside)):
+            cells = [overlays[number, y, x].item() for y in range(9) for x in range(7) if masks[number, y, x] == value]
+            expected = sum(cells) / len(cells) if cells else float("nan")
+            assert found[number].item() == pytest.approx(expected, nan_ok=True)
+
+
+def test_overlays_are_normalized_and_enlarged():
+    maps = torch.tensor([[[2.0, 4.0], [6.0, 10.0]], [[3.0, 3.0], [3.0, 3.0]]])
+    shown = overlay_maps(maps, (8, 8))
+    assert shown.shape == (2, 8, 8)
+    # Corners of an enlargement without aligned corners are the coarse cells themselves.
+    corners = shown[0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    torch.testing.assert_close(corners, torch.tensor([0.0, 0.25, 0.5, 1.0]))
+    assert torch.equal(shown[1], torch.zeros(8, 8))
+    assert torch.equal(overlay_maps(maps, (2, 2))[0], torch.tensor([[0.0, 0.25], [0.5, 1.0]]))
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 5), (6, 2), (7, 7)])
+def test_an_overlay_lights_the_place_of_a_bright_square(row, column):
+    """Stages that only add up what they see: the overlay's brightest pixels are those of the square, to the pixel."""
+
+    looking = nn.Sequential()
+    for number in (1, 2, 3):
+        looking.add_module(f"layer{number}", nn.Identity())
+    looking.add_module("layer4", nn.AvgPool2d(4))
+    image = torch.zeros(1, 3, 32, 32)
+    image[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = 1
+    for stage, maps in attention_maps(looking, image).items():
+        shown = overlay_maps(maps, (32, 32))[0]
+        ys, xs = torch.nonzero(shown > 0.5).T
+        assert (ys.min(), ys.max(), xs.min(), xs.max()) == (4 * row, 4 * row + 3, 4 * column, 4 * column + 3), stage
+
+
+def test_pooled_features_are_what_the_last_layer_sees():
+    torch.manual_seed(0)
+    model = Classifier("resnet18", 5).train()
+    images = torch.rand(4, 3, 64, 64)
+    features = pooled_features(model, images)
+    assert features.shape == (4, 512)
+    assert model.training
+    torch.testing.assert_close(model.backbone.fc(features), model.eval()(images))
+
+
+def test_embedding_keeps_blobs_apart_and_is_the_same_for_a_seed():
+    features, labels = make_blobs(90, n_features=20, centers=3, cluster_std=1.0, random_state=0)
+    features = features.astype(np.float32)
+    points = embed(features, 0, default_perplexity(90))
+    assert points.shape == (90, 2)
+    assert silhouette(points, labels) > 0.7
+    assert np.array_equal(points, embed(features, 0, default_perplexity(90)))
+    assert default_perplexity(1000) == 30
+    assert default_perplexity(10) == 3
+    with pytest.raises(ValueError, match="perplexity 90 with 90 images"):
+        embed(features, 0, 90)
+
+
+def test_silhouette_by_its_definition():
+    """(b − a) / max(a, b) of each point, by brute force; a point alone in its class counts 0."""
+    points = np.array([[0.0, 0], [0, 1], [1, 0], [5, 5], [5, 6], [9, 0]])
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    scores = []
+    for i in range(6):
+        distance = np.linalg.norm(points - points[i], axis=1)
+        own = (labels == labels[i]) & (np.arange(6) != i)
+        if not own.any():
+            scores.append(0.0)
+            continue
+        a = distance[own].mean()
+        b = min(distance[labels == other].mean() for other in {0, 1, 2} - {labels[i]})
+        scores.append((b - a) / max(a, b))
+    assert silhouette(points, labels) == pytest.approx(np.mean(scores))
+    for alone in (np.zeros(6), np.arange(6)):
+        with pytest.raises(ValueError, match="have no silhouette"):
+            silhouette(points, alone.astype(int))
+
+
+def test_landscape_of_a_linear_model_in_closed_form():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 12, generator=generator, dtype=torch.float64)
+    image, label = torch.rand(3, 2, 2, generator=generator, dtype=torch.float64), torch.tensor(2)
+
+    def model(images):
+        return images.flatten(1) @ weight.T
+
+    steps = torch.linspace(-0.3, 0.3, 7, dtype=torch.float64)
+    surface = landscape(model, image, label, steps, seed=4)
+    assert surface.shape == (7, 7)
+    torch.testing.assert_close(surface[3, 3], F.cross_entropy(model(image[None]), label[None]))
+    assert torch.equal(surface, landscape(model, image, label, steps, seed=4))
+    assert not torch.equal(surface, landscape(model, image, label, steps, seed=5))
+
+    # ∇ₓ of the cross-entropy of a linear model is Wᵀ(p − e_y).
+    p = model(image[None]).softmax(dim=1)[0]
+    sign = ((p - F.one_hot(label, 4)) @ weight).sign()
+    shift = model(image[None])[0]
+    for row, a in enumerate(steps):
+        moved = shift + a * (weight @ sign)
+        assert surface[row, 3].item() == pytest.approx((moved.logsumexp(0) - moved[2]).item())
+    # Along b the direction has one of two signs in each pixel: the logits move by b·W·r for one r.
+    above, below = surface[3, 4:], surface[3, :3].flip(0)
+    assert not torch.allclose(above, below)
+
+
+def test_the_model_is_left_as_found():
+    model = Classifier("resnet18", 3).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    landscape(model, torch.rand(3, 32, 32), torch.tensor(1), torch.linspace(-0.1, 0.1, 3))
+    attention_maps(model, torch.rand(2, 3, 32, 32))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
