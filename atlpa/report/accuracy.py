@@ -60,18 +60,17 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
                 "differ in their source or settings; give one"
             )
         found[key] = record
-    epsilons = sorted({epsilon for *_, epsilon in found})
+    shown = [(threat, e) for threat in THREATS for e in sorted({key[2] for key in found if key[1] == threat})]
     rows = []
     for network in networks:
         own = [record for record in records if record.target.weights == network.weights]
         clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
-        for threat in threats(records):
-            for epsilon in epsilons:
-                entry = found.get((network.weights, threat, epsilon))
-                row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else _absent(network, threat))
+        for threat, epsilon in shown:
+            entry = found.get((network.weights, threat, epsilon))
+            row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else _absent(network, threat))
         rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
-    columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat in threats(records) for epsilon in epsilons)]
+    columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat, epsilon in shown)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
 

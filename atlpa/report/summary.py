@@ -61,9 +61,9 @@ def save_training(logs: Mapping[str, Path], folder: Path) -> None:
         save(figure, folder / "training")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG and SVG."""
-    figure.savefig(path.with_name(f"{path.name}.png"), dpi=150)
+def save(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Write a figure as PNG, of some dots an inch, and as SVG."""
+    figure.savefig(path.with_name(f"{path.name}.png"), dpi=dpi)
     figure.savefig(path.with_name(f"{path.name}.svg"))
 
 

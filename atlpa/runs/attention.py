@@ -50,7 +50,7 @@ def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
 def save_attention(sights: Sights, count: int, folder: Path) -> None:
     """Write the figures into a folder as PNG and SVG."""
     for name, figure in attention_figures(sights, count).items():
-        save(figure, folder / name)
+        save(figure, folder / name, dpi=90)  # of few pixels anyway
 
 
 def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:
