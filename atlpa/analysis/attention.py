@@ -46,3 +46,26 @@ def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     normalized = torch.where(span > 0, (maps - low) / span.masked_fill(span == 0, 1), 0.0)
     # Pixel centers of the coarse map lie where its receptive fields do: no alignment of corners.
     return F.interpolate(normalized[:, None], size=size, mode="bilinear", align_corners=False).squeeze(1).clamp(0, 1)
+
+
+def map_variation(maps: Tensor) -> float:
+    """How much attention depends on the image: mean distance of the maps of Eq. 4 from their mean over images.
+
+    Maps of unit length that are the same for every image give 0: such attention looks at nothing in particular, and
+    makes the attention map loss small for any adversarial image.
+
+    Args:
+        maps: ``(N, h, w)`` of different images.
+    """
+    unit = F.normalize(maps.flatten(1), dim=1)
+    return float((unit - unit.mean(dim=0)).norm(dim=1).mean())
+
+
+def map_distance(first: Tensor, second: Tensor) -> float:
+    """Mean over images of one stage's summand of Eq. 4 (p = 2): distance of two maps of unit length, at most √2.
+
+    Args:
+        first: ``(N, h, w)``.
+        second: of the same images, attacked.
+    """
+    return float((F.normalize(first.flatten(1), dim=1) - F.normalize(second.flatten(1), dim=1)).norm(dim=1).mean())

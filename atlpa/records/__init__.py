@@ -1,6 +1,6 @@
 """Records: what was measured, on what, with what, as versioned JSON. Tables and figures are drawn from them alone."""
 
-from atlpa.records.analysis import Analysis, Embedding, Landscape, Regions, Seen
+from atlpa.records.analysis import Analysis, Attention, Embedding, Landscape, Regions, Seen
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.evaluation import Budget, Evaluation, Threat, Verdicts
 from atlpa.records.read import read
@@ -10,6 +10,7 @@ from atlpa.records.training import Training
 __all__ = [
     "VERSION",
     "Analysis",
+    "Attention",
     "Budget",
     "Credibility",
     "Embedding",

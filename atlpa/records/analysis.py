@@ -64,6 +64,24 @@ class Regions(Analysis):
     outside: Floats
 
 
+class Attention(Analysis):
+    """How much the attention maps of each stage depend on the image, and how far an attack moves them.
+
+    Fields:
+        seen: which images.
+        stages: conv2_x … conv5_x.
+        variation: of each stage, the mean distance of the unit-length maps of Eq. 4 from their mean over images; 0
+            means that the network attends to the same places whatever it is shown.
+        distance: of each stage, the mean summand of Eq. 4 between clean and seen images; 0 for clean ones.
+    """
+
+    kind: Literal["attention"] = "attention"
+    seen: Seen
+    stages: Annotated[tuple[str, ...], FromList]
+    variation: Floats
+    distance: Floats
+
+
 class Embedding(Analysis):
     """t-SNE of the pooled features (Table 3, Fig. 7).
 

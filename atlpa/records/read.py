@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from atlpa.errors import UserError
-from atlpa.records.analysis import Embedding, Landscape, Regions
+from atlpa.records.analysis import Attention, Embedding, Landscape, Regions
 from atlpa.records.credibility import Credibility
 from atlpa.records.evaluation import Evaluation
 from atlpa.records.record import Record
@@ -16,6 +16,7 @@ KINDS: dict[str, type[Record]] = {
     "evaluation": Evaluation,
     "training": Training,
     "credibility": Credibility,
+    "attention": Attention,
     "regions": Regions,
     "embedding": Embedding,
     "landscape": Landscape,

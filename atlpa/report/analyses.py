@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
-from atlpa.records import Analysis, Embedding, Landscape, Network, Regions, Seen
+from atlpa.records import Analysis, Attention, Embedding, Landscape, Network, Regions, Seen
 from atlpa.report.accuracy import row_order
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Z
@@ -51,6 +51,26 @@ def embedding_table(records: Sequence[Analysis]) -> Table | None:
         return f"{statistics.fmean(scores):+.2f}{spread}, {record.raw_silhouette:+.2f}"
 
     return _table([r for r in records if isinstance(r, Embedding)], 3, cell, lambda r: len(r.labels))
+
+
+def attention_table(records: Sequence[Analysis]) -> Table | None:
+    """How much each stage's attention depends on the image, and how far the attacks move it (Eq. 4, by stage)."""
+    found = [record for record in records if isinstance(record, Attention)]
+    if not found:
+        return None
+    found.sort(key=lambda r: (row_order(r.target), sight_order(r.seen)))
+    stages = found[0].stages
+    rows = [
+        (
+            name(record.target),
+            sight(record.seen),
+            *(Linked(f"{value:.3f}", record) for value in record.variation),
+            *("–" if record.seen.threat == "clean" else f"{value:.3f}" for value in record.distance),
+        )
+        for record in found
+    ]
+    columns = [*(f"variation {stage}" for stage in stages), *(f"distance {stage}" for stage in stages)]
+    return Table(("network", "images", *columns), rows, left=2)
 
 
 def landscape_table(records: Sequence[Analysis]) -> Table | None:

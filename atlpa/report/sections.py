@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atlpa.records import Analysis
 from atlpa.report.accuracy import protocol, threat_table
-from atlpa.report.analyses import embedding_table, landscape_table, regions_table
+from atlpa.report.analyses import attention_table, embedding_table, landscape_table, regions_table
 from atlpa.report.paper import beside_paper
 from atlpa.report.results import Results
 from atlpa.report.several_seeds import defense_differences, several_seeds
@@ -79,6 +79,13 @@ def accuracy_sections(results: Results) -> list[Section]:
 def analysis_sections(records: Sequence[Analysis]) -> list[Section]:
     """Tables 2 and 3, and the ranges of Figures 4 and 8."""
     made = (
+        (
+            "attention-maps",
+            "Attention maps: how much they depend on the image, and how far attacks move them",
+            attention_table(records),
+            "Variation: mean distance of the unit-length maps of Eq. 4 from their mean over images; 0 means that the\n"
+            "network attends to the same places whatever it is shown. Distance: Eq. 4 of clean and attacked images.\n",
+        ),
         (
             "table2",
             "Table 2: normalized conv5_x activation inside key regions, and inside − outside",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from atlpa.analysis import (
     default_perplexity,
     embed,
     landscape,
+    map_distance,
+    map_variation,
     overlay_maps,
     pooled_features,
     silhouette,
@@ -29,17 +31,21 @@ from atlpa.analysis import (
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order
 from atlpa.machine import describe
-from atlpa.models import Classifier
-from atlpa.records import Analysis, Embedding, Landscape, Regions, Seen
+from atlpa.models import STAGES
+from atlpa.records import Analysis, Attention, Embedding, Landscape, Regions, Seen
 from atlpa.runs.folder import Run
 from atlpa.runs.sights import Sights
 
-What = Literal["regions", "embedding", "landscape"]
-ANALYSES: dict[What, type[Analysis]] = {"regions": Regions, "embedding": Embedding, "landscape": Landscape}
+What = Literal["attention", "regions", "embedding", "landscape"]
+ANALYSES: dict[What, type[Analysis]] = {
+    "attention": Attention,
+    "regions": Regions,
+    "embedding": Embedding,
+    "landscape": Landscape,
+}
 TSNE_SEEDS = 3
 
-Measure = Callable[[Classifier, Tensor, list[torch.Generator]], Tensor]
-"""A network, images ``(B, 3, S, S)`` and their generators to something of each image ``(B, …)``."""
+Measured = TypeVar("Measured")
 
 
 @dataclass
@@ -72,8 +78,8 @@ class Analyses:
             for kind in what:
                 if kind == "landscape":
                     yield self.path(run, kind, None), kind, partial(self._landscape, run)
-                elif kind == "embedding" or self.sights.masked.any():
-                    make = self._regions if kind == "regions" else self._embedding
+                elif kind != "regions" or self.sights.masked.any():
+                    make = {"attention": self._attention, "regions": self._regions}.get(kind, self._embedding)
                     for seen, source in self.sights.of(run):
                         yield self.path(run, kind, seen), kind, partial(make, run, seen, source)
 
@@ -118,24 +124,35 @@ class Analyses:
             "atlpa": __version__,
         }
 
-    def _each(
-        self, run: Run, images: Tensor, measure: Callable[[Classifier, Tensor, list[torch.Generator]], Tensor]
-    ) -> Tensor:
-        """A measurement of every image, batch by batch; a randomized network is asked in one draw of the image's."""
+    def _each(self, run: Run, images: Tensor, measure: Callable[..., Measured]) -> list[Measured]:
+        """A measurement of every batch; a randomized network is asked in one draw of each image's."""
         model = run.load_model(self.sights.device)
-        return torch.cat(
-            [
-                measure(
-                    model, images[rows].to(self.sights.device), generators(self.sights.seed, "analysis", rows)
-                ).cpu()
-                for rows in in_order(self.sights.items)
-            ]
+        return [
+            measure(model, images[rows].to(self.sights.device), generators(self.sights.seed, "analysis", rows))
+            for rows in in_order(self.sights.items)
+        ]
+
+    def _maps(self, run: Run, images: Tensor) -> dict[str, Tensor]:
+        """The attention maps ``(N, h, w)`` of each stage."""
+        parts = self._each(run, images, attention_maps)
+        return {stage: torch.cat([maps[stage].cpu() for maps in parts]) for stage in STAGES}
+
+    def _attention(self, run: Run, seen: Seen, source: Run | None) -> Attention:
+        images = self.sights.shown(seen, source)
+        began = time.monotonic()
+        clean, shown = self._maps(run, self.sights.clean[0]), self._maps(run, images)
+        return Attention(
+            seen=seen,
+            stages=tuple(shown),
+            variation=_rounded(torch.tensor([map_variation(maps) for maps in shown.values()])),
+            distance=_rounded(torch.tensor([map_distance(clean[stage], maps) for stage, maps in shown.items()])),
+            **self._common(run, began),
         )
 
     def _regions(self, run: Run, seen: Seen, source: Run | None) -> Regions:
         images = self.sights.shown(seen, source)
         began = time.monotonic()
-        maps = self._each(run, images, lambda model, batch, draws: attention_maps(model, batch, draws)["conv5_x"])
+        maps = self._maps(run, images)["conv5_x"]
         inside, outside = activation_in_regions(
             overlay_maps(maps, (images.shape[2], images.shape[3])), self.sights.masks
         )
@@ -149,7 +166,10 @@ class Analyses:
     def _embedding(self, run: Run, seen: Seen, source: Run | None) -> Embedding:
         images = self.sights.shown(seen, source)
         began = time.monotonic()
-        features, labels = self._each(run, images, pooled_features).numpy(), self.sights.clean[1].numpy()
+        features, labels = (
+            torch.cat([part.cpu() for part in self._each(run, images, pooled_features)]).numpy(),
+            self.sights.clean[1].numpy(),
+        )
         perplexity = self.perplexity or default_perplexity(len(features))
         try:
             embeddings = [embed(features, self.sights.seed + number, perplexity) for number in range(TSNE_SEEDS)]

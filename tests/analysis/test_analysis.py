@@ -13,11 +13,14 @@ from atlpa.analysis import (
     default_perplexity,
     embed,
     landscape,
+    map_distance,
+    map_variation,
     overlay_maps,
     pooled_features,
     silhouette,
 )
 from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
+from atlpa.losses import attention_map, attention_map_loss
 from atlpa.models import Classifier
 
 
@@ -150,3 +153,19 @@ def test_the_model_is_left_as_found():
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_variation_and_distance_by_hand():
+    """Unit maps along two axes: each lies √½ from their mean, and they lie √2 apart; their length does not count."""
+    maps = torch.tensor([[[3.0, 0.0]], [[0.0, 0.5]]])
+    assert map_variation(maps) == pytest.approx(0.5**0.5)
+    assert map_variation(maps[[0, 0]] * torch.tensor([1.0, 7.0])[:, None, None]) == pytest.approx(0)
+    assert map_distance(maps, maps.flip(0)) == pytest.approx(2**0.5)
+    assert map_distance(maps, 5 * maps) == pytest.approx(0)
+
+
+def test_distance_is_one_stage_of_the_attention_map_loss():
+    generator = torch.Generator().manual_seed(0)
+    clean, adversarial = torch.rand(2, 5, 7, 4, 4, generator=generator)
+    maps = [attention_map(features) for features in (clean, adversarial)]
+    assert map_distance(*maps) == pytest.approx(attention_map_loss([clean], [adversarial]).item())

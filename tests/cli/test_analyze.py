@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atlpa.cli.analyze import main
-from atlpa.records import Embedding, Landscape, Regions, read
+from atlpa.records import Attention, Embedding, Landscape, Regions, read
 
 FAST = ["--iters", "2", "--step", "0.1", "--limit", "20", "--images", "2"]
 
@@ -43,7 +43,7 @@ def test_everything_of_two_runs(runs, capsys):
     figures = ("embedding", "landscape", "training", "attention", "attention-none-resnet18", "attention-pat-resnet18")
     assert made >= {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} | {"index.html", "table.md"}
     records = records_of("runs/pat-resnet18")
-    assert [type(record) for record in records] == [Embedding] * 5 + [Landscape] + [Regions] * 5
+    assert [type(record) for record in records] == [Attention] * 5 + [Embedding] * 5 + [Landscape] + [Regions] * 5
     sights = {(record.seen.threat, record.seen.epsilon) for record in records if isinstance(record, Regions)}
     assert sights == {("clean", 0), *((threat, epsilon) for threat in ("gray", "black") for epsilon in (0.25, 0.5))}
     assert {len(record.inside) for record in records if isinstance(record, Regions)} == {20}
