@@ -28,6 +28,8 @@ def test_configs_presets_and_types_travel(wheel):
     assert {f"atlpa/configs/{name}.yaml" for name in shipped_configs()} <= names
     assert {f"atlpa/configs/studies/{name}.yaml" for name in shipped_studies()} <= names
     assert {f"atlpa/defenses/presets/{name}.yaml" for name in preset_names()} <= names
+    drawn = ("page.css", "page.js", "paper_table1.csv", "paper_table2.csv", "paper_table3.csv")
+    assert {f"atlpa/report/{name}" for name in drawn} <= names
     assert "atlpa/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "docs", "scripts"))]
 

@@ -39,8 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{Path(arguments.output) / 'index.html'} is the report's page")
             else:
                 print(summary(results), end="")
-        except OSError as error:
-            raise UserError(f"{arguments.output} cannot be written ({error.strerror})") from error
         except ValueError as error:
             raise UserError(str(error)) from error
 

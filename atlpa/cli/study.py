@@ -12,7 +12,7 @@ from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.report import Table
 from atlpa.studies import Plan, carry_out, draw, load_study, plan, shipped_studies
-from atlpa.studies.plan import training_state
+from atlpa.studies.steps import training_state
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.report.accuracy import tidy
 from atlpa.report.curves import accuracy_curves
@@ -41,7 +42,17 @@ def write_report(results: Results, folder: Path) -> str:
 
     Returns:
         The text of ``table.md``.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
+    try:
+        return _write(results, folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror})") from error
+
+
+def _write(results: Results, folder: Path) -> str:
     text = summary(results)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", text)

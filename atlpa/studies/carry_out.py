@@ -10,7 +10,8 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.report import Results, collect, write_report
 from atlpa.runs import ANALYSES, Run, evaluate, save_attention, train_run
-from atlpa.studies.plan import Plan, training_state
+from atlpa.studies.plan import Plan
+from atlpa.studies.steps import training_state
 
 Say = Callable[[str], None]
 ATTENTION_IMAGES = 3
@@ -91,7 +92,10 @@ def draw(whole: Plan, folder: Path, say: Say = print) -> None:
         [run.training for run in trained],
         everything.files,
         {run.folder.name: run.log_path for run in trained},
+        everything.problems,
     )
+    for problem in results.problems:
+        say(problem)
     say(f"\n{write_report(results, folder)}")
     wanted = sum(len(attack.targets) for attack in whole.attacks) + len(whole.checks)
     if missing := wanted - len(records) - len(checks):
