@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,8 @@ from atlpa.losses import attention_map
 from atlpa.models import record_stages
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators
+
+FEWEST_PLACES = 4  # along each side
 
 
 @torch.no_grad()
@@ -46,6 +50,18 @@ def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     normalized = torch.where(span > 0, (maps - low) / span.masked_fill(span == 0, 1), 0.0)
     # Pixel centers of the coarse map lie where its receptive fields do: no alignment of corners.
     return F.interpolate(normalized[:, None], size=size, mode="bilinear", align_corners=False).squeeze(1).clamp(0, 1)
+
+
+def telling_stage(maps: Mapping[str, Tensor]) -> str:
+    """The deepest stage whose maps have at least 4×4 places: conv5_x at 224×224, conv4_x at 64×64, conv3_x at 32×32.
+
+    A map of 1×1 or 2×2 places says nothing about where a network looks.
+
+    Args:
+        maps: stage → ``(B, h, w)``, from the first to the last.
+    """
+    fine = [stage for stage, found in maps.items() if min(found.shape[1:]) >= FEWEST_PLACES]
+    return fine[-1] if fine else next(iter(maps))
 
 
 def map_variation(maps: Tensor) -> float:

@@ -50,16 +50,18 @@ class Analysis(Record):
 
 
 class Regions(Analysis):
-    """Normalized conv5_x activation inside and outside key regions (Table 2).
+    """Normalized activation inside and outside key regions (Table 2).
 
     Fields:
         seen: which images.
+        stage: whose maps: the deepest with at least 4×4 places.
         inside: the mean inside, of each image that has a mask with both.
         outside: the mean outside.
     """
 
     kind: Literal["regions"] = "regions"
     seen: Seen
+    stage: str
     inside: Floats
     outside: Floats
 

@@ -15,7 +15,7 @@ from atlpa.report.table import Linked, Table
 
 FIGURES = {
     "curves": "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands",
-    "attention": "Figures 5 and 6: what each defense attends to (conv5_x), on the same clean and adversarial images",
+    "attention": "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial",
     "embedding": "Figure 7: t-SNE of the pooled features",
     "landscape": "Figures 4 and 8: loss around one image, one range and color scale for all",
     "training": "Training: loss terms, accuracy on batches (running means) and learning rate",
@@ -77,18 +77,21 @@ def _section(name: str, title: str, body: str) -> str:
 def _table(table: Table, results: Results, folder: Path) -> str:
     """Sortable by its headers; cells lead to their records."""
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(str(title))}</button></th>' for title in table.columns
+        f'<th scope="col"{_word(number, table)}><button type="button">{escape(str(title))}</button></th>'
+        for number, title in enumerate(table.columns)
     )
     rows = "".join(
         "<tr>"
-        + "".join(
-            f"<td{' class=word' if number < table.left else ''}>{_cell(cell, results, folder)}</td>"
-            for number, cell in enumerate(row)
-        )
+        + "".join(f"<td{_word(number, table)}>{_cell(cell, results, folder)}</td>" for number, cell in enumerate(row))
         + "</tr>\n"
         for row in table.rows
     )
     return f"<div class=wide><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+
+
+def _word(number: int, table: Table) -> str:
+    """Columns of words are set to the left."""
+    return " class=word" if number < table.left else ""
 
 
 def _cell(cell: object, results: Results, folder: Path) -> str:

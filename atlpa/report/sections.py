@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlpa.records import Analysis
+from atlpa.records import Analysis, Regions
 from atlpa.report.accuracy import protocol, threat_table
 from atlpa.report.analyses import attention_table, embedding_table, landscape_table, regions_table
 from atlpa.report.paper import beside_paper
@@ -76,6 +76,10 @@ def accuracy_sections(results: Results) -> list[Section]:
     return found
 
 
+def _stage(records: Sequence[Analysis]) -> str:
+    return " and ".join(sorted({record.stage for record in records if isinstance(record, Regions)}))
+
+
 def analysis_sections(records: Sequence[Analysis]) -> list[Section]:
     """Tables 2 and 3, and the ranges of Figures 4 and 8."""
     made = (
@@ -88,7 +92,7 @@ def analysis_sections(records: Sequence[Analysis]) -> list[Section]:
         ),
         (
             "table2",
-            "Table 2: normalized conv5_x activation inside key regions, and inside − outside",
+            f"Table 2: normalized {_stage(records)} activation inside key regions, and inside − outside",
             regions_table(records),
             "Means with 95 % intervals over the images that have a mask; in brackets the paper's.\n",
         ),

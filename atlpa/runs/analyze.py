@@ -27,6 +27,7 @@ from atlpa.analysis import (
     overlay_maps,
     pooled_features,
     silhouette,
+    telling_stage,
 )
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order
@@ -152,12 +153,15 @@ class Analyses:
     def _regions(self, run: Run, seen: Seen, source: Run | None) -> Regions:
         images = self.sights.shown(seen, source)
         began = time.monotonic()
-        maps = self._maps(run, images)["conv5_x"]
+        by_stage = self._maps(run, images)
+        stage = telling_stage(by_stage)
+        maps = by_stage[stage]
         inside, outside = activation_in_regions(
             overlay_maps(maps, (images.shape[2], images.shape[3])), self.sights.masks
         )
         return Regions(
             seen=seen,
+            stage=stage,
             inside=_rounded(inside[self.sights.masked]),
             outside=_rounded(outside[self.sights.masked]),
             **self._common(run, began),

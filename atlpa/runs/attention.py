@@ -9,15 +9,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from atlpa.analysis import attention_maps, overlay_maps
+from atlpa.analysis import attention_maps, overlay_maps, telling_stage
 from atlpa.evaluation.accuracy import generators
 from atlpa.report import save
 from atlpa.report.gallery import defenses_figure, stages_figure
 from atlpa.runs.folder import Run
 from atlpa.runs.sights import Sights
-
-STAGE = "conv5_x"
-"""The stage that defenses are compared by."""
 
 
 def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
@@ -35,11 +32,11 @@ def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
     figures, compared = {}, {}
     for run in sights.runs:
         adversarial = _attacked(sights, run, rows)
-        on_clean, on_adversarial = (_overlays(sights, run, images, rows) for images in (clean, adversarial))
+        (on_clean, stage), (on_adversarial, _) = (_overlays(sights, run, some, rows) for some in (clean, adversarial))
         figures[f"attention-{run.folder.name}"] = stages_figure(
             _pixels(clean), _pixels(adversarial), on_clean, on_adversarial
         )
-        compared[run.experiment.defense.name] = (on_clean[STAGE], on_adversarial[STAGE])
+        compared[run.experiment.defense.name] = (on_clean[stage], on_adversarial[stage])
     if len(compared) > 1:
         figures["attention"] = defenses_figure(
             _pixels(clean), _pixels(_attacked(sights, sights.runs[0], rows)), compared
@@ -63,11 +60,13 @@ def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:
     return attack(model, images, labels, generator=generators(sights.seed, "attack", rows)).cpu()
 
 
-def _overlays(sights: Sights, run: Run, images: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
+def _overlays(sights: Sights, run: Run, images: Tensor, rows: Tensor) -> tuple[dict[str, np.ndarray], str]:
+    """What each stage attends to, and the stage that defenses are compared by."""
     model = run.load_model(sights.device)
     maps = attention_maps(model, images.to(sights.device), generators(sights.seed, "analysis", rows))
     size = images.shape[2], images.shape[3]
-    return {stage: overlay_maps(found, size).cpu().numpy() for stage, found in maps.items()}
+    overlays = {stage: overlay_maps(found, size).cpu().numpy() for stage, found in maps.items()}
+    return overlays, telling_stage(maps)
 
 
 def _pixels(images: Tensor) -> np.ndarray:

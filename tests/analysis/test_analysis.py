@@ -18,6 +18,7 @@ from atlpa.analysis import (
     overlay_maps,
     pooled_features,
     silhouette,
+    telling_stage,
 )
 from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
 from atlpa.losses import attention_map, attention_map_loss
@@ -169,3 +170,10 @@ def test_distance_is_one_stage_of_the_attention_map_loss():
     clean, adversarial = torch.rand(2, 5, 7, 4, 4, generator=generator)
     maps = [attention_map(features) for features in (clean, adversarial)]
     assert map_distance(*maps) == pytest.approx(attention_map_loss([clean], [adversarial]).item())
+
+
+@pytest.mark.parametrize(("side", "stage"), [(224, "conv5_x"), (64, "conv4_x"), (32, "conv3_x"), (8, "conv2_x")])
+def test_the_stage_that_tells(side, stage):
+    """A ResNet halves the image five times: conv2_x has a quarter of its side, conv5_x a 32nd."""
+    maps = attention_maps(Classifier("resnet18", 2), torch.rand(1, 3, side, side))
+    assert telling_stage(maps) == stage

@@ -49,7 +49,7 @@ def analyses(network):
     machine = record(NONE, NONE, "white", 1).machine
     common = {"target": network, "data": data, "seed": 0, "seconds": 2.0, "machine": machine, "atlpa": "0"}
     seen = Seen(threat="gray", epsilon=0.25, source=NONE, attack={"name": "pgd"})
-    yield Regions(seen=seen, inside=(0.2, 0.4), outside=(0.1, 0.5), **common)
+    yield Regions(seen=seen, stage="conv4_x", inside=(0.2, 0.4), outside=(0.1, 0.5), **common)
     points = tuple((float(n % 3), float(n)) for n in range(9))
     scores = {"silhouettes": (0.1, 0.2), "raw_silhouette": 0.3}
     yield Embedding(
