@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,22 @@ def shard(text: str) -> tuple[int, int]:
 
 def show(todo: Plan) -> None:
     """Print a plan."""
+    steps: list[tuple[str, str, Callable[[], float | None]]] = [
+        *(
+            (f"train {one.folder.name}", training_state(one), partial(todo.training_seconds, one))
+            for one in todo.trainings
+        ),
+        *((attack.title, attack.state(), partial(todo.attack_seconds, attack)) for attack in todo.attacks),
+        *((check.title, check.state(), todo.check_seconds) for check in todo.checks),
+        *((analysis.title, analysis.state(), lambda: None) for analysis in todo.analyses),
+    ]
     rows = []
-    for experiment in todo.trainings:
-        state = training_state(experiment)
-        seconds = None if state == "done" else todo.training_seconds(experiment)
-        rows.append((f"train {experiment.folder.name}", state, "" if seconds is None else f"{seconds / 60:.0f}"))
-    rows += [(attack.title, attack.state(), "") for attack in todo.attacks]
-    rows += [(check.title, check.state(), "") for check in todo.checks]
-    rows += [(analysis.title, analysis.state(), "") for analysis in todo.analyses]
+    for title, state, cost in steps:
+        seconds = None if state == "done" else cost()
+        rows.append((title, state, "" if seconds is None else f"{seconds / 60:.0f}"))
     print(Table(("step", "state", "minutes"), rows, left=2).markdown(), end="")
     done = sum(state == "done" for _, state, _ in rows)
-    print(f"{done} of {len(rows)} steps are done; minutes: by the finished trainings of the same architecture")
+    print(f"{done} of {len(rows)} steps are done; minutes: by finished steps of the same kind and architecture")
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -37,6 +37,21 @@ class Plan:
         ]
         return statistics.median(known) * _passes(experiment) if known else None
 
+    def attack_seconds(self, attack: Attack) -> float | None:
+        """What an attack may take, by the finished ones of its kind on the same architecture."""
+        known = [
+            record.seconds
+            for other in self.attacks
+            if other.white == attack.white and other.source.model == attack.source.model
+            for record in other.records()[:1]
+        ]
+        return statistics.median(known) if known else None
+
+    def check_seconds(self) -> float | None:
+        """What the checks of one network may take, by the finished ones."""
+        known = [record.seconds for check in self.checks for record in check.records()]
+        return statistics.median(known) if known else None
+
 
 def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
     """Lay a study out.
