@@ -13,6 +13,7 @@ from atlpa.records import Status
 
 _CROCE = "Croce & Hein 2020"
 _TARGETS = 3
+_RESTARTS = 2
 _COSTLY = "the model draws, so that every attack is made in full; margin stands for it"
 _SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
 
@@ -73,12 +74,24 @@ def _averaged(case: Case) -> tuple[Status, str]:
     return status, f"{percent(before)} → {percent(after)} of {len(before)} that are right clean"
 
 
+def _restarts(case: Case) -> tuple[Status, str]:
+    attack = case.pgd.model_copy(update={"start": "uniform"})
+    return case.rival(case.worst, _RESTARTS * [partial(case.stands, attack)])
+
+
 _AT_MOST = f"breaks no more than {100 * ADAPTIVE:.0f} points beyond cross-entropy"
 
 CHECKS = (
     Check("margin", _AT_MOST, _CROCE, "report PGD on the margin (--loss margin)", _margin),
     Check("dlr", _AT_MOST, _CROCE, "report PGD on the DLR loss (--loss dlr) or AutoAttack", _dlr),
     Check("targeted", _AT_MOST, _CROCE, "report AutoAttack, which aims at classes (--attack autoattack)", _targeted),
+    Check(
+        "restarts",
+        f"break no more than {100 * MATERIAL:.0f} points beyond the attacks above",
+        "Mosbach et al. 2018",
+        "attack with many restarts: the loss surface is rugged",
+        _restarts,
+    ),
     Check(
         "averaged gradients",
         f"break no more than {100 * MATERIAL:.0f} points beyond single draws",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -17,7 +16,6 @@ from atlpa.records import Status
 
 _CARLINI, _ATHALYE, _CROCE = "Carlini et al. 2019", "Athalye et al. 2018", "Croce & Hein 2020"
 _SAMPLE = 64  # images of the checks that follow an attack closely
-_RESTARTS = 2
 
 
 def _zero_gradients(case: Case) -> tuple[Status, str]:
@@ -82,11 +80,6 @@ def _iterations(case: Case) -> tuple[Status, str]:
     return weigh(broken, mended, len(case)), text
 
 
-def _restarts(case: Case) -> tuple[Status, str]:
-    attack = case.pgd.model_copy(update={"start": "uniform"})
-    return case.rival(case.base, _RESTARTS * [partial(case.stands, attack)])
-
-
 def _monotone(case: Case) -> tuple[Status, str]:
     """Small ε against large: what stands at the larger one must stand at the smaller one."""
     sizes = [case.epsilon / 2, case.epsilon, min(1.0, 2 * case.epsilon)]
@@ -143,13 +136,6 @@ CHECKS = (
         _CARLINI,
         "attack until the accuracy no longer falls",
         _iterations,
-    ),
-    Check(
-        "restarts",
-        f"break no more than {100 * MATERIAL:.0f} points",
-        "Mosbach et al. 2018",
-        "attack with many restarts: the loss surface is rugged",
-        _restarts,
     ),
     Check(
         "larger epsilon",
