@@ -12,7 +12,7 @@ from atlpa.statistics import share
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHOWN = ("table1", "table1-paper", "significance", "table2", "table3", "landscape-ranges")
-"""Tables that the page on results shows; the rest is in the studies' own table.md."""
+"""Tables of the main study that the page on results shows; the rest is in the studies' own table.md."""
 STUDIES = sorted(path.parent for path in (DOCS / "results").glob("*/table.md"))
 
 
@@ -29,7 +29,7 @@ def test_tables_are_drawn_from_the_committed_records(study):
     for section in sections(collect([study])):
         table = section.table.markdown()
         assert table in (study / "table.md").read_text()
-        if section.name in SHOWN:
+        if section.name == "table1" or (section.name in SHOWN and study.name == "flowers-small"):
             assert table in (DOCS / "results.md").read_text()
     rows = tidy(evaluations(study)).csv().splitlines()
     assert sorted(rows) == sorted((study / "table.csv").read_text().splitlines())
