@@ -52,15 +52,15 @@ def credibility(
         raise ValueError(
             f"images {tuple(images.shape)} and labels {tuple(labels.shape)}; give (N, 3, H, W) and (N,), N ≥ 1"
         )
-    if labels.is_floating_point() or labels.min() < 0:
-        raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give classes counted from 0")
+    if labels.is_floating_point() or labels.dtype == torch.bool or labels.min() < 0:
+        raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give integer classes counted from 0")
     case = Case(
         Subject(model),
         images.detach(),
-        labels,
+        labels.long(),
         epsilon,
-        None if reference is None else Subject(reference),
-        [Subject(source) for source in sources],
+        None if reference is None else Subject(reference, "the reference"),
+        [Subject(source, f"source {number}") for number, source in enumerate(sources, 1)],
     )
     findings: list[Finding] = []
     broken = None

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from atlpa.evaluation.checks.case import Case
 
 MATERIAL = 0.03
-ADAPTIVE = 0.1  # margin losses and targets break 2 to 5 points more than cross-entropy on honest networks
+ADAPTIVE = 0.1  # a margin loss breaks 2 to 10 points more than cross-entropy on honest networks
+TOGETHER = 0.2  # several such attacks, image by image, up to 17
 SURE = 0.01
 
 
@@ -65,6 +66,17 @@ def weigh(worse: int, better: int, n: int, tolerance: float = MATERIAL) -> Statu
     if net > tolerance:
         return "fail" if sure else "warn"
     return "warn" if sure else "pass"
+
+
+def surpasses(count: int, n: int, tolerance: float) -> Status:
+    """How bad it is that so many images speak against the evaluation, where honest networks differ among themselves.
+
+    Returns:
+        ``fail`` with one-sided binomial p < 0.01 above the tolerance, ``warn`` above half of it, else ``pass``.
+    """
+    if exceeds(count, n, tolerance) == "fail":
+        return "fail"
+    return "warn" if count > tolerance / 2 * n and count > 1 else "pass"
 
 
 def exceeds(count: int, n: int, rate: float) -> Status:

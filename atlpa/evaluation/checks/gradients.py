@@ -15,6 +15,7 @@ from atlpa.evaluation.checks.evidence import MATERIAL, Check, exceeds, percent, 
 from atlpa.records import Status
 
 _CARLINI, _ATHALYE, _CROCE = "Carlini et al. 2019", "Athalye et al. 2018", "Croce & Hein 2020"
+_SMALL = 1e-3  # of the pixel range: a step along which a network is nearly linear
 _SAMPLE = 64  # images of the checks that follow an attack closely
 
 
@@ -26,9 +27,27 @@ def _zero_gradients(case: Case) -> tuple[Status, str]:
             images = case.images[lanes].clone().requires_grad_(True)
             loss = F.cross_entropy(case.model(images), case.labels[lanes], reduction="sum")
             (gradient,) = torch.autograd.grad(loss, images)
-        zero += int((gradient == 0).flatten(1).all(dim=1).sum())
+        useless = (gradient == 0) | ~torch.isfinite(gradient)
+        zero += int(useless.flatten(1).all(dim=1).sum())
     text = f"the gradient is zero everywhere on {zero} of the {len(chosen)} images that are right"
     return exceeds(zero, len(chosen), MATERIAL), text
+
+
+def _finite_differences(case: Case) -> tuple[Status, str]:
+    """Along the sign of the gradient, the margin must change as the gradient says."""
+    if case.randomized:
+        return "skip", "the model draws, so that two values of it do not differ by its slope alone"
+    lanes = torch.nonzero(case.clean).flatten()[:_SAMPLE]
+    images, labels = case.images[lanes], case.labels[lanes]
+    with undisturbed(case.model), torch.enable_grad():
+        points = images.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(margin(case.model(points), labels).sum(), points)
+    shift = _SMALL * gradient.sign()
+    higher, lower = (margin(logits(case.model, images + way * shift), labels) for way in (1, -1))
+    slope, expected = (higher - lower) / (2 * _SMALL), gradient.abs().sum(dim=(1, 2, 3))
+    wrong = int(((slope - expected).abs() > 0.5 * expected).sum())
+    text = f"the slope is not what the gradient says on {wrong} of {len(images)} images"
+    return exceeds(wrong, len(images), 0.1), text
 
 
 def _followed(case: Case) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,6 +127,13 @@ CHECKS = (
         _CROCE,
         "attack a differentiable copy, or climb the margin of the logits (--loss margin); no gradient is no robustness",
         _zero_gradients,
+    ),
+    Check(
+        "finite differences",
+        "the slope along the gradient's sign agrees to half of it on 90 % of the images",
+        "derived",
+        "the gradient is not the model's: look for a backward pass of its own, steps or rounding",
+        _finite_differences,
     ),
     Check(
         "loss rises",

@@ -9,10 +9,11 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from atlpa.evaluation.checks.case import REPEATABLE, Case, logits
-from atlpa.evaluation.checks.evidence import MATERIAL, SURE, Check, percent, weigh
+from atlpa.evaluation.checks.evidence import SURE, Check, percent, weigh
 from atlpa.records import Status
 
 _CARLINI = "Carlini et al. 2019"
+CONTRAST = 0.1  # share of the images that another contrast may gain an honest network
 _HALF_A_LEVEL = 0.5 / 255
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which most pretrained networks expect
 
@@ -29,7 +30,7 @@ def _epsilon_unit(case: Case) -> tuple[Status, str]:
     text = f"ε {case.epsilon:.4g} = {255 * case.epsilon:.3g}/255"
     if case.epsilon > 1:
         return "fail", f"{text}, larger than the whole range"
-    return ("fail" if case.epsilon < _HALF_A_LEVEL else "pass"), text
+    return ("pass" if case.epsilon >= _HALF_A_LEVEL else "fail"), text
 
 
 def _finite(case: Case) -> tuple[Status, str]:
@@ -100,7 +101,12 @@ def _normalization(case: Case) -> tuple[Status, str]:
     best = max(right, key=lambda name: right[name].sum().item())
     worse, better = int((right[best] & ~case.clean).sum()), int((case.clean & ~right[best]).sum())
     text = f"{percent(case.clean)} as given, {percent(right[best])} {best}"
-    return weigh(worse, better, len(case)), text
+    status = weigh(worse, better, len(case))
+    # More contrast helps some honest networks a little; the right normalization helps a lot.
+    wrong = int((~case.clean).sum())
+    gain = worse - better
+    plain = gain >= 2 / 3 * wrong or (gain > CONTRAST * len(case) and gain >= wrong / 2)
+    return ("warn" if status == "fail" and not plain else status), text
 
 
 PREMISES = (
@@ -138,7 +144,7 @@ CHECKS = (
     ),
     Check(
         "normalization",
-        f"no usual rescaling of the images raises accuracy by more than {100 * MATERIAL:.0f} points",
+        f"no usual rescaling of the images mends half of the errors and gains {100 * CONTRAST:.0f} points",
         "derived",
         "normalize inside the model as in its training; its robustness is measured on images it does not know",
         _normalization,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from atlpa.attacks import Noise, Square, fgsm
 from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
-from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, exceeds, percent
+from atlpa.evaluation.checks.evidence import MATERIAL, TOGETHER, Check, exceeds, percent
 from atlpa.records import Status
 
 _CARLINI, _ATHALYE = "Carlini et al. 2019", "Athalye et al. 2018"
@@ -60,7 +60,7 @@ def _transfer(case: Case) -> tuple[Status, str]:
 def _worst_case(case: Case) -> tuple[Status, str]:
     if case.randomized:
         return "skip", "the model draws, and falls by chance sooner or later"
-    return case.rival(case.base, [lambda _: case.worst], ADAPTIVE)
+    return case.rival(case.base, [lambda _: case.worst], TOGETHER)
 
 
 def _reference(case: Case) -> tuple[Status, str]:
@@ -108,7 +108,7 @@ CHECKS = (
     ),
     Check(
         "worst case",
-        f"all attacks together, image by image, break no more than {100 * ADAPTIVE:.0f} points beyond PGD",
+        f"all attacks together, image by image, break no more than {100 * TOGETHER:.0f} points beyond PGD",
         _CARLINI,
         "report what stands under every attack, image by image",
         _worst_case,
