@@ -137,7 +137,7 @@ BROKEN = {
     "a little noise at the input": (lambda net: lambda x: net(x + 0.1 * torch.randn_like(x)), "repeatability", "warn"),
     "a random size": (lambda net: lambda x: net(resized(x)), "repeatability", "fail"),
     "probabilities": (lambda net: lambda x: net(x).softmax(dim=1), "logits", "fail"),
-    "a normalization of other images": (lambda net: lambda x: net((x - 0.45) / 0.225), "normalization", "fail"),
+    "a normalization of other images": (lambda net: lambda x: net(2 * x - 1), "normalization", "fail"),
     "a range of 0 to 255 that was forgotten": (lambda net: lambda x: net(x / 255), "normalization", "fail"),
     "a gradient with noise that is always the same": (
         lambda net: lambda x: net(Misled.apply(x)), "finite differences", "fail",
