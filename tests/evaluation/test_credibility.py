@@ -254,6 +254,11 @@ def test_what_cannot_be_checked_is_said(images, labels, model, message):
         credibility(model or (lambda x: x.flatten(1)), images, labels)
 
 
+def test_a_source_for_another_task_is_named(honest, judged):
+    with pytest.raises(ValueError, match="source 2 has 4 classes, the model 10"):
+        credibility(honest, judged[0][:8], judged[1][:8], EPSILON, honest, [honest, lambda x: honest(x)[:, :4]])
+
+
 def test_every_check_is_explained():
     """The page has one section for each check, with its source."""
     page = (Path(__file__).parents[2] / "docs" / "credibility.md").read_text()

@@ -74,6 +74,9 @@ class Case:
         first, second = logits(self.model, self.images), logits(self.model, self.images)
         if self.labels.max() >= first.shape[1]:
             raise ValueError(f"label {self.labels.max()} but {first.shape[1]} classes; labels are counted from 0")
+        for other in (*self.sources, *([self.reference] if self.reference else [])):
+            if (classes := logits(other, self.images[:1]).shape[1]) != first.shape[1]:
+                raise ValueError(f"{other.role} has {classes} classes, the model {first.shape[1]}; give the same task")
         return first, second
 
     @cached_property
