@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atlpa.attacks import undisturbed
-from atlpa.attacks.undisturbed import Logits
 from atlpa.randomness import generator
+from atlpa.undisturbed import Logits
 
 BATCH_SIZE = 256
 

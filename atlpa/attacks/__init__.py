@@ -5,7 +5,7 @@ from atlpa.attacks.noise import Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD, fgsm
 from atlpa.attacks.square import Square
-from atlpa.attacks.undisturbed import undisturbed
+from atlpa.undisturbed import undisturbed
 
 Attack = PGD | Square | AutoAttack | Noise
 """Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``."""

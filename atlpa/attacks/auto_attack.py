@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks.once import Once
-from atlpa.attacks.undisturbed import Logits, undisturbed
 from atlpa.component import PixelDistance
 from atlpa.random_layer import random_layers
 from atlpa.randomness import Generators
+from atlpa.undisturbed import Logits, undisturbed
 
 FEWEST_CLASSES = 4
 MOST_TARGETS = 9

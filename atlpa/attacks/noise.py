@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from atlpa.attacks.once import Once
-from atlpa.attacks.undisturbed import Logits
 from atlpa.component import PixelDistance
 from atlpa.randomness import Generators, uniform
+from atlpa.undisturbed import Logits
 
 
 class Noise(Once):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from atlpa.attacks.undisturbed import Logits
 from atlpa.component import Component, PixelDistance
 from atlpa.randomness import Generators
+from atlpa.undisturbed import Logits
 
 
 class Once(Component):

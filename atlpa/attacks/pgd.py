@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from atlpa.attacks.diversity import diversified
 from atlpa.attacks.objectives import OBJECTIVES, Objective
-from atlpa.attacks.undisturbed import Logits, undisturbed
 from atlpa.component import Component, Number, PixelDistance
+from atlpa.engine import Engine, Precision, ready
 from atlpa.random_layer import drawing, random_layers
 from atlpa.randomness import Generators, rewound, uniform
+from atlpa.undisturbed import Logits, undisturbed
 
 
 class PGD(Component):
@@ -39,6 +40,9 @@ class PGD(Component):
         diversity: probability of each image to be shrunk and shifted before the gradient (see ``diversity.py``), which
             transfers better.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
+        engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
+            that agrees; ``reference``, the model itself.
+        precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products.
     """
 
     epsilon: PixelDistance = 0.25
@@ -51,6 +55,8 @@ class PGD(Component):
     momentum: Annotated[Number, Field(ge=0)] = 0.0
     diversity: Annotated[Number, Field(ge=0, le=1)] = 0.0
     restarts: Annotated[int, Field(ge=1)] = 1
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
 
     @model_validator(mode="after")
     def _restarts_must_differ(self) -> PGD:
@@ -77,12 +83,13 @@ class PGD(Component):
         Returns:
             Adversarial images of the same shape, within ε of ``images`` and within [0, 1].
         """
-        *_, best = self.iterates(model, images, labels, generator=generator)
+        network = self.ready(model, images)
+        *_, best = self.iterates(network, images, labels, generator=generator)
         if self.restarts == 1:
             return best
         fooled, loss = _judge(model, best, labels, generator)
         for _ in range(self.restarts - 1):
-            *_, challenger = self.iterates(model, images, labels, generator=generator)
+            *_, challenger = self.iterates(network, images, labels, generator=generator)
             fools, higher = _judge(model, challenger, labels, generator)
             better = ~fooled & (fools | (higher > loss))
             best[better], loss[better] = challenger[better], higher[better]
@@ -93,27 +100,40 @@ class PGD(Component):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
+        model, bounds = self.ready(model, images), self._bounds(images)
         adversarial, direction = self.initial(images, generator), torch.zeros_like(images)
         for _ in range(self.iterations):
             gradient, _ = self._climb(model, adversarial, images, labels, generator)
             if self.momentum:
                 size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
                 gradient = direction = self.momentum * direction + gradient / size.clamp(min=1e-30)
-            adversarial = self._step(adversarial, gradient, images)
+            adversarial = self._step(adversarial, gradient, bounds)
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
         """The point from which the first step is taken, a tensor of its own."""
         if self.start == "zero":
             return images.clone()
-        return self._project(images + uniform(images, self.epsilon, generator), images)
+        return (images + uniform(images, self.epsilon, generator)).clamp(*self._bounds(images))
+
+    def ready(self, model: Logits, images: Tensor) -> Logits:
+        """What the gradients are computed on, to be made once where ``advance`` is called often.
+
+        Args:
+            model: images → logits; the result notices no later change of its weights.
+            images: ``(B, 3, H, W)``, any that will be attacked.
+        """
+        return ready(model, images, self.engine, self.precision)
 
     def advance(
         self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
     ) -> tuple[Tensor, Tensor]:
-        """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws)."""
+        """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws).
+
+        The model is taken as it is; ``ready`` gives a faster one.
+        """
         gradient, logits = self._climb(model, adversarial, images, labels, generator)
-        return self._step(adversarial, gradient, images), logits
+        return self._step(adversarial, gradient, self._bounds(images)), logits
 
     def _climb(
         self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators
@@ -143,12 +163,12 @@ class PGD(Component):
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
 
-    def _step(self, adversarial: Tensor, direction: Tensor, images: Tensor) -> Tensor:
-        return self._project(adversarial + self.step * direction.sign(), images)
+    def _bounds(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The corners of [x₀ − ε, x₀ + ε] ∩ [0, 1]."""
+        return (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
 
-    def _project(self, points: Tensor, images: Tensor) -> Tensor:
-        lower, upper = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
-        return points.clamp(lower, upper)
+    def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+        return (adversarial + self.step * direction.sign()).clamp(*bounds)
 
     def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
         """What is allowed but may surprise: sentences a command prints before it starts.

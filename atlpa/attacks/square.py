@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from atlpa.attacks.objectives import margin
-from atlpa.attacks.undisturbed import Logits, undisturbed
 from atlpa.component import Component, PixelDistance
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators, sample
+from atlpa.undisturbed import Logits, undisturbed
 
 # After each of these shares of all queries the squares shrink, as in the original (after 10, 50, 200, … of 10000).
 _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

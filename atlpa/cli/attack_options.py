@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import get_args
 
 from atlpa.attacks import OBJECTIVES, PGD, Attack, AutoAttack, Noise, Square, fgsm
 from atlpa.cli.command import count, number, seed
+from atlpa.engine import Engine, Precision
 from atlpa.errors import UserError
 from atlpa.runs import Pairing, Protocol
 
-PGD_ALONE = ("iters", "step", "start", "restarts", "loss", "momentum", "diversity", "eot", "fixed_draws")
+PGD_ALONE = (
+    "iters",
+    "step",
+    "start",
+    "restarts",
+    "loss",
+    "momentum",
+    "diversity",
+    "eot",
+    "fixed_draws",
+    "engine",
+    "precision",
+)
 
 
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +64,16 @@ def add_attack_options(parser: argparse.ArgumentParser) -> None:
         type=number,
         metavar="P",
         help="probability of shrinking an image before each gradient of transferred images, such as 0.5; default: 0",
+    )
+    pgd.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        help="of PGD's gradients: bf16 is faster on machines that know it; verdicts are always fp32's; default: fp32",
+    )
+    pgd.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        help="what PGD's gradients are computed on: a faster copy of the network, or the network; default: auto",
     )
     pgd.add_argument("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
     random = parser.add_argument_group("randomized networks")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain
+from atlpa.memory import keep_memory
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,6 +68,7 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
 
     A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
     """
+    keep_memory()
     try:
         return work() or 0
     except UserError as error:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, verdicts
+from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, right, verdicts
 from atlpa.evaluation.outcome import Outcome, Perturbation
 from atlpa.random_layer import random_layers
 
@@ -52,6 +52,7 @@ def white_box(
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     device = next(model.parameters()).device
     clean = verdicts(model, images)[0]
+    network = attack.ready(model, pictures(images, torch.arange(1), device)[0])
     fell_at = torch.where(clean, budgets[-1] + 1, 0)  # first wrong iterate; 0: wrong clean
     perturbation = Perturbation.empty(len(budgets), len(images))
     steps = 0
@@ -69,9 +70,12 @@ def white_box(
                 lanes = tuple(map(torch.cat, zip(lanes, joined, strict=True))) if lanes else joined
                 where, age = torch.cat([where, fresh]), torch.cat([age, torch.zeros_like(fresh)])
             origin, iterate, labels = lanes
-            following, logits = attack.advance(model, iterate, origin, labels)
+            following, logits = attack.advance(network, iterate, origin, labels)
             steps += len(where)
             fallen = (logits.argmax(dim=1) != labels).cpu()
+            if network is not model:  # what was made for gradients does not judge
+                asked = torch.nonzero(fallen | (age == budgets[-1])).flatten()
+                fallen[asked] = ~right(model, iterate[asked], labels[asked]).cpu()
             done = fallen | (age == budgets[-1])
             for row, budget in enumerate(budgets):
                 reached = (age == budget) | (fallen & (age < budget))

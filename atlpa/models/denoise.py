@@ -45,9 +45,10 @@ class DenoisingBlock(nn.Module):
         if self.operation == "softmax":
             # Fused attention keeps no (H·W)² matrix, but wants a dimension of heads, and values as wide as the keys:
             # two halves of C/2 channels each.
+            left, right = value.chunk(2, dim=-1)
             halves = [
                 F.scaled_dot_product_attention(query[:, None], key[:, None], half[:, None]).squeeze(1)
-                for half in value.chunk(2, dim=-1)
+                for half in (left, right)
             ]
             mean = torch.cat(halves, dim=-1)
         else:

@@ -184,7 +184,7 @@ class Run:
         experiment = self.experiment
         model = experiment.defense.build(experiment.model, len(checkpoint.classes), experiment.seed)
         checkpoint.restore(model)
-        return model.to(device).eval()
+        return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
 def finished_runs(folder: Path, depth: str = "**") -> list[Run]:

@@ -65,7 +65,7 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     run = run or Run.create(experiment)
     if not resumed:
         write_split(run.split_path, index, skipped)
-    model.to(device)
+    model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
     optimizer = recipe.optimizer(model)
     if resumed:
         resumed.restore(model, optimizer)

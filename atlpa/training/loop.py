@@ -70,6 +70,7 @@ def train(
                 images,
                 labels,
                 generator(seed, "training attack", step),
+                precision=recipe.precision,
             )
             taken = step + 1
             last = taken == recipe.iterations

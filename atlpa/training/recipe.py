@@ -10,6 +10,7 @@ from torch.optim import SGD
 
 from atlpa.attacks import PGD
 from atlpa.component import Component, FromList, Number
+from atlpa.engine import Precision
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -25,6 +26,8 @@ class Recipe(Component):
         weight_decay: of SGD, on every parameter.
         decay_at: after which shares of the iterations the learning rate is divided by 10.
         attack: the inner maximization of Eq. 1.
+        precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
+            weights, losses and steps in float32. The attack has a precision of its own.
         log_every: steps between two lines of the log.
         validate_every: steps between two looks at the validation part.
         checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost.
@@ -37,6 +40,7 @@ class Recipe(Component):
     weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
     decay_at: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], FromList] = (2 / 3,)
     attack: PGD = PGD(epsilon=0.25, step=0.125, iterations=2)
+    precision: Precision = "fp32"
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60
@@ -48,4 +52,4 @@ class Recipe(Component):
 
     def optimizer(self, model: nn.Module) -> SGD:
         """SGD over all parameters of a model."""
-        return SGD(model.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay)
+        return SGD(model.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay, fused=True)

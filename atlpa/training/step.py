@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from atlpa.attacks import PGD
 from atlpa.defenses import Defense, Views
+from atlpa.engine import Precision, at_least_float32
 from atlpa.models import record_stages
 from atlpa.random_layer import drawing
 
@@ -32,6 +33,8 @@ def training_step(
     images: Tensor,
     labels: Tensor,
     generator: torch.Generator | None = None,
+    *,
+    precision: Precision = "fp32",
 ) -> StepResult:
     """Attack a batch, then take one step down the defense's objective on it.
 
@@ -43,6 +46,7 @@ def training_step(
         images: ``(B, 3, H, W)`` in [0, 1].
         labels: ``(B,)``.
         generator: of the attack's random start and of a randomized network's draws.
+        precision: of the pass that is learned from; weights, losses and the step are float32.
     """
     adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
 
@@ -50,7 +54,7 @@ def training_step(
     images = images.detach().requires_grad_(defense.needs_input_gradient)
     # Only plain attention (of denoising blocks) can be differentiated twice.
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
-    with plain, drawing(model, generator):
+    with plain, drawing(model, generator), torch.autocast(images.device.type, torch.bfloat16, precision == "bf16"):
         views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()
@@ -73,7 +77,9 @@ def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels
     """
     size = len(labels)
     with record_stages(model) as stages:
-        logits = model(torch.cat([view for view in (images if clean else None, adversarial) if view is not None]))
+        joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
+        logits = at_least_float32(model(joined))
+    stages = {name: at_least_float32(stage) for name, stage in stages.items()}
     return Views(
         labels=labels,
         images=images,

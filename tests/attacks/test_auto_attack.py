@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atlpa.attacks import PGD, AutoAttack
-from atlpa.attacks.undisturbed import undisturbed
+from atlpa.undisturbed import undisturbed
 
 EPSILON = 0.03
 

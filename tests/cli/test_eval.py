@@ -106,7 +106,7 @@ def test_what_is_on_record_is_not_measured_again(runs, capsys):
     [(["--attack", "none"], 0.0), (["--attack", "noise", "--eps", "0.5"], 0.5), (["--attack", "fgsm"], 0.25)],
 )
 def test_other_attacks(runs, capsys, attack, linf):
-    assert main(["--run", str(runs / "none-resnet18"), *attack, "--limit", "8"]) == 0
+    assert main(["--run", str(runs / "none-resnet18"), *attack, "--limit", "64"]) == 0
     table = rows(capsys.readouterr().out)
     assert float(table[0][8]) == pytest.approx(linf, abs=1e-3)
     if attack == ["--attack", "none"]:

@@ -43,11 +43,11 @@ def stop_after(step, monkeypatch):
     """Let the process be asked to stop while a step is computed, as a signal would."""
     real, taken = loop.training_step, []
 
-    def training_step(*arguments):
+    def training_step(*arguments, **options):
         taken.append(None)
         if len(taken) == step:
             loop.signal.raise_signal(loop.signal.SIGTERM)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(loop, "training_step", training_step)
 
@@ -73,11 +73,11 @@ def test_lost_steps_are_taken_again(tmp_path, monkeypatch):
     straight = train_quietly(tmp_path / "straight")
     real, calls = loop.training_step, []
 
-    def dies(*arguments):
+    def dies(*arguments, **options):
         calls.append(None)
         if len(calls) == 5:
             raise MemoryError
-        return real(*arguments)
+        return real(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "training_step", dies)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack, undisturbed
-from atlpa.attacks.undisturbed import Logits
 from atlpa.evaluation.checks.evidence import MATERIAL, percent, surpasses, weigh
 from atlpa.records import Status
+from atlpa.undisturbed import Logits
 
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from atlpa.attacks.undisturbed import Logits
 from atlpa.evaluation.checks import adaptive, gradients, inputs, rivals
 from atlpa.evaluation.checks.case import Case, Subject
 from atlpa.evaluation.checks.evidence import Check
 from atlpa.records import Finding
+from atlpa.undisturbed import Logits
 
 CHECKS: tuple[Check, ...] = (*inputs.PREMISES, *inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *rivals.CHECKS)
 

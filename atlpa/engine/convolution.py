@@ -1,0 +1,80 @@
+"""relu(BatchNorm(conv(x)) + residual) as one operation that knows the gradient of its inputs alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from atlpa.engine.kernels import Plain, Weights, kernel_for
+
+
+class Convolution(nn.Module):
+    """A convolution of a network in evaluation mode, with what follows it.
+
+    The originals stay the owner's: ``fold`` reads them again, since they may have learned in the meantime.
+
+    Args:
+        convolution: the original.
+        norm: the BatchNorm behind it, folded into the weights.
+        relu: whether a ReLU ends it.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, relu: bool) -> None:
+        super().__init__()
+        self.originals = (convolution, norm)  # in a tuple, so that they are no submodules
+        self.relu = relu
+        self.weights: Weights | None = None
+        self.kernels: dict[torch.Size, Plain] = {}
+
+    @torch.no_grad()
+    def fold(self, dtype: torch.dtype) -> None:
+        """Take over the originals' present weights."""
+        convolution, norm = self.originals
+        weight = convolution.weight
+        bias = weight.new_zeros(len(weight)) if convolution.bias is None else convolution.bias
+        if norm is not None:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+            weight, bias = fuse_conv_bn_weights(weight, bias, *statistics)
+        assert not isinstance(convolution.padding, str)
+        geometry = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+        self.weights = Weights(
+            weight.to(dtype, memory_format=torch.channels_last, copy=True), bias.to(dtype, copy=True), *geometry
+        )
+        self.kernels.clear()
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, O, H', W')``; the residual, of that shape, is added before the ReLU."""
+        assert self.weights is not None
+        x = x.to(self.weights.weight.dtype, memory_format=torch.channels_last)
+        place = x.shape[1:]
+        if place not in self.kernels:
+            self.kernels[place] = kernel_for(self.weights, x.shape)
+        y: Tensor = _Convolve.apply(x, residual, self.kernels[place], self.relu)
+        return y
+
+
+class _Convolve(torch.autograd.Function):
+    """Keeps its output where a ReLU needs it, and nothing else: no input and no weight is needed again."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, residual: Tensor | None, kernel: Plain, relu: bool) -> Tensor:
+        y = kernel.forward(x, residual, relu)
+        context.kernel, context.shape, context.joined = kernel, x.shape, residual is not None
+        if relu:
+            context.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        for y in context.saved_tensors:
+            gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
+        back = context.kernel.backward(gradient, context.shape) if context.needs_input_grad[0] else None
+        return back, gradient if context.joined else None, None, None

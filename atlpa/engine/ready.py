@@ -1,0 +1,102 @@
+"""What an attack computes its gradients on: the model as it is, or the fastest copy that can be made of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.engine.frozen import Frozen
+from atlpa.errors import reason
+from atlpa.random_layer import drawing
+from atlpa.undisturbed import Logits, undisturbed
+
+Engine = Literal["auto", "reference"]
+Precision = Literal["fp32", "bf16"]
+
+logger = logging.getLogger("atlpa.engine")
+
+_reasons: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""Why a copy of a model would not do, found on first meeting it; empty if it does."""
+
+
+def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision) -> Logits:
+    """What gives the same logits as ``model`` in evaluation mode, and input gradients sooner.
+
+    Args:
+        model: any module or callable: images → logits. Weights that change later are not noticed.
+        images: ``(B, 3, H, W)``, some that will be attacked; a model met for the first time is compared with its copy
+            on two of them.
+        engine: ``reference`` takes the model as it is; ``auto`` a frozen copy where one can be made that agrees.
+        precision: ``bf16`` computes convolutions and matrix products in bfloat16.
+
+    Returns:
+        A callable that may be handed to ``ready`` again.
+    """
+    if isinstance(model, Frozen | Autocast):
+        return model
+    if engine == "auto" and isinstance(model, nn.Module):
+        with torch.inference_mode(False):
+            if not (obstacle := _why_not(model, images.clone())):
+                return Frozen(model, torch.bfloat16 if precision == "bf16" else torch.float32)
+        logger.debug("%s runs as it is: %s", type(model).__name__, obstacle)
+    return Autocast(model) if precision == "bf16" else model
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """A tensor of fewer bits in float32; what is finer stays."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+class Autocast:
+    """A model whose convolutions and matrix products run in bfloat16, with logits in float32."""
+
+    def __init__(self, model: Logits) -> None:
+        self.model = model
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, H, W)`` to logits ``(B, C)``."""
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return at_least_float32(self.model(images))
+
+
+def _why_not(model: nn.Module, images: Tensor) -> str:
+    """The reason to run a model as it is, if there is one."""
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        return "it has forward hooks, which a copy would not call"
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        return "not all of its parameters are float32"
+    if model not in _reasons:
+        _reasons[model] = _difference(model, images[:2])
+    return _reasons[model]
+
+
+def _difference(model: nn.Module, images: Tensor) -> str:
+    """What keeps a copy from standing for a model: tracing sees one path through Python, and no block of no_grad."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            frozen = Frozen(model)
+        if not frozen.fused:
+            return "it has no convolution to fuse"
+        (logits, gradient), (found_logits, found_gradient) = (_answer(network, images) for network in (model, frozen))
+    except Exception as error:  # torch.fx documents no class of its own, and a model may raise anything
+        return f"it cannot be copied ({reason(error)})"
+    if not (found_logits - logits).abs().max() <= 1e-3 * logits.abs().max():
+        return "the logits of a copy differ"
+    if not (found_gradient - gradient).norm() <= 0.1 * gradient.norm():
+        return "the input gradients of a copy differ"
+    return ""
+
+
+def _answer(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and the input gradient of the first class's, with the same draws every time."""
+    held = drawing(network, torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), undisturbed(network), held:
+        torch.default_generator.manual_seed(0)
+        point = images.clone().requires_grad_(True)
+        logits: Tensor = network(point)
+        (gradient,) = torch.autograd.grad(logits[:, 0].sum(), point)
+    return logits.detach(), gradient

@@ -1,0 +1,38 @@
+"""The best rate the machine shows on large dense kernels: no network can be faster than its operations over this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+ROUNDS = 15
+
+
+def dense_rates(device: torch.device) -> dict[str, dict[str, float]]:
+    """Operations a second, best of several: of a matrix product, and of 3×3 convolutions of typical shapes."""
+    rates = {}
+    for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():
+        a, b = (torch.randn(2048, 2048, dtype=dtype, device=device) for _ in range(2))
+        rates[name] = {"matrix product": _rate(2 * 2048**3, lambda a=a, b=b: a @ b)}
+        for channels, side in ((128, 56), (256, 28), (512, 14)):
+            x = torch.randn(16, channels, side, side, dtype=dtype, device=device).to(memory_format=torch.channels_last)
+            w = torch.randn(channels, channels, 3, 3, dtype=dtype, device=device).to(memory_format=torch.channels_last)
+            operations = 2 * 16 * channels * channels * 9 * side * side
+            shape = f"3×3 convolution, {channels} channels, {side}×{side}"
+            rates[name][shape] = _rate(operations, lambda x=x, w=w: F.conv2d(x, w, padding=1))
+    return rates
+
+
+@torch.no_grad()
+def _rate(operations: int, kernel: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        kernel()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return operations / min(seconds)

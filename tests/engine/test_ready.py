@@ -1,0 +1,237 @@
+"""What an attack's gradients are computed on: the same function as the model's, or the model."""
+
+import copy
+import logging
+import random
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from atlpa.attacks import PGD
+from atlpa.defenses import Defense, load_preset, preset_names
+from atlpa.engine import Frozen, ready
+from atlpa.models import Averaged, ModelSpec
+from atlpa.random_layer import drawing
+from atlpa.randomness import generator
+from atlpa.undisturbed import undisturbed
+
+CLASSES = 7
+
+
+def pictures(batch=6, side=48):
+    return torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(3))
+
+
+def lived_in(model, side=48):
+    """A network whose BatchNorm has statistics and weights of its own, left in training mode."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.3, 0.8)
+            nn.init.normal_(module.bias, std=0.1)
+            module.momentum = 1.0
+    with torch.no_grad(), drawing(model, generator(0, "test")):
+        model.train()(pictures(16, side))
+    return model
+
+
+def defended(name, architecture="resnet18"):
+    return lived_in(Defense(**load_preset(name).fields).build(ModelSpec(architecture=architecture), CLASSES, 0))
+
+
+def answer(model, images, labels):
+    """Logits and input gradients of the cross-entropy, in evaluation mode, with the same draws each time."""
+    with undisturbed(model), drawing(model, generator(0, "draws")):
+        point = images.clone().requires_grad_(True)
+        logits = model(point)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), point)
+    return logits.detach(), gradient
+
+
+def close(found, expected, tolerance):
+    return (found - expected).norm() <= tolerance * expected.norm()
+
+
+LABELS = torch.arange(6) % CLASSES
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_copy_of_every_defense_agrees(name):
+    model, images = defended(name), pictures()
+    network = ready(model, images, "auto", "fp32")
+    assert isinstance(network, Frozen)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == 0
+    for found, expected in zip(answer(network, images, LABELS), answer(model, images, LABELS), strict=True):
+        assert close(found, expected, 1e-2)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_attack_is_the_reference_attack_on_every_defense(name):
+    """Where they part, rounding decided the sign of a gradient that is next to nothing."""
+    model, images = defended(name), pictures()
+    attack = {"epsilon": 0.05, "step": 0.01, "iterations": 2}
+    fast, reference = (
+        PGD(**attack, engine=engine)(model, images, LABELS, generator=generator(0, "attack"))
+        for engine in ("auto", "reference")
+    )
+    assert ((fast - reference).abs() > 1e-5).float().mean() < 0.01
+    assert not torch.equal(reference, images)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: torchvision.models.resnet50(num_classes=CLASSES),
+        lambda: torchvision.models.resnext50_32x4d(num_classes=CLASSES),
+        lambda: torchvision.models.vgg11_bn(num_classes=CLASSES),
+        lambda: torchvision.models.densenet121(num_classes=CLASSES),
+        lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES),
+        lambda: torchvision.models.googlenet(num_classes=CLASSES, init_weights=False),
+    ],
+    ids=["resnet50", "resnext50", "vgg11_bn", "densenet121", "mobilenet_v2", "googlenet"],
+)
+def test_other_peoples_networks(build):
+    model = build().eval()
+    images = pictures(6, 64)
+    network = ready(model, images, "auto", "fp32")
+    assert isinstance(network, Frozen)
+    for found, expected in zip(answer(network, images, LABELS), answer(model, images, LABELS), strict=True):
+        assert close(found, expected, 1e-2)
+
+
+def test_mean_of_draws():
+    model = Averaged(defended("rat"), 3)
+    network = ready(model, pictures(), "auto", "fp32")
+    assert isinstance(network, Frozen)
+    for found, expected in zip(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS), strict=True):
+        assert close(found, expected, 1e-2)
+
+
+def test_the_model_is_left_as_found_and_its_later_weights_are_used():
+    model, images = defended("pat"), pictures()
+    model.backbone.layer1.eval()
+    next(model.parameters()).requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    modes = [module.training for module in model.modules()]
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    random_state = torch.get_rng_state()
+    attack = PGD(epsilon=0.05, step=0.05, iterations=1)
+    first = attack(model, images, LABELS)
+    assert [module.training for module in model.modules()] == modes
+    assert [parameter.requires_grad for parameter in model.parameters()] == flags
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.data.mul_(torch.rand_like(parameter) + 0.5)
+    second = attack(model, images, LABELS)
+    assert ((second - first).abs() > 1e-5).float().mean() > 0.05
+    reference = PGD(epsilon=0.05, step=0.05, iterations=1, engine="reference")(model, images, LABELS)
+    assert ((second - reference).abs() > 1e-5).float().mean() < 0.01
+
+
+def test_a_copy_takes_over_new_weights():
+    model, images = defended("fd"), pictures()
+    network, before = Frozen(model), answer(model, images, LABELS)[0]
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.copy_(tensor * 1.2)
+    network.refresh()
+    assert close(answer(network, images, LABELS)[0], answer(model, images, LABELS)[0], 1e-2)
+    assert not close(before, answer(model, images, LABELS)[0], 0.1)
+
+
+class Wrapped(nn.Module):
+    """A network inside of code that tracing cannot see or must not bake in."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before, self.network = before, lived_in(ModelSpec(architecture="resnet18").build(CLASSES, 0)).eval()
+
+    def forward(self, images):
+        return self.network(self.before(images))
+
+
+def without_gradient(images):
+    with torch.no_grad():
+        return images * 1.0
+
+
+def by_the_brightness(images):
+    return images if images.mean() > 0.5 else 1 - images
+
+
+OPAQUE = {
+    "a gradient that is cut off": without_gradient,
+    "a path that depends on the images": by_the_brightness,
+    "dice of Python": lambda images: images + random.random(),
+    "dice that tracing would throw once": lambda images: images + torch.rand(()),
+}
+
+
+@pytest.mark.parametrize("before", OPAQUE.values(), ids=OPAQUE)
+def test_what_cannot_be_copied_runs_as_it_is(before, caplog):
+    model = Wrapped(before)
+    with caplog.at_level(logging.DEBUG, logger="atlpa.engine"):
+        assert ready(model, pictures(), "auto", "fp32") is model
+    assert "Wrapped runs as it is" in caplog.text
+
+
+def test_hooks_are_called():
+    model = defended("none")
+    model.backbone.layer1.register_forward_hook(lambda *arguments: arguments[2] * 0)
+    assert ready(model, pictures(), "auto", "fp32") is model
+
+
+def test_other_types_and_callables_run_as_they_are():
+    double = defended("none").double()
+    assert ready(double, pictures().double(), "auto", "fp32") is double
+    assert ready(len, pictures(), "auto", "fp32") is len
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, 3))
+    assert ready(flat, pictures(), "auto", "fp32") is flat
+
+
+def test_the_reference_is_the_model():
+    model = defended("none")
+    assert ready(model, pictures(), "reference", "fp32") is model
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("name", preset_names())
+def test_half_precision_gives_float32_and_nearly_the_same(name, engine):
+    model, images = defended(name), pictures()
+    network = ready(model, images, engine, "bf16")
+    with torch.no_grad(), undisturbed(model), drawing(model, generator(0, "draws")):
+        logits = network(images)
+    assert logits.dtype == torch.float32
+    expected = answer(model, images, LABELS)[0]
+    assert close(logits, expected, 0.25)
+    assert not torch.equal(logits, expected)
+
+
+def test_half_precision_stays_within_the_ball():
+    model, images = defended("pat"), pictures()
+    adversarial = PGD(epsilon=0.03, step=0.01, iterations=5, precision="bf16")(model, images, LABELS)
+    assert adversarial.dtype == torch.float32
+    assert (adversarial - images).abs().max() <= 0.03 + 1e-6
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+
+
+def test_what_was_made_ready_may_be_handed_in_again():
+    model = defended("none")
+    for precision in ("fp32", "bf16"):
+        network = ready(model, pictures(), "auto", precision)
+        assert ready(network, pictures(), "auto", precision) is network
+
+
+def test_inside_inference_mode():
+    model = defended("none")
+    with torch.inference_mode():
+        images = pictures()
+        adversarial = PGD(epsilon=0.05, step=0.05, iterations=2)(model, images, LABELS)
+    assert not torch.equal(adversarial, images)
