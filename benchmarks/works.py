@@ -70,12 +70,12 @@ class Iteration:
     """One PGD iteration: a run of several on one batch, over their number and the images'."""
 
     def __init__(self, contestant: str, architecture: str, side: int, batch: int, iterations: int, device: str) -> None:
-        if contestant not in PEERS:
-            keep_memory()  # as every command of ours does
         self.iterations, self.device = iterations, torch.device(device)
         self.images = pattern(batch, side, self.device)
         self.labels = torch.arange(batch, device=self.device) % CLASSES
         self.model = network(architecture, self.images)
+        if contestant not in PEERS:
+            keep_memory()  # as every command of ours does
         self.attack, self.peer = CONTESTANTS[contestant](self.model), PEERS["torchattacks"](self.model)
 
     def once(self, iterations: int) -> Tensor:
@@ -109,6 +109,11 @@ class Memory(Iteration):
     """What one iteration needs beyond the network: the process's peak, and what autograd keeps until the backward."""
 
     def facts(self) -> Measured:
+        """Both, in bytes; the first includes everything that the contestant makes for itself."""
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+        self.once(1)
+        peak = _status("VmHWM") - before
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -119,13 +124,7 @@ class Memory(Iteration):
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             self.once(1)
-        return {"activations": sum(kept.values())}
-
-    def turn(self) -> Measured:
-        before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-        self.once(1)
-        return {"bytes": _status("VmHWM") - before}
+        return {"peak": peak, "activations": sum(kept.values())}
 
 
 def _status(field: str) -> int:
@@ -254,6 +253,7 @@ class TrainingStep:
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.001, 0.9, weight_decay=1e-4)
 
     def facts(self) -> Measured:
+        self.once()
         with Passes() as passes:
             self.once()
         return {"forwards": passes.forwards, "operations": operations(self.model, self.images)}

@@ -123,7 +123,7 @@ class PGD(Component):
             model: images → logits; the result notices no later change of its weights.
             images: ``(B, 3, H, W)``, any that will be attacked.
         """
-        return ready(model, images, self.engine, self.precision)
+        return ready(model, images, self.engine, self.precision, self.iterations * self.eot)
 
     def advance(
         self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None

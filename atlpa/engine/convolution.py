@@ -21,12 +21,13 @@ class Convolution(nn.Module):
         convolution: the original.
         norm: the BatchNorm behind it, folded into the weights.
         relu: whether a ReLU ends it.
+        passes: how often a batch is about to pass with the same weights.
     """
 
-    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, relu: bool) -> None:
+    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, relu: bool, passes: int) -> None:
         super().__init__()
         self.originals = (convolution, norm)  # in a tuple, so that they are no submodules
-        self.relu = relu
+        self.relu, self.passes = relu, passes
         self.weights: Weights | None = None
         self.kernels: dict[torch.Size, Plain] = {}
 
@@ -54,7 +55,7 @@ class Convolution(nn.Module):
         x = x.to(self.weights.weight.dtype, memory_format=torch.channels_last)
         place = x.shape[1:]
         if place not in self.kernels:
-            self.kernels[place] = kernel_for(self.weights, x.shape)
+            self.kernels[place] = kernel_for(self.weights, x.shape, self.passes)
         y: Tensor = _Convolve.apply(x, residual, self.kernels[place], self.relu)
         return y
 

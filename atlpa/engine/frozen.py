@@ -30,18 +30,19 @@ class Frozen(nn.Module):
         model: the network, with float32 parameters; not changed.
         dtype: of convolutions, and with bfloat16 of what autocast finds fit for it. Images come and logits go in
             float32, and a normalization before the first convolution is computed in it.
+        passes: how many forwards and backwards a batch is about to make, which decides how much preparation pays.
 
     Raises:
         Exception: whatever torch.fx raises on code that it cannot follow.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32, passes: int = 1) -> None:
         super().__init__()
         self.dtype = dtype
         with undisturbed(model):
             graph = _Tracer().trace(model)
         modules = dict(model.named_modules())
-        fused = dict(_fuse(graph, modules))
+        fused = dict(_fuse(graph, modules, passes))
         self.fused = tuple(fused.values())
         self.copied: list[tuple[Tensor, Tensor]] = []
         parts: dict[str, nn.Module | Tensor] = {**fused}
@@ -86,7 +87,7 @@ class _Tracer(fx.Tracer):
         return isinstance(module, RandomLayer) or super().is_leaf_module(module, name)
 
 
-def _fuse(graph: fx.Graph, modules: Modules) -> Iterator[tuple[str, Convolution]]:
+def _fuse(graph: fx.Graph, modules: Modules, passes: int) -> Iterator[tuple[str, Convolution]]:
     """Replace every convolution and what follows it by one node; gives the parts that these nodes call, by name."""
     for node in list(graph.nodes):
         convolution = _module(node, modules)
@@ -108,7 +109,7 @@ def _fuse(graph: fx.Graph, modules: Modules) -> Iterator[tuple[str, Convolution]
             chain[-1].replace_all_uses_with(graph.call_module(name, tuple(inputs)))
         for replaced in reversed(chain):
             graph.erase_node(replaced)
-        yield name, Convolution(convolution, norm, relu)
+        yield name, Convolution(convolution, norm, relu, passes)
 
 
 def _only_user(chain: list[fx.Node | None]) -> fx.Node | None:

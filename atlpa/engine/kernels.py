@@ -17,6 +17,10 @@ from torch.nn import functional as F
 ONEDNN = torch.ops.mkldnn
 HANDLED = (torch.float32, torch.bfloat16)
 
+# How many images, or places of their maps, must pass a layer before arranging its weights anew has paid for itself.
+WORTH_A_MATRIX = 100
+WORTH_PACKING = 1000
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -65,7 +69,8 @@ class Fused(Plain):
 
     def __init__(self, weights: Weights, shape: torch.Size) -> None:
         super().__init__(weights)
-        self.packed = _packed(weights, shape)
+        w = weights
+        self.packed = _packed(w.weight, shape, w.stride, w.padding, w.dilation, w.groups)
         self.turned = Turned.of(weights, shape)
 
     def forward(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
@@ -87,8 +92,8 @@ class Turned:
 
     def __init__(self, weight: Tensor, padding: tuple[int, ...], shape: torch.Size) -> None:
         turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        self.weights = Weights(turned, turned.new_zeros(len(turned)), (1, 1), padding, (1, 1), 1)
-        self.packed = _packed(self.weights, torch.Size((shape[0], len(weight), *shape[2:])))
+        self.padding = padding
+        self.packed = _packed(turned, torch.Size((shape[0], len(weight), *shape[2:])), (1, 1), padding)
 
     @classmethod
     def of(cls, weights: Weights, shape: torch.Size) -> Turned | None:
@@ -100,10 +105,8 @@ class Turned:
 
     def __call__(self, gradient: Tensor) -> Tensor:
         """The gradient at the output to that at the input."""
-        w = self.weights
-        back: Tensor = ONEDNN._convolution_pointwise(
-            gradient, self.packed, None, w.padding, w.stride, w.dilation, w.groups, "none", [], ""
-        )
+        how = (self.packed, None, self.padding, (1, 1), (1, 1), 1)
+        back: Tensor = ONEDNN._convolution_pointwise(gradient, *how, "none", [], "")
         return back
 
 
@@ -177,22 +180,27 @@ def _flat(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(start_dim=1)
 
 
-def _packed(w: Weights, shape: torch.Size) -> Tensor:
+def _packed(
+    weight: Tensor,
+    shape: torch.Size,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
     """The weights in the order that oneDNN likes best for inputs of this shape."""
-    packed: Tensor = ONEDNN._reorder_convolution_weight(
-        w.weight, w.padding, w.stride, w.dilation, w.groups, list(shape)
-    )
+    packed: Tensor = ONEDNN._reorder_convolution_weight(weight, padding, stride, dilation, groups, list(shape))
     return packed
 
 
-def kernel_for(weights: Weights, shape: torch.Size) -> Plain:
-    """The way that suits these weights and inputs ``(B, C, H, W)`` of this shape."""
-    weight = weights.weight
+def kernel_for(weights: Weights, shape: torch.Size, passes: int) -> Plain:
+    """The way that suits these weights and inputs ``(B, C, H, W)`` of this shape, used in about as many passes."""
+    weight, places = weights.weight, shape[2] * shape[3]
     if weight.device.type != "cpu" or weight.dtype not in HANDLED or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return Plain(weights)
-    if weights.simple and shape[2] * shape[3] <= weight.shape[2] * weight.shape[3]:
+    if weights.simple and places <= weight.shape[2] * weight.shape[3] and passes * shape[0] >= WORTH_A_MATRIX:
         return Dense(weights, shape)
     square = all(len(set(sizes)) == 1 for sizes in (weights.stride, weights.padding, weight.shape[2:]))
     if weights.simple and square and weight.shape[1] <= 4 and weights.stride[0] > 1:
         return FewChannels(weights, shape)
-    return Fused(weights, shape)
+    return Fused(weights, shape) if passes * shape[0] * places >= WORTH_PACKING else Plain(weights)

@@ -23,7 +23,7 @@ _reasons: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 """Why a copy of a model would not do, found on first meeting it; empty if it does."""
 
 
-def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision) -> Logits:
+def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, passes: int = 1) -> Logits:
     """What gives the same logits as ``model`` in evaluation mode, and input gradients sooner.
 
     Args:
@@ -32,6 +32,7 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision) -
             on two of them.
         engine: ``reference`` takes the model as it is; ``auto`` a frozen copy where one can be made that agrees.
         precision: ``bf16`` computes convolutions and matrix products in bfloat16.
+        passes: how many gradients of a batch are about to be taken, which decides how much preparation pays.
 
     Returns:
         A callable that may be handed to ``ready`` again.
@@ -41,7 +42,7 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision) -
     if engine == "auto" and isinstance(model, nn.Module):
         with torch.inference_mode(False):
             if not (obstacle := _why_not(model, images.clone())):
-                return Frozen(model, torch.bfloat16 if precision == "bf16" else torch.float32)
+                return Frozen(model, torch.bfloat16 if precision == "bf16" else torch.float32, passes)
         logger.debug("%s runs as it is: %s", type(model).__name__, obstacle)
     return Autocast(model) if precision == "bf16" else model
 

@@ -26,6 +26,9 @@ LAYERS = [
 ]
 
 
+MANY = 1000  # passes: enough for any preparation
+
+
 def of(layer):
     """A layer's weights and an input, both in channels-last memory."""
     _, batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups = layer
@@ -42,7 +45,7 @@ def of(layer):
 @pytest.mark.parametrize("plain", [True, False])
 def test_equals_torch(layer, relu, joined, plain):
     w, x = of(layer)
-    kernel = Plain(w) if plain else kernel_for(w, x.shape)
+    kernel = Plain(w) if plain else kernel_for(w, x.shape, MANY)
     assert plain or type(kernel) is layer[0]
     point = x.double().requires_grad_(True)
     geometry = (w.stride, w.padding, w.dilation, w.groups)
@@ -62,17 +65,23 @@ def test_another_batch_than_the_weights_were_packed_for():
     """White-box lanes come and go, so that a batch has any size."""
     for layer in LAYERS[:1] + LAYERS[5:6] + LAYERS[11:12]:
         w, x = of(layer)
-        kernel = kernel_for(w, x.shape)
+        kernel = kernel_for(w, x.shape, MANY)
         for more in (x[:1], torch.cat([x] * 9)):
             expected = F.conv2d(more, w.weight, w.bias, w.stride, w.padding)
             torch.testing.assert_close(kernel.forward(more, None, False), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_little_work_is_not_prepared_for():
+    for layer in LAYERS[5:]:
+        w, x = of(layer)
+        assert type(kernel_for(w, x.shape, 1)) is Plain
 
 
 def test_bfloat16_is_as_good_as_its_eight_bits():
     for layer in LAYERS:
         w, x = of(layer)
         low = Weights(w.weight.bfloat16(), w.bias.bfloat16(), w.stride, w.padding, w.dilation, w.groups)
-        kernel = kernel_for(low, x.shape)
+        kernel = kernel_for(low, x.shape, MANY)
         expected = Plain(w).forward(x, None, False)
         error = (kernel.forward(x.bfloat16(), None, False).float() - expected).norm() / expected.norm()
         assert error < 2**-7
