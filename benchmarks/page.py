@@ -1,7 +1,205 @@
-"""The page and the figure, drawn from the records alone."""
+"""The tables and figures of docs/performance.md, drawn from the records alone."""
 
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from atlpa.files import write_text
+from benchmarks.contestants import OURS, PEERS
+from benchmarks.figures import draw_growth, draw_ratios
+
+START, END = "<!-- measured: start -->", "<!-- measured: end -->"
+Record = dict[str, Any]
+
+
+def spread(numbers: Sequence[float], digits: int = 2) -> str:
+    """Median, with the smallest and the largest."""
+    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
+    return f"{middle:.{digits}f} ({low:.{digits}f} … {high:.{digits}f})"
+
+
+def seconds(row: Mapping[str, Any]) -> list[float]:
+    """What each turn took."""
+    return [turn["seconds"] for turn in row["turns"]]
+
+
+def ratios(record: Record) -> dict[str, list[float]]:
+    """For each of ours, how many times faster than the fastest peer it was in each round."""
+    rows = {row["name"]: seconds(row) for row in record["rows"]}
+    peer = rows[fastest(record)]
+    return {name: [theirs / own for theirs, own in zip(peer, rows[name], strict=True)] for name in OURS}
+
+
+def fastest(record: Record) -> str:
+    """The peer with the smallest median."""
+    peers = [row for row in record["rows"] if row["name"] in PEERS]
+    name: str = min(peers, key=lambda row: statistics.median(seconds(row)))["name"]
+    return name
+
+
+def best_rate(record: Record, precision: str) -> float:
+    """Operations a second of the fastest dense kernel when the part was measured."""
+    return max(record["machine"]["rates"][precision].values())
+
+
+def floor(record: Record, name: str) -> float | None:
+    """Seconds that the operations would take at the machine's best rate; nobody can be faster."""
+    row = next(row for row in record["rows"] if row["name"] == name)
+    facts, settings = row["facts"], row["settings"]
+    operations = facts.get("operations")
+    if row["work"] == "white box":
+        operations *= facts["forwards"] + facts["backwards"]
+    elif row["work"] == "training step":
+        # Two iterations forwards and backwards, then both views forwards and twice backwards.
+        operations *= settings["batch"] * (2 * 2 + 2 * 3)
+    return operations / best_rate(record, name.split()[-1]) if operations else None
+
+
+def unit(value: float) -> str:
+    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.3g} ms"
+
+
+def comparison(records: Sequence[Record]) -> list[str]:
+    """One line for each part: the fastest peer, ours, the ratios and how near the floor they are."""
+    lines = [
+        "| work | fastest peer | peer | fp32 | times faster | of the floor | bf16 | times faster | of the floor |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for record in records:
+        if not any(row["turns"] and row["name"] in OURS for row in record["rows"]):
+            continue
+        rows, times = {row["name"]: row for row in record["rows"]}, ratios(record)
+        peer = fastest(record)
+        guessed = "≈ " if any(turn.get("share", 1) < 1 for turn in rows[peer]["turns"]) else ""
+        cells = [record["part"], peer, guessed + unit(statistics.median(seconds(rows[peer])))]
+        for name in OURS:
+            own, least = statistics.median(seconds(rows[name])), floor(record, name)
+            cells += [unit(own), f"**{spread(times[name], 1)}**", f"{100 * least / own:.0f} %" if least else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def everyone(records: Sequence[Record]) -> list[str]:
+    """Every contestant's time, with its spread, and what it did for it."""
+    lines = [
+        "| work | contestant | ms or s | forwards | backwards | pixels that differ |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for record in records:
+        for row in record["rows"]:
+            facts = row["facts"]
+            if not row["turns"]:
+                continue
+            scale, name = (1, "s") if statistics.median(seconds(row)) >= 1 else (1000, "ms")
+            cells = [record["part"], row["name"], f"{spread([scale * s for s in seconds(row)], 2)} {name}"]
+            cells += [f"{facts[key]:.0f}" if key in facts else "" for key in ("forwards", "backwards")]
+            cells.append(f"{100 * facts['differing']:.3f} %" if "differing" in facts else "")
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def memory(records: Sequence[Record]) -> list[str]:
+    """What one iteration keeps and needs."""
+    lines = [
+        "| contestant | kept for the backward | ratio | peak of the process | ratio |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for record in records:
+        rows = [row for row in record["rows"] if row["work"] == "memory"]
+        least = (
+            {key: min(row["facts"][key] for row in rows if row["name"] in PEERS) for key in ("activations", "peak")}
+            if rows
+            else {}
+        )
+        for row in rows:
+            cells = [row["name"]]
+            for key in least:
+                cells += [f"{row['facts'][key] / 2**20:.0f} MiB", f"{row['facts'][key] / least[key]:.2f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def accuracies(records: Sequence[Record]) -> list[str]:
+    """What the white-box attacks leave standing."""
+    lines = ["| attack | contestant | accuracy | forwards | backwards |", "|---|---|---:|---:|---:|"]
+    for record in records:
+        for row in record["rows"]:
+            facts, settings = row["facts"], row["settings"]
+            if row["work"] != "white box" or (row["name"] in PEERS and settings["measured"] != settings["iterations"]):
+                continue
+            run = Path(settings["run"]).name.split("-")[0]
+            what = f"{run}, ε {settings['epsilon']:.3g}, {settings['iterations']} iterations, {facts['images']} images"
+            cells = [what, row["name"], f"{100 * facts['accuracy']:.1f} %"]
+            cells += [f"{facts[key]:.0f}" for key in ("forwards", "backwards")]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whether half precision attacks as well."""
+    lines = [
+        "| network | ε | images | reference | fp32 | bf16 | verdicts fp32 changes | verdicts bf16 changes |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        shares = [f"{100 * row['accuracy'][name]:.1f} %" for name in ("reference", "fp32", "bf16")]
+        changed = [f"{100 * row['changed'][name]:.1f} %" for name in ("fp32", "bf16")]
+        cells = [row["network"], f"{255 * row['epsilon']:g}/255", str(row["images"]), *shares, *changed]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def described(machine: Mapping[str, Any]) -> list[str]:
+    """The machine, and the best it shows."""
+    lines = [
+        f"{machine['device']}, {machine['threads']} threads, {machine['system']}, torch {machine['torch']}, Python "
+        f"{machine['python']}; instructions {', '.join(machine['flags'])}.",
+        "",
+        "| dense kernel | fp32 | bf16 |",
+        "|---|---:|---:|",
+    ]
+    rates = machine["rates"]
+    for kernel in rates["fp32"]:
+        lines.append(
+            f"| {kernel} | {rates['fp32'][kernel] / 1e9:.0f} GFLOP/s | {rates['bf16'][kernel] / 1e9:.0f} GFLOP/s |"
+        )
+    return lines
 
 
 def write_page(folder: Path) -> None:
-    pass
+    """Draw what is on record in a folder into ``performance.md`` beside it, between its two markers, and print it."""
+    records: list[Record] = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[0-9]*.json"))
+    ]
+    if not records:
+        return
+    sections: list[list[str]] = [["### The machine", "", *described(records[0]["machine"])]]
+    draw_ratios(
+        {record["part"]: ratios(record) for record in records if any(row["turns"] for row in record["rows"])}, folder
+    )
+    sections.append(
+        ["### Beside the fastest peer", "", *comparison(records), "", "![Times faster](performance/ratios.svg)"]
+    )
+    for title, table in (
+        ("Memory", memory(records)),
+        ("What the attacks leave standing", accuracies(records)),
+    ):
+        if len(table) > 2:
+            sections.append([f"### {title}", "", *table])
+    if (path := folder / "strength.json").exists():
+        sections.append(["### Is bf16 as strong?", "", *strength(json.loads(path.read_text(encoding="utf-8")))])
+    if (path := folder / "growth.json").exists():
+        draw_growth(json.loads(path.read_text(encoding="utf-8")), folder)
+        sections.append(["### How cost grows", "", "![How cost grows](performance/growth.svg)"])
+    sections.append(["### Everyone", "", *everyone(records)])
+    text = "\n\n".join("\n".join(section) for section in sections)
+    page = folder.with_suffix(".md")
+    before, after = "# Performance\n\n", "\n"
+    if page.exists() and START in (old := page.read_text(encoding="utf-8")):
+        before, after = old.split(START)[0], old.split(END)[1]
+    write_text(page, f"{before}{START}\n{text}\n{END}{after}")
+    print("\n".join(comparison(records)))

@@ -47,7 +47,7 @@ class Plan:
 
 
 def iteration(plan: Plan, architecture: str, side: int, batch: int) -> list[Contestant]:
-    size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 4}
+    size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 10}
     return plan.among(plan.peers, "iteration", **size)
 
 
@@ -57,12 +57,12 @@ def memory(plan: Plan) -> list[Contestant]:
 
 
 def undefended(plan: Plan) -> list[Contestant]:
-    attack = {"run": plan.run("none"), "epsilon": 0.25, "step": 1 / 256, "iterations": 200, "measured": 2}
+    attack = {"run": plan.run("none"), "epsilon": 0.25, "step": 1 / 256, "iterations": 200, "measured": 4}
     return plan.among(plan.peers, "white box", **attack, **plan.trained)
 
 
 def defended(plan: Plan) -> list[Contestant]:
-    attack = {"run": plan.run("pat"), "epsilon": 8 / 255, "step": 2 / 255, "iterations": 50, "measured": 2}
+    attack = {"run": plan.run("pat"), "epsilon": 8 / 255, "step": 2 / 255, "iterations": 50, "measured": 4}
     return plan.among(plan.peers, "white box", **attack, **plan.trained)
 
 
@@ -101,5 +101,12 @@ PARTS: Mapping[str, Callable[[Plan], list[Contestant]]] = {
     "training step, atlpa, ResNet-50 at 224": lambda plan: training(plan, "atlpa"),
 }
 ON_RUNS = {name for name in PARTS if "white" in name or "transfer" in name}
-ROUNDS = {"memory, ResNet-101 at 224, batch 16": 0, "torchattacks, whole white-box attacks": 0}
+ROUNDS = {
+    "PGD iteration, ResNet-101 at 224, batch 8": 3,
+    "memory, ResNet-101 at 224, batch 16": 0,
+    "torchattacks, whole white-box attacks": 0,
+    "transfer, 9 targets, 2 ε, 6 budgets": 3,
+    "training step, pat, ResNet-50 at 224": 4,
+    "training step, atlpa, ResNet-50 at 224": 4,
+}
 QUICK = tuple(PARTS)[1]

@@ -163,35 +163,36 @@ class WhiteBox(Trained):
     def facts(self) -> Measured:
         """What is left standing, and how many passes that takes."""
         with Passes() as passes:
-            accuracy, share = self.run(self.iterations if self.contestant not in PEERS else self.measured)
+            accuracy, _ = self.once()
         size = self.images[torch.arange(1)].shape[-1]
         return {
             "accuracy": accuracy,
-            "forwards": passes.forwards / share,
-            "backwards": passes.backwards / share,
+            "forwards": passes.forwards,
+            "backwards": passes.backwards,
             "images": len(self.images),
             "operations": operations(self.model, pattern(1, size, self.device)),
         }
 
-    def run(self, iterations: int) -> tuple[float, float]:
-        """Accuracy, and the share of the work that was done."""
+    def once(self) -> tuple[float, Measured]:
+        """Accuracy, and what the attack and the judging took."""
         if self.contestant not in PEERS:
             precision = self.contestant.split()[-1]
-            attack = PGD(epsilon=self.epsilon, step=self.step, iterations=iterations, precision=precision)  # type: ignore[arg-type]
-            outcome = white_box(self.model, self.images, attack, [iterations])
-            return outcome.correct[0, 0].float().mean().item(), 1.0
-        attack = PEERS[self.contestant](self.model)
-        verdicts = []
-        for positions in in_order(self.images):
-            batch, labels = pictures(self.images, positions, self.device)
-            adversarial = attack(batch, labels, self.epsilon, self.step, iterations)
-            verdicts.append(right(self.model, adversarial, labels))
-        return torch.cat(verdicts).float().mean().item(), iterations / self.iterations
+            attack = PGD(epsilon=self.epsilon, step=self.step, iterations=self.iterations, precision=precision)  # type: ignore[arg-type]
+            with clocked(self.device) as seconds:
+                outcome = white_box(self.model, self.images, attack, [self.iterations])
+            return outcome.correct[0, 0].float().mean().item(), {"seconds": seconds(), "share": 1.0}
+        peer = PEERS[self.contestant](self.model)
+        batches = [pictures(self.images, positions, self.device) for positions in in_order(self.images)]
+        with clocked(self.device) as attacking:
+            made = [peer(batch, labels, self.epsilon, self.step, self.measured) for batch, labels in batches]
+        with clocked(self.device) as judging:
+            verdicts = [right(self.model, made[at], labels) for at, (_, labels) in enumerate(batches)]
+        whole = attacking() / self.measured * self.iterations + judging()
+        share = (attacking() + judging()) / whole
+        return torch.cat(verdicts).float().mean().item(), {"seconds": whole, "share": share}
 
     def turn(self) -> Measured:
-        with clocked(self.device) as seconds:
-            _, share = self.run(self.measured if self.contestant in PEERS else self.iterations)
-        return {"seconds": seconds() / share, "share": share}
+        return self.once()[1]
 
 
 class Transfer(Trained):

@@ -73,7 +73,7 @@ def white_box(
             following, logits = attack.advance(network, iterate, origin, labels)
             steps += len(where)
             fallen = (logits.argmax(dim=1) != labels).cpu()
-            if network is not model:  # what was made for gradients does not judge
+            if attack.precision != "fp32":  # what is less exact does not judge
                 asked = torch.nonzero(fallen | (age == budgets[-1])).flatten()
                 fallen[asked] = ~right(model, iterate[asked], labels[asked]).cpu()
             done = fallen | (age == budgets[-1])
