@@ -1,9 +1,12 @@
 # make demo: train five small networks, attack them, print the table. make test: everything developers check.
+# make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+BENCH := .venv-bench
+FLAGS :=
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/atlpa-study digits
@@ -14,6 +17,14 @@ test: $(VENV)/installed-dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/pytest
+
+bench: $(BENCH)/installed
+	$(BENCH)/bin/python -m benchmarks $(FLAGS)
+
+$(BENCH)/installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --editable ".[bench]"
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -27,4 +38,4 @@ $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(BENCH) build dist

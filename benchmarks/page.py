@@ -153,6 +153,20 @@ def strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def breakdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where an iteration's time goes."""
+    groups = list(rows[0]["milliseconds"])
+    lines = [
+        f"| one iteration, ms an image | {' | '.join(groups)} | rate of the convolutions | of the best dense rate |",
+        f"|---|{'---:|' * (len(groups) + 2)}",
+    ]
+    for row in rows:
+        cells = [f"{row['network']}, {row['precision']}", *(f"{row['milliseconds'][group]:.2f}" for group in groups)]
+        cells += [f"{row['rate'] / 1e9:.0f} GFLOP/s", f"{100 * row['rate'] / row['best']:.0f} %"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def described(machine: Mapping[str, Any]) -> list[str]:
     """The machine, and the best it shows."""
     lines = [
@@ -184,6 +198,9 @@ def write_page(folder: Path) -> None:
     sections.append(
         ["### Beside the fastest peer", "", *comparison(records), "", "![Times faster](performance/ratios.svg)"]
     )
+    if (path := folder / "breakdown.json").exists():
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        sections.append(["### Where the time of our iteration goes", "", *breakdown(rows)])
     for title, table in (
         ("Memory", memory(records)),
         ("What the attacks leave standing", accuracies(records)),

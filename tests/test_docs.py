@@ -1,5 +1,6 @@
 """What the documents say is what the records hold."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from atlpa.records import Training
 from atlpa.report import collect, tidy
 from atlpa.report.sections import sections
 from atlpa.statistics import share
+from benchmarks.page import write_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHOWN = ("table1", "table1-paper", "significance", "table2", "table3", "landscape-ranges")
@@ -33,6 +35,13 @@ def test_tables_are_drawn_from_the_committed_records(study):
             assert table in (DOCS / "results.md").read_text()
     rows = tidy(evaluations(study)).csv().splitlines()
     assert sorted(rows) == sorted((study / "table.csv").read_text().splitlines())
+
+
+def test_the_page_on_performance_is_drawn_from_the_committed_records(tmp_path):
+    shutil.copytree(DOCS / "performance", tmp_path / "performance")
+    shutil.copy(DOCS / "performance.md", tmp_path)
+    write_page(tmp_path / "performance")
+    assert (tmp_path / "performance.md").read_text() == (DOCS / "performance.md").read_text()
 
 
 def test_every_run_is_described(study):

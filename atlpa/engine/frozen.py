@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ class Frozen(nn.Module):
         super().__init__()
         self.dtype = dtype
         with undisturbed(model):
-            graph = _Tracer().trace(model)
+            graph = _Tracer().trace(model, concrete_args=_defaults(model))
         modules = dict(model.named_modules())
         fused = dict(_fuse(graph, modules, passes))
         self.fused = tuple(fused.values())
@@ -80,6 +81,12 @@ class Frozen(nn.Module):
         with torch.autocast(images.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits: Tensor = self.network(images)
         return logits.float()
+
+
+def _defaults(model: nn.Module) -> dict[str, object]:
+    """Further arguments of a model's forward, which an attack never gives: tracing cannot leave them open."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
 
 
 class _Tracer(fx.Tracer):

@@ -68,6 +68,8 @@ def _why_not(model: nn.Module, images: Tensor) -> str:
     """The reason to run a model as it is, if there is one."""
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return "it has forward hooks, which a copy would not call"
+    if torch.is_autocast_enabled(images.device.type):
+        return "the caller's autocast is on"
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         return "not all of its parameters are float32"
     if model not in _reasons:

@@ -115,6 +115,7 @@ def _kind(record: Evaluation) -> str:
         how += f", {attack['restarts']} restarts" if attack["restarts"] > 1 else ""
         how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
         how += ", draws held fixed" if attack["fixed_draws"] else ""
+        how += ", gradients in bf16" if attack.get("precision") == "bf16" else ""
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 
 

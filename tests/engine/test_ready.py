@@ -181,6 +181,30 @@ def test_what_cannot_be_copied_runs_as_it_is(before, caplog):
     assert "Wrapped runs as it is" in caplog.text
 
 
+class WithFeatures(Wrapped):
+    """The kind of option that research code has."""
+
+    def forward(self, images, features=False, scale=None):
+        if features:
+            return images
+        logits = self.network(images)
+        return logits if scale is None else logits * scale
+
+
+def test_options_of_forward_keep_their_defaults():
+    model = WithFeatures(None)
+    network = ready(model, pictures(), "auto", "fp32")
+    assert isinstance(network, Frozen)
+    assert close(answer(network, pictures(), LABELS)[0], answer(model, pictures(), LABELS)[0], 1e-2)
+
+
+def test_the_callers_autocast_is_respected():
+    model = defended("none")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ready(model, pictures(), "auto", "fp32") is model
+    assert isinstance(ready(model, pictures(), "auto", "fp32"), Frozen)
+
+
 def test_hooks_are_called():
     model = defended("none")
     model.backbone.layer1.register_forward_hook(lambda *arguments: arguments[2] * 0)

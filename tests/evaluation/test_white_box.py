@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.data.images import InMemory
+from atlpa.engine import ready
 from atlpa.evaluation import transfer, verdicts, white_box
 from atlpa.evaluation.accuracy import generators
 
@@ -241,3 +242,20 @@ class Shown:
 
     def __getitem__(self, positions):
         return self.images[positions]
+
+
+def test_half_precision_never_judges():
+    """Logits that differ in what bfloat16 cannot hold: it finds every image wrong, and the model is right on half."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+    pixels = torch.randint(256, (24, 3, 8, 8), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = network(pixels.float() / 255)
+        network[4].bias -= logits.mean(dim=0) - 1000
+        labels = network(pixels.float() / 255).argmax(dim=1)
+        labels[::2] = (labels[::2] + 1) % 5
+        coarse = ready(network, pixels[:2].float() / 255, "auto", "bf16")(pixels.float() / 255)
+    assert (coarse.argmax(dim=1) == labels).float().mean() < 0.4
+    nothing = PGD(epsilon=0, step=0.01, iterations=3, precision="bf16")
+    outcome = white_box(network, InMemory(pixels, labels), nothing, [3])
+    assert torch.equal(outcome.correct[0, 0], torch.arange(24) % 2 == 1)

@@ -1,0 +1,64 @@
+"""Where the time of one of our PGD iterations goes: ``python -m benchmarks.breakdown``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from atlpa.engine import Precision, ready
+from atlpa.files import write_text
+from atlpa.memory import keep_memory
+from benchmarks.__main__ import FOLDER
+from benchmarks.counting import operations
+from benchmarks.floor import dense_rates
+from benchmarks.works import CLASSES, network, pattern
+
+CASES = (("resnet18", 64, 64), ("resnet50", 224, 8), ("resnet101", 224, 8))
+REPEATS = 5
+GROUPS = {
+    "convolutions": ("mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise", "aten::convolution_backward"),
+    "ReLU backwards": ("aten::threshold_backward",),
+    "sums of gradients": ("aten::add_",),
+    "pooling": ("aten::max_pool2d_with_indices", "aten::max_pool2d_with_indices_backward"),
+}
+
+
+def breakdown(architecture: str, side: int, batch: int, precision: Precision) -> dict[str, Any]:
+    """Milliseconds an image and iteration by group, and the rate of the convolutions."""
+    images = pattern(batch, side, torch.device("cpu"))
+    labels, model = torch.arange(batch) % CLASSES, network(architecture, images)
+    copy = ready(model, images, "auto", precision, passes=200)
+
+    def iteration() -> None:
+        point = images.clone().requires_grad_(True)
+        torch.autograd.grad(F.cross_entropy(copy(point), labels), point)
+
+    for _ in range(REPEATS):
+        iteration()
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        for _ in range(REPEATS):
+            iteration()
+    times = {event.key: event.self_cpu_time_total / 1000 / REPEATS / batch for event in profiled.key_averages()}
+    parts = {name: sum(times.get(key, 0.0) for key in keys) for name, keys in GROUPS.items()}
+    parts["the rest"] = sum(times.values()) - sum(parts.values())
+    rate = 2 * operations(model, images) / (parts["convolutions"] / 1000)
+    name = f"{architecture} at {side}, batch {batch}"
+    return {"network": name, "precision": precision, "milliseconds": parts, "rate": rate}
+
+
+def main() -> None:
+    """Profile every case and write them."""
+    keep_memory()
+    rows = [breakdown(*case, precision) for case in CASES for precision in ("fp32", "bf16")]
+    rates = dense_rates(torch.device("cpu"))
+    for row in rows:
+        row["best"] = max(rates[row["precision"]].values())
+    write_text(FOLDER / "breakdown.json", json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
