@@ -18,7 +18,7 @@ from atlpa.files import write_text
 from atlpa.machine import describe, pick_device
 from benchmarks.floor import dense_rates
 from benchmarks.page import write_page
-from benchmarks.parts import ON_RUNS, PARTS, QUICK, ROUNDS, Plan
+from benchmarks.parts import ON_RUNS, PARTS, QUICK, UNTIMED, Plan
 from benchmarks.turns import compete
 
 FOLDER = Path(__file__).parents[1] / "docs" / "performance"
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a minute: smaller work, one peer, into --output quick/")
     parser.add_argument("--only", metavar="TEXT", help="parts with this in their name")
     parser.add_argument("--again", action="store_true", help="measure again what is on record")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant; default: %(default)s")
     parser.add_argument(
         "--runs", type=Path, help="a folder of finished runs; without it parts on trained networks wait"
     )
@@ -65,7 +65,7 @@ def main() -> None:
             print(f"{name}: needs trained networks, give --runs")
             continue
         rows = contestants(plan)
-        compete(rows, ROUNDS.get(name, 2 if arguments.quick else arguments.rounds), name)
+        compete(rows, 0 if name in UNTIMED else arguments.rounds, name)
         record = {
             "part": name,
             "machine": machine(pick_device(arguments.device)),

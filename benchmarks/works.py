@@ -89,11 +89,12 @@ class Iteration:
         expected, found = (attack(self.images, self.labels, 0.25, 1 / 256, 1) for attack in (self.peer, self.attack))
         with Passes() as passes:
             self.once(1)
+        few = self.images[:2], self.labels[:2]
         precise = CONTESTANTS["plain loop"](copy.deepcopy(self.model).double())
-        exact = precise(self.images.double(), self.labels, 0.25, 1 / 256, 1)
+        exact = precise(few[0].double(), few[1], 0.25, 1 / 256, 1)
         return {
             "differing": ((found - expected).abs() > 1e-4).float().mean().item(),
-            "exact": ((expected - exact).abs() > 1e-4).float().mean().item(),
+            "exact": ((expected[:2] - exact).abs() > 1e-4).float().mean().item(),
             "forwards": passes.forwards / len(self.images),
             "backwards": passes.backwards / len(self.images),
             "operations": 2 * operations(self.model, self.images),

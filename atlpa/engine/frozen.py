@@ -57,6 +57,7 @@ class Frozen(nn.Module):
                 twin = parts[name] = original.detach().clone()
                 self.copied.append((original, twin))
         self.network = fx.GraphModule(parts, graph)
+        self.network.graph.owning_module = None  # a cycle, in which all weights would wait for the garbage collector
         self.refresh()
 
     def _twin(self, module: nn.Module) -> nn.Module:

@@ -91,7 +91,8 @@ class Turned:
     """The gradient of a convolution of stride 1: a convolution with the kernel turned by 180° and channels swapped."""
 
     def __init__(self, weight: Tensor, padding: tuple[int, ...], shape: torch.Size) -> None:
-        turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        turned = weight if weight.shape[2:] == (1, 1) else weight.flip(2, 3)
+        turned = turned.transpose(0, 1).contiguous(memory_format=torch.channels_last)
         self.padding = padding
         self.packed = _packed(turned, torch.Size((shape[0], len(weight), *shape[2:])), (1, 1), padding)
 
