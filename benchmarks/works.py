@@ -111,10 +111,7 @@ class Memory(Iteration):
 
     def facts(self) -> Measured:
         """Both, in bytes; the first includes everything that the contestant makes for itself."""
-        before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-        self.once(1)
-        peak = _status("VmHWM") - before
+        peak = self.peak()
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -126,6 +123,18 @@ class Memory(Iteration):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             self.once(1)
         return {"peak": peak, "activations": sum(kept.values())}
+
+    def peak(self) -> int:
+        """The bytes that one iteration takes at its most, beyond what is there before."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            self.once(1)
+            return torch.cuda.max_memory_allocated(self.device) - before
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+        self.once(1)
+        return _status("VmHWM") - before
 
 
 def _status(field: str) -> int:

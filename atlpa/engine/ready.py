@@ -52,13 +52,17 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-class Autocast:
-    """A model whose convolutions and matrix products run in bfloat16, with logits in float32."""
+class Autocast(nn.Module):
+    """A model whose convolutions and matrix products run in bfloat16, with logits in float32.
+
+    It is a module, so that whoever sets modes or generators of its layers reaches the model's.
+    """
 
     def __init__(self, model: Logits) -> None:
+        super().__init__()
         self.model = model
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Images ``(B, 3, H, W)`` to logits ``(B, C)``."""
         with torch.autocast(images.device.type, torch.bfloat16):
             return at_least_float32(self.model(images))

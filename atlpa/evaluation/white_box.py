@@ -28,7 +28,8 @@ def white_box(
 
     A fallen image leaves the batch at once and the next one takes its place, so that the work goes to images that
     still stand; each further restart touches only those. The clean prediction is judged without the attack, so an
-    image that is wrong clean never stands.
+    image that is wrong clean never stands. Half precision does not judge: where its logits are wrong, and at the last
+    budget, the model itself is asked.
 
     Args:
         model: a network that draws nothing; left exactly as found.

@@ -237,6 +237,20 @@ def test_half_precision_gives_float32_and_nearly_the_same(name, engine):
     assert not torch.equal(logits, expected)
 
 
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_half_precision_leaves_the_model_as_found(engine):
+    """Evaluation mode and draws reach a model that is not copied."""
+    model, images = defended("rat"), pictures()
+    before = copy.deepcopy(model.state_dict())
+    attack = PGD(epsilon=0.05, step=0.01, iterations=2, precision="bf16", engine=engine)
+    in_training = attack(model, images, LABELS, generator=generator(0, "attack"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    in_evaluation = attack(model.eval(), images, LABELS, generator=generator(0, "attack"))
+    assert torch.equal(in_training, in_evaluation)
+
+
 def test_half_precision_stays_within_the_ball():
     model, images = defended("pat"), pictures()
     adversarial = PGD(epsilon=0.03, step=0.01, iterations=5, precision="bf16")(model, images, LABELS)
