@@ -18,7 +18,7 @@ from atlpa.files import write_text
 from atlpa.machine import describe, pick_device
 from benchmarks.floor import dense_rates
 from benchmarks.page import write_page
-from benchmarks.parts import ON_RUNS, PARTS, QUICK, UNTIMED, Plan
+from benchmarks.parts import ON_RUNS, PARTS, QUICK, TOGETHER, UNTIMED, Plan
 from benchmarks.turns import compete
 
 FOLDER = Path(__file__).parents[1] / "docs" / "performance"
@@ -65,7 +65,7 @@ def main() -> None:
             print(f"{name}: needs trained networks, give --runs")
             continue
         rows = contestants(plan)
-        compete(rows, 0 if name in UNTIMED else arguments.rounds, name)
+        compete(rows, 0 if name in UNTIMED else arguments.rounds, name, name in TOGETHER)
         record = {
             "part": name,
             "machine": machine(pick_device(arguments.device)),

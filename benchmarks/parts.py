@@ -51,9 +51,10 @@ class Plan:
         return {"data_root": self.data_root, "limit": 34 if self.quick else None}
 
 
-def iteration(plan: Plan, architecture: str, side: int, batch: int) -> list[Contestant]:
-    peers = plan.fastest_peers if architecture == "resnet101" else plan.peers
+def iteration(plan: Plan, architecture: str, side: int, batch: int, together: bool = False) -> list[Contestant]:
+    peers = plan.fastest_peers if together or architecture == "resnet101" else plan.peers
     size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 10}
+    size["together"] = together
     return plan.among(peers, "iteration", **size)
 
 
@@ -105,7 +106,10 @@ PARTS: Mapping[str, Callable[[Plan], list[Contestant]]] = {
     "transfer, 9 targets, 2 ε, 6 budgets": protocol,
     "training step, pat, ResNet-50 at 224": lambda plan: training(plan, "pat"),
     "training step, atlpa, ResNet-50 at 224": lambda plan: training(plan, "atlpa"),
+    "in one process: ResNet-50 at 224, batch 8": lambda plan: iteration(plan, "resnet50", 224, 8, together=True),
+    "in one process: ResNet-101 at 224, batch 8": lambda plan: iteration(plan, "resnet101", 224, 8, together=True),
 }
 ON_RUNS = {name for name in PARTS if "white" in name or "transfer" in name}
+TOGETHER = {name for name in PARTS if "one process" in name}
 UNTIMED = {"memory, ResNet-101 at 224, batch 16"}
 QUICK = tuple(PARTS)[1]

@@ -63,9 +63,33 @@ class Worker:
         self.process.communicate()
 
 
-def compete(contestants: Sequence[Contestant], rounds: int, title: str) -> None:
-    """Fill in ``facts`` and ``turns``: every contestant once a round, in an order that moves on by one each round."""
-    workers = [Worker(contestant) for contestant in contestants]
+class Here:
+    """The same in this process, where everybody shares one memory."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        from benchmarks.works import WORKS  # torch is not needed where workers have it
+
+        self.work = WORKS[contestant.work](**contestant.settings)
+
+    def answer(self, request: str) -> dict[str, Any]:
+        """Do it."""
+        answer: dict[str, Any] = self.work.facts() if request == "facts" else self.work.turn()
+        return answer
+
+    def end(self) -> None:
+        """Nothing has to end."""
+
+
+def compete(contestants: Sequence[Contestant], rounds: int, title: str, together: bool = False) -> None:
+    """Fill in ``facts`` and ``turns``: every contestant once a round, in an order that moves on by one each round.
+
+    Args:
+        contestants: who.
+        rounds: how often.
+        title: beside the progress bar.
+        together: in this one process instead of one each.
+    """
+    workers = [Here(contestant) if together else Worker(contestant) for contestant in contestants]
     try:
         with tqdm(total=(rounds + 1) * len(workers), desc=title, unit="turn", disable=None) as bar:
             for worker, contestant in zip(workers, contestants, strict=True):

@@ -69,12 +69,21 @@ def clocked(device: torch.device) -> Iterator[Callable[[], float]]:
 class Iteration:
     """One PGD iteration: a run of several on one batch, over their number and the images'."""
 
-    def __init__(self, contestant: str, architecture: str, side: int, batch: int, iterations: int, device: str) -> None:
+    def __init__(
+        self,
+        contestant: str,
+        architecture: str,
+        side: int,
+        batch: int,
+        iterations: int,
+        device: str,
+        together: bool = False,
+    ) -> None:
         self.iterations, self.device = iterations, torch.device(device)
         self.images = pattern(batch, side, self.device)
         self.labels = torch.arange(batch, device=self.device) % CLASSES
         self.model = network(architecture, self.images)
-        if contestant not in PEERS:
+        if contestant not in PEERS and not together:
             keep_memory()  # as every command of ours does
         self.attack, self.peer = CONTESTANTS[contestant](self.model), PEERS["torchattacks"](self.model)
 
