@@ -27,6 +27,11 @@ def seconds(row: Mapping[str, Any]) -> list[float]:
     return [turn["seconds"] for turn in row["turns"]]
 
 
+def compared(record: Record) -> bool:
+    """Whether ours was timed in a part."""
+    return any(row["turns"] and row["name"] in OURS for row in record["rows"])
+
+
 def ratios(record: Record) -> dict[str, list[float]]:
     """For each of ours, how many times faster than the fastest peer it was in each round."""
     rows = {row["name"]: seconds(row) for row in record["rows"]}
@@ -70,7 +75,7 @@ def comparison(records: Sequence[Record]) -> list[str]:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for record in records:
-        if not any(row["turns"] and row["name"] in OURS for row in record["rows"]):
+        if not compared(record):
             continue
         rows, times = {row["name"]: row for row in record["rows"]}, ratios(record)
         peer = fastest(record)
@@ -192,9 +197,7 @@ def write_page(folder: Path) -> None:
     if not records:
         return
     sections: list[list[str]] = [["### The machine", "", *described(records[0]["machine"])]]
-    draw_ratios(
-        {record["part"]: ratios(record) for record in records if any(row["turns"] for row in record["rows"])}, folder
-    )
+    draw_ratios({record["part"]: ratios(record) for record in records if compared(record)}, folder)
     sections.append(
         ["### Beside the fastest peer", "", *comparison(records), "", "![Times faster](performance/ratios.svg)"]
     )
