@@ -199,7 +199,7 @@ def write_page(folder: Path) -> None:
     sections: list[list[str]] = [["### The machine", "", *described(records[0]["machine"])]]
     draw_ratios({record["part"]: ratios(record) for record in records if compared(record)}, folder)
     sections.append(
-        ["### Beside the fastest peer", "", *comparison(records), "", "![Times faster](performance/ratios.svg)"]
+        ["### Beside the fastest peer", "", *comparison(records), "", f"![Times faster]({folder.name}/ratios.svg)"]
     )
     if (path := folder / "breakdown.json").exists():
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -214,7 +214,7 @@ def write_page(folder: Path) -> None:
         sections.append(["### Is bf16 as strong?", "", *strength(json.loads(path.read_text(encoding="utf-8")))])
     if (path := folder / "growth.json").exists():
         draw_growth(json.loads(path.read_text(encoding="utf-8")), folder)
-        sections.append(["### How cost grows", "", "![How cost grows](performance/growth.svg)"])
+        sections.append(["### How cost grows", "", f"![How cost grows]({folder.name}/growth.svg)"])
     sections.append(["### Everyone", "", *everyone(records)])
     text = "\n\n".join("\n".join(section) for section in sections)
     page = folder.with_suffix(".md")
