@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-matplotlib.rcParams["svg.hashsalt"] = "atlpa"  # the same drawing, the same file
 from matplotlib import pyplot as plt
+
+matplotlib.rcParams["svg.hashsalt"] = "atlpa"  # the same drawing, the same file
 
 # Okabe and Ito's colors, which color-blind eyes tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
