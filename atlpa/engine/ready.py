@@ -41,8 +41,11 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, p
         return model
     if engine == "auto" and isinstance(model, nn.Module):
         with torch.inference_mode(False):
-            if not (obstacle := _why_not(model, images.clone())):
-                return Frozen(model, torch.bfloat16 if precision == "bf16" else torch.float32, passes)
+            try:
+                if not (obstacle := _why_not(model, images.clone())):
+                    return Frozen(model, torch.bfloat16 if precision == "bf16" else torch.float32, passes)
+            except Exception as error:  # torch.fx documents no class of its own, and a model may raise anything
+                obstacle = f"it cannot be copied ({reason(error)})"
         logger.debug("%s runs as it is: %s", type(model).__name__, obstacle)
     return Autocast(model) if precision == "bf16" else model
 
@@ -83,14 +86,11 @@ def _why_not(model: nn.Module, images: Tensor) -> str:
 
 def _difference(model: nn.Module, images: Tensor) -> str:
     """What keeps a copy from standing for a model: tracing sees one path through Python, and no block of no_grad."""
-    try:
-        with torch.random.fork_rng(devices=[]):
-            frozen = Frozen(model)
-        if not frozen.fused:
-            return "it has no convolution to fuse"
-        (logits, gradient), (found_logits, found_gradient) = (_answer(network, images) for network in (model, frozen))
-    except Exception as error:  # torch.fx documents no class of its own, and a model may raise anything
-        return f"it cannot be copied ({reason(error)})"
+    with torch.random.fork_rng(devices=[]):
+        frozen = Frozen(model)
+    if not frozen.fused:
+        return "it has no convolution to fuse"
+    (logits, gradient), (found_logits, found_gradient) = (_answer(network, images) for network in (model, frozen))
     if not (found_logits - logits).abs().max() <= 1e-3 * logits.abs().max():
         return "the logits of a copy differ"
     if not (found_gradient - gradient).norm() <= 0.1 * gradient.norm():

@@ -205,6 +205,13 @@ def test_the_callers_autocast_is_respected():
     assert isinstance(ready(model, pictures(), "auto", "fp32"), Frozen)
 
 
+def test_a_model_may_become_one_that_cannot_be_copied():
+    model = Wrapped(lambda images: images)
+    assert isinstance(ready(model, pictures(), "auto", "fp32"), Frozen)
+    model.before = by_the_brightness
+    assert ready(model, pictures(), "auto", "fp32") is model
+
+
 def test_hooks_are_called():
     model = defended("none")
     model.backbone.layer1.register_forward_hook(lambda *arguments: arguments[2] * 0)
