@@ -142,8 +142,10 @@ class PGD(Component):
         held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), undisturbed(model), drawing(model, generator), held:
             # Clones are ordinary tensors even where the caller's were made in inference mode.
-            arguments = adversarial.clone().requires_grad_(True), images.clone(), labels.clone()
-            passes = [self._gradient(model, *arguments, generator) for _ in range(self.eot)]
+            point, labels = adversarial.clone().requires_grad_(True), labels.clone()
+            passes = [self._gradient(model, point, images, labels, generator) for _ in range(self.eot)]
+        if self.eot == 1:
+            return passes[0]
         gradient, logits = (torch.stack(tensors).mean(dim=0) for tensors in zip(*passes, strict=True))
         return gradient, logits
 
@@ -156,7 +158,7 @@ class PGD(Component):
         """
         logits = model(diversified(point, self.diversity, generator) if self.diversity else point)
         if self.loss == "kl":
-            reference = model(images).detach().softmax(dim=1)
+            reference = model(images.clone()).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
         else:
             loss = OBJECTIVES[self.loss](logits, labels).sum()
@@ -168,7 +170,7 @@ class PGD(Component):
         return (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
 
     def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
-        return (adversarial + self.step * direction.sign()).clamp(*bounds)
+        return torch.add(adversarial, direction.sign(), alpha=self.step).clamp_(*bounds)
 
     def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
         """What is allowed but may surprise: sentences a command prints before it starts.

@@ -22,12 +22,18 @@ class Convolution(nn.Module):
         norm: the BatchNorm behind it, folded into the weights.
         relu: whether a ReLU ends it.
         passes: how often a batch is about to pass with the same weights.
+
+    Fields:
+        shares: whether another convolution reads the same input. It is handed on for that one, whose gradient thus
+            arrives here, and this one's is added to it.
+        owns: whether convolutions alone read the output, so that nobody else holds the gradient that arrives.
     """
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, relu: bool, passes: int) -> None:
         super().__init__()
         self.originals = (convolution, norm)  # in a tuple, so that they are no submodules
         self.relu, self.passes = relu, passes
+        self.shares = self.owns = False
         self.weights: Weights | None = None
         self.kernels: dict[torch.Size, Plain] = {}
 
@@ -49,14 +55,17 @@ class Convolution(nn.Module):
         )
         self.kernels.clear()
 
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, O, H', W')``; the residual, of that shape, is added before the ReLU."""
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """``(B, C, H, W)`` to ``(B, O, H', W')``, and the input if it is shared.
+
+        The residual, of the output's shape, is added before the ReLU.
+        """
         assert self.weights is not None
         x = x.to(self.weights.weight.dtype, memory_format=torch.channels_last)
         place = x.shape[1:]
         if place not in self.kernels:
             self.kernels[place] = kernel_for(self.weights, x.shape, self.passes)
-        y: Tensor = _Convolve.apply(x, residual, self.kernels[place], self.relu)
+        y: Tensor | tuple[Tensor, Tensor] = _Convolve.apply(x, residual, self.kernels[place], self)
         return y
 
 
@@ -64,18 +73,28 @@ class _Convolve(torch.autograd.Function):
     """Keeps its output where a ReLU needs it, and nothing else: no input and no weight is needed again."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, residual: Tensor | None, kernel: Plain, relu: bool) -> Tensor:
-        y = kernel.forward(x, residual, relu)
-        context.kernel, context.shape, context.joined = kernel, x.shape, residual is not None
-        if relu:
+    def forward(
+        context: Any, x: Tensor, residual: Tensor | None, kernel: Plain, layer: Convolution
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        y = kernel.forward(x, residual, layer.relu)
+        context.kernel, context.shape, context.joined, context.owns = kernel, x.shape, residual is not None, layer.owns
+        if layer.relu:
             context.save_for_backward(y)
-        return y
+        return (y, x) if layer.shares else y
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        context: Any, gradient: Tensor, back: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         for y in context.saved_tensors:
-            gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        back = context.kernel.backward(gradient, context.shape) if context.needs_input_grad[0] else None
+            if context.owns:
+                torch.ops.aten.threshold_backward.grad_input(gradient, y, 0, grad_input=gradient)
+            else:
+                gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
+        if back is not None:
+            context.kernel.add_backward(back, gradient)
+        elif context.needs_input_grad[0]:
+            back = context.kernel.backward(gradient, context.shape)
         return back, gradient if context.joined else None, None, None

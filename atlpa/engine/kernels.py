@@ -63,6 +63,10 @@ class Plain:
         )[0]
         return back
 
+    def add_backward(self, onto: Tensor, gradient: Tensor) -> None:
+        """Add that gradient to one from elsewhere, which has the input's shape and channels-last memory."""
+        onto += self.backward(gradient, onto.shape)
+
 
 class Fused(Plain):
     """oneDNN's convolution, with the additions and the ReLU in the same pass over the output."""
@@ -85,6 +89,12 @@ class Fused(Plain):
 
     def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
         return self.turned(gradient) if self.turned else super().backward(gradient, shape)
+
+    def add_backward(self, onto: Tensor, gradient: Tensor) -> None:
+        if self.turned:
+            self.turned.add(onto, gradient)
+        else:
+            super().add_backward(onto, gradient)
 
 
 class Turned:
@@ -109,6 +119,30 @@ class Turned:
         how = (self.packed, None, self.padding, (1, 1), (1, 1), 1)
         back: Tensor = ONEDNN._convolution_pointwise(gradient, *how, "none", [], "")
         return back
+
+    def add(self, onto: Tensor, gradient: Tensor) -> None:
+        """Add it in the same pass."""
+        how = (self.packed, None, self.padding, (1, 1), (1, 1), 1)
+        ONEDNN._convolution_pointwise_(onto, gradient, *how, "add", 1.0, None, [], None)
+
+
+class Sparse(Fused):
+    """A 1×1 convolution that reads every s-th pixel: so does its gradient, which has stride 1 on these pixels."""
+
+    def __init__(self, weights: Weights, shape: torch.Size) -> None:
+        super().__init__(weights, shape)
+        rows, columns = (slice(None, None, step) for step in weights.stride)
+        self.read = (slice(None), slice(None), rows, columns)
+        places = (math.ceil(size / step) for size, step in zip(shape[2:], weights.stride, strict=True))
+        self.dense = Turned(weights.weight, (0, 0), torch.Size((*shape[:2], *places)))
+
+    def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
+        back = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+        back[self.read] = self.dense(gradient)
+        return back
+
+    def add_backward(self, onto: Tensor, gradient: Tensor) -> None:
+        onto[self.read] += self.dense(gradient)
 
 
 class FewChannels(Fused):
@@ -204,4 +238,7 @@ def kernel_for(weights: Weights, shape: torch.Size, passes: int) -> Plain:
     square = all(len(set(sizes)) == 1 for sizes in (weights.stride, weights.padding, weight.shape[2:]))
     if weights.simple and square and weight.shape[1] <= 4 and weights.stride[0] > 1:
         return FewChannels(weights, shape)
-    return Fused(weights, shape) if passes * shape[0] * places >= WORTH_PACKING else Plain(weights)
+    if passes * shape[0] * places < WORTH_PACKING:
+        return Plain(weights)
+    sparse = weights.simple and weight.shape[2:] == (1, 1) and max(weights.stride) > 1 and max(weights.padding) == 0
+    return Sparse(weights, shape) if sparse else Fused(weights, shape)

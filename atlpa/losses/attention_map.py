@@ -18,9 +18,12 @@ def attention_map(features: Tensor, p: float = 2) -> Tensor:
         p: the exponent; at least 1.
 
     Returns:
-        ``(B, H, W)``, non-negative.
+        ``(B, H, W)``, non-negative, in float32 where the features have fewer bits.
     """
-    return features.abs().pow(p).sum(dim=1)
+    # Σ|a|^p = ‖a‖_p^p: one pass over the features each way, which no copy of their size has to wait for.
+    precision = torch.promote_types(features.dtype, torch.float32)
+    norm: Tensor = torch.linalg.vector_norm(features, ord=p, dim=1, dtype=precision)
+    return norm.pow(p)
 
 
 def attention_map_loss(

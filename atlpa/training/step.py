@@ -79,12 +79,13 @@ def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels
     with record_stages(model) as stages:
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
-    stages = {name: at_least_float32(stage) for name, stage in stages.items()}
+    # Parts of a split share one gradient; slices would each fill one of full size with zeros.
+    parts = {name: stage.split(size) for name, stage in stages.items()}
     return Views(
         labels=labels,
         images=images,
         clean=logits[:size] if clean else None,
         adversarial=None if adversarial is None else logits[-size:],
-        clean_stages={name: stage[:size] for name, stage in stages.items()} if clean else None,
-        adversarial_stages=None if adversarial is None else {name: stage[-size:] for name, stage in stages.items()},
+        clean_stages={name: part[0] for name, part in parts.items()} if clean else None,
+        adversarial_stages=None if adversarial is None else {name: part[-1] for name, part in parts.items()},
     )
