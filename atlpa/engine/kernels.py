@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -74,8 +75,13 @@ class Fused(Plain):
     def __init__(self, weights: Weights, shape: torch.Size) -> None:
         super().__init__(weights)
         w = weights
+        self.shape = shape
         self.packed = _packed(w.weight, shape, w.stride, w.padding, w.dilation, w.groups)
-        self.turned = Turned.of(weights, shape)
+
+    @cached_property
+    def turned(self) -> Turned | None:
+        """The gradient as a convolution, which who only judges never needs."""
+        return Turned.of(self.weights, self.shape)
 
     def forward(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
         w = self.weights
@@ -129,20 +135,24 @@ class Turned:
 class Sparse(Fused):
     """A 1×1 convolution that reads every s-th pixel: so does its gradient, which has stride 1 on these pixels."""
 
-    def __init__(self, weights: Weights, shape: torch.Size) -> None:
-        super().__init__(weights, shape)
-        rows, columns = (slice(None, None, step) for step in weights.stride)
-        self.read = (slice(None), slice(None), rows, columns)
-        places = (math.ceil(size / step) for size, step in zip(shape[2:], weights.stride, strict=True))
-        self.dense = Turned(weights.weight, (0, 0), torch.Size((*shape[:2], *places)))
+    @cached_property
+    def turned(self) -> Turned:
+        shape = torch.empty(self.shape, device="meta")[self.read].shape
+        return Turned(self.weights.weight, (0, 0), shape)
+
+    @property
+    def read(self) -> tuple[slice, ...]:
+        """The pixels."""
+        rows, columns = self.weights.stride
+        return slice(None), slice(None), slice(None, None, rows), slice(None, None, columns)
 
     def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
         back = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
-        back[self.read] = self.dense(gradient)
+        back[self.read] = self.turned(gradient)
         return back
 
     def add_backward(self, onto: Tensor, gradient: Tensor) -> None:
-        onto[self.read] += self.dense(gradient)
+        onto[self.read] += self.turned(gradient)
 
 
 class FewChannels(Fused):

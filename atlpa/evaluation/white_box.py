@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from atlpa.attacks import PGD
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, right, verdicts
-from atlpa.evaluation.outcome import Outcome, Perturbation
+from atlpa.evaluation.lanes import Lanes, Ledger
+from atlpa.evaluation.outcome import Outcome
 from atlpa.random_layer import random_layers
 
 
@@ -54,38 +56,39 @@ def white_box(
     device = next(model.parameters()).device
     clean = verdicts(model, images)[0]
     network = attack.ready(model, pictures(images, torch.arange(1), device)[0])
-    fell_at = torch.where(clean, budgets[-1] + 1, 0)  # first wrong iterate; 0: wrong clean
-    perturbation = Perturbation.empty(len(budgets), len(images))
-    steps = 0
+    exact = attack.precision == "fp32"
+    ledger, steps = Ledger(clean, budgets, attack.epsilon), 0
+
+    def enter(fresh: Tensor, restart: int) -> Lanes:
+        batch, labels = pictures(images, fresh, device)
+        start = attack.initial(batch, generators(seed, "attack", fresh, restart))
+        return Lanes(fresh, torch.zeros_like(fresh), batch, start, start, labels)
+
     for restart in range(attack.restarts):
-        waiting = torch.nonzero(fell_at > budgets[-1]).flatten()
+        waiting = ledger.standing
         progress(len(images) - len(waiting))
-        where = torch.empty(0, dtype=torch.long)  # position in the data of each lane of the batch
-        age = torch.empty(0, dtype=torch.long)  # iterations each lane has had
-        lanes: tuple[Tensor, ...] = ()  # clean image, present iterate and label of each lane
-        while len(where) or len(waiting):
-            fresh, waiting = waiting[: batch_size - len(where)], waiting[batch_size - len(where) :]
-            if len(fresh):
-                batch, batch_labels = pictures(images, fresh, device)
-                joined = (batch, attack.initial(batch, generators(seed, "attack", fresh, restart)), batch_labels)
-                lanes = tuple(map(torch.cat, zip(lanes, joined, strict=True))) if lanes else joined
-                where, age = torch.cat([where, fresh]), torch.cat([age, torch.zeros_like(fresh)])
-            origin, iterate, labels = lanes
-            following, logits = attack.advance(network, iterate, origin, labels)
-            steps += len(where)
-            fallen = (logits.argmax(dim=1) != labels).cpu()
-            if attack.precision != "fp32":  # what is less exact does not judge
-                asked = torch.nonzero(fallen | (age == budgets[-1])).flatten()
-                fallen[asked] = ~right(model, iterate[asked], labels[asked]).cpu()
-            done = fallen | (age == budgets[-1])
-            for row, budget in enumerate(budgets):
-                reached = (age == budget) | (fallen & (age < budget))
-                if reached.any():
-                    perturbation.note(row, where[reached], iterate[reached], origin[reached], attack.epsilon)
-            fell_at[where[fallen]] = age[fallen].clamp(min=1)
-            progress(int(done.sum()))
-            stay = ~done
-            lanes = (origin[stay], following[stay], labels[stay])
-            where, age = where[stay], age[stay] + 1
-    correct = torch.stack([fell_at > budget for budget in budgets])
-    return Outcome(clean[None], correct[:, None], perturbation, steps)
+        if not len(waiting):
+            continue
+        standing, waiting = enter(waiting[:batch_size], restart), waiting[batch_size:]
+        suspects = standing[:0]  # what half precision cannot judge, until there is a batch of them
+        while len(standing):
+            lanes, standing = standing[:batch_size], standing[batch_size:]
+            following, logits = attack.advance(network, lanes.iterate, lanes.origin, lanes.labels)
+            lanes, steps = replace(lanes, following=following), steps + len(lanes)
+            wrong = (logits.argmax(dim=1) != lanes.labels).cpu()
+            ends = wrong | (lanes.age == budgets[-1])
+            standing = standing + lanes[~ends].moved()
+            if exact:
+                progress(ledger.settle(lanes, wrong))
+            else:
+                ledger.settle(lanes[~ends], wrong[~ends])
+                suspects = suspects + lanes[ends]
+            if len(suspects) >= (batch_size if len(standing) + len(waiting) else 1):
+                fallen = ~right(model, suspects.iterate, suspects.labels).cpu()
+                progress(ledger.settle(suspects, fallen))
+                standing = standing + suspects[~fallen & (suspects.age < budgets[-1])].moved()
+                suspects = suspects[:0]
+            if len(waiting) and (room := batch_size - len(standing)) > 0:
+                standing, waiting = standing + enter(waiting[:room], restart), waiting[room:]
+    correct = torch.stack([ledger.fell_at > budget for budget in budgets])
+    return Outcome(clean[None], correct[:, None], ledger.perturbation, steps)

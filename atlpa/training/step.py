@@ -80,7 +80,7 @@ def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
     # Parts of a split share one gradient; slices would each fill one of full size with zeros.
-    parts = {name: stage.split(size) for name, stage in stages.items()}
+    parts = {name: torch.split(stage, size) for name, stage in stages.items()}
     return Views(
         labels=labels,
         images=images,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from atlpa.engine.kernels import Dense, FewChannels, Fused, Plain, Weights, kernel_for
+from atlpa.engine.kernels import Dense, FewChannels, Fused, Plain, Sparse, Weights, kernel_for
 
 # (kernel class, batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups)
 LAYERS = [
@@ -19,6 +19,9 @@ LAYERS = [
     (Fused, 2, 8, 9, 12, 16, 3, 2, 1, 1, 1),
     (Fused, 2, 8, 12, 12, 8, 3, 1, 2, 2, 1),
     (Fused, 2, 8, 12, 12, 8, 3, 1, 1, 1, 4),
+    (Sparse, 2, 8, 9, 12, 16, 1, 2, 0, 1, 1),
+    (Sparse, 2, 8, 10, 11, 16, 1, 3, 0, 1, 1),
+    (Fused, 2, 8, 9, 12, 16, 1, 2, 1, 1, 1),  # a stride that starts in the padding
     (Dense, 5, 16, 2, 2, 8, 3, 1, 1, 1, 1),
     (Dense, 5, 16, 1, 3, 8, 3, 2, 1, 1, 1),
     (Dense, 5, 16, 1, 1, 8, 1, 1, 0, 1, 1),
@@ -59,11 +62,15 @@ def test_equals_torch(layer, relu, joined, plain):
     torch.testing.assert_close(found.double(), total.relu() if relu else total, atol=1e-4, rtol=1e-4)
     back = kernel.backward(gradient, x.shape)
     torch.testing.assert_close(back.double(), expected_gradient, atol=1e-4, rtol=1e-4)
+    elsewhere = torch.randn(x.shape).to(memory_format=torch.channels_last)
+    total = elsewhere.double() + expected_gradient
+    kernel.add_backward(elsewhere, gradient)
+    torch.testing.assert_close(elsewhere.double(), total, atol=1e-4, rtol=1e-4)
 
 
 def test_another_batch_than_the_weights_were_packed_for():
     """White-box lanes come and go, so that a batch has any size."""
-    for layer in LAYERS[:1] + LAYERS[5:6] + LAYERS[11:12]:
+    for layer in [LAYERS[0], LAYERS[5], LAYERS[11], LAYERS[14]]:
         w, x = of(layer)
         kernel = kernel_for(w, x.shape, MANY)
         for more in (x[:1], torch.cat([x] * 9)):

@@ -102,6 +102,46 @@ def test_other_peoples_networks(build):
         assert close(found, expected, 1e-2)
 
 
+class Readers(nn.Module):
+    """One map ``x`` that is read in the way of ``paths``: its four convolutions and it to a map."""
+
+    def __init__(self, paths):
+        super().__init__()
+        layers = {"a": (3, 1), "b": (3, 1), "small": (1, 2), "large": (3, 2)}
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        for name, (size, stride) in layers.items():
+            self.add_module(name, nn.Conv2d(8, 8, size, stride, size // 2))
+        self.paths, self.head = paths, nn.Conv2d(8, CLASSES, 1)
+
+    def forward(self, images):
+        return self.head(self.paths(self, self.stem(images).relu())).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("paths", "shared"),
+    [
+        (lambda m, x: (m.b(m.a(x).relu()) + x).relu(), 1),  # an identity block
+        (lambda m, x: (m.b(m.large(x).relu()) + m.small(x)).relu(), 1),  # a block with a shortcut that strides
+        (lambda m, x: (m.large(m.b(x).relu()) + m.small(x)).relu(), 1),
+        (lambda m, x: m.small(x).relu() + m.large(x).relu(), 1),  # a sum gives both sides the same gradient
+        (lambda m, x: (m.a(x) + x).relu(), 0),  # read twice by the same
+        (lambda m, x: (m.a(x).relu() + m.b(x).relu()) * x, 0),  # read by something else as well
+        (lambda m, x: (m.b((m.a(x) + x).relu()) + x).relu(), 0),  # read by two, one of them twice
+        (lambda m, x: m.a(x).relu() + m.b(x).relu() + m.b(m.a(x).relu()).relu(), 0),  # read by three
+        (lambda m, x: (m.b(y := m.a(x).relu()) + y).relu() + m.a(y), 0),
+    ],
+)
+def test_gradients_of_what_is_read_twice_add_up(paths, shared):
+    torch.manual_seed(0)
+    model = Readers(paths).eval()
+    network = ready(model, pictures(), "auto", "fp32")
+    assert isinstance(network, Frozen)
+    assert sum(part.shares for part in network.fused) == shared
+    for _ in range(2):
+        for found, expected in zip(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS), strict=True):
+            assert close(found, expected, 1e-5)
+
+
 def test_mean_of_draws():
     model = Averaged(defended("rat"), 3)
     network = ready(model, pictures(), "auto", "fp32")

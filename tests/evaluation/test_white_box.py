@@ -259,3 +259,39 @@ def test_half_precision_never_judges():
     nothing = PGD(epsilon=0, step=0.01, iterations=3, precision="bf16")
     outcome = white_box(network, InMemory(pixels, labels), nothing, [3])
     assert torch.equal(outcome.correct[0, 0], torch.arange(24) % 2 == 1)
+
+
+@pytest.mark.parametrize("batch_size", [7, 64])
+@pytest.mark.parametrize("start", ["zero", "uniform"])
+def test_suspects_of_half_precision_wait_without_changing_anything(data, start, batch_size):
+    """Against each image's own course: it falls at the first iterate that is wrong in both precisions."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(54, 3))
+    with torch.no_grad():
+        model[4].bias += 50  # so that bfloat16 is often mistaken
+        model[4].weight += torch.eye(3).repeat_interleave(18, dim=1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(images_of(data)), data.labels).backward()
+        optimizer.step()
+    attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start, precision="bf16", engine="reference")
+    progress = []
+    outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size, progress=progress.append)
+
+    network, images, last = attack.ready(model, images_of(data)), images_of(data), BUDGETS[-1]
+    iterate = attack.initial(images, generators(3, "attack", torch.arange(len(data)), 0))
+    right = model(images).argmax(dim=1) == data.labels
+    fell_at, mistaken = torch.where(right, last + 1, 0), 0
+    for age in range(last + 1):
+        following, coarse = attack.advance(network, iterate, images, data.labels)
+        wrong = model(iterate).argmax(dim=1) != data.labels
+        suspected = (coarse.argmax(dim=1) != data.labels) | (age == last)
+        mistaken += int((suspected & ~wrong & (fell_at > last)).sum())
+        fell_at[suspected & wrong & (fell_at > last)] = max(age, 1)
+        iterate = following
+    assert mistaken > 10
+    assert 0 < (fell_at > last).sum() < right.sum()
+    for row, budget in enumerate(BUDGETS):
+        assert torch.equal(outcome.correct[row, 0], fell_at > budget)
+    assert sum(progress) == len(data)

@@ -77,6 +77,16 @@ def test_gradient_by_finite_differences_where_maps_agree_and_where_one_is_zero()
     assert torch.autograd.gradcheck(lambda o: attention_map_loss([o], [same]), zero)
 
 
+def test_half_precision_features_are_summed_in_float32():
+    """Squares of a thousand channels: bfloat16 would stop counting at 256."""
+    features = torch.ones(2, 1000, 3, 3, dtype=torch.bfloat16)
+    torch.testing.assert_close(attention_map(features), torch.full((2, 3, 3), 1000.0))
+    low, exact = stage(1, channels=64).bfloat16(), stage(2, channels=64).bfloat16()
+    found = attention_map_loss([low], [exact])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), attention_map_loss([low.double()], [exact.double()]), rtol=1e-5, atol=0)
+
+
 def test_an_all_zero_map_is_finite():
     clean, adversarial = (
         torch.zeros(5, 3, 4, 4, dtype=torch.float64, requires_grad=True),
