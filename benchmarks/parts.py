@@ -53,7 +53,7 @@ class Plan:
 
 def iteration(plan: Plan, architecture: str, side: int, batch: int, together: bool = False) -> list[Contestant]:
     peers = plan.fastest_peers if together or architecture == "resnet101" else plan.peers
-    size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 10}
+    size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 20}
     size["together"] = together
     return plan.among(peers, "iteration", **size)
 
