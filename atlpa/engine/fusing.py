@@ -62,10 +62,9 @@ def _fused(graph: fx.Graph, modules: Modules, passes: int) -> Iterator[tuple[str
 
 def _share(graph: fx.Graph, node: fx.Node, fused: Parts) -> None:
     """Where two convolutions read the same, let the first hand it on to the second: gradients then add up in it."""
-    readers = [reader for reader in graph.nodes if node in reader.all_input_nodes]
-    if len(readers) != 2 or not all(_part(reader, fused) for reader in readers):
+    if len(node.users) != 2 or not all(_part(reader, fused) for reader in node.users):
         return
-    first, second = readers
+    first, second = (reader for reader in graph.nodes if reader in node.users)
     if second.args == (node,) and (part := _part(second, fused)) and max(part.originals[0].stride) > 1:
         # The gradient of one with a stride is sparse, so that it is the one to be added.
         first.prepend(second)
