@@ -31,9 +31,9 @@ ALL_STAGES: tuple[Stage, ...] = get_args(Stage)
 class Views:
     """What one forward pass gave for one batch: the clean images, their adversarial counterparts, or both.
 
-    Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that the
-    defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where a
-    term needs their gradient.
+    Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that
+    the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
+    a term needs their gradient.
     """
 
     labels: Tensor
