@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from atlpa.engine.kernels import Plain, Weights, kernel_for
+from atlpa.engine.choice import kernel_for
+from atlpa.engine.kernels import Plain, Weights
 
 
 class Convolution(nn.Module):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from atlpa.engine.kernels import Dense, FewChannels, Fused, Plain, Sparse, Weights, kernel_for
+from atlpa.engine.choice import kernel_for
+from atlpa.engine.kernels import Fused, Plain, Weights
+from atlpa.engine.special import Dense, FewChannels, Sparse
 
 # (kernel class, batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups)
 LAYERS = [
