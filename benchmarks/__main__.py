@@ -18,7 +18,7 @@ from atlpa.files import write_text
 from atlpa.machine import describe, pick_device
 from benchmarks.floor import dense_rates
 from benchmarks.page import write_page
-from benchmarks.parts import ON_RUNS, PARTS, QUICK, TOGETHER, UNTIMED, Plan
+from benchmarks.parts import ON_GPU, ON_RUNS, PARTS, QUICK, TOGETHER, UNTIMED, Plan
 from benchmarks.turns import compete
 
 FOLDER = Path(__file__).parents[1] / "docs" / "performance"
@@ -60,6 +60,8 @@ def main() -> None:
         if (arguments.only or "") not in name or (path.exists() and not arguments.again):
             continue
         if arguments.quick and name != QUICK:
+            continue
+        if name in ON_GPU and arguments.device == "cpu":
             continue
         if name in ON_RUNS and arguments.runs is None:
             print(f"{name}: needs trained networks, give --runs")

@@ -11,6 +11,7 @@ from typing import Any
 from atlpa.files import write_text
 from benchmarks.contestants import OURS, PEERS
 from benchmarks.figures import draw_growth, draw_ratios
+from benchmarks.table1 import table1
 
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 Record = dict[str, Any]
@@ -212,6 +213,8 @@ def write_page(folder: Path) -> None:
             sections.append([f"### {title}", "", *table])
     if (path := folder / "strength.json").exists():
         sections.append(["### Is bf16 as strong?", "", *strength(json.loads(path.read_text(encoding="utf-8")))])
+    if hours := table1(records):
+        sections.append(["### The paper's Table 1 here", "", *hours])
     if (path := folder / "growth.json").exists():
         draw_growth(json.loads(path.read_text(encoding="utf-8")), folder)
         sections.append(["### How cost grows", "", f"![How cost grows]({folder.name}/growth.svg)"])

@@ -52,7 +52,8 @@ class Plan:
 
 
 def iteration(plan: Plan, architecture: str, side: int, batch: int, together: bool = False) -> list[Contestant]:
-    peers = plan.fastest_peers if together or architecture == "resnet101" else plan.peers
+    slow = together or (architecture == "resnet101" and plan.device == "cpu")
+    peers = plan.fastest_peers if slow else plan.peers
     size = {"architecture": architecture, "side": side, "batch": batch, "iterations": 2 if plan.quick else 20}
     size["together"] = together
     return plan.among(peers, "iteration", **size)
@@ -90,8 +91,8 @@ def protocol(plan: Plan) -> list[Contestant]:
     return plan.among(["torchattacks"], "transfer", **attack, epsilons=[0.25, 0.5], budgets=budgets, **where)
 
 
-def training(plan: Plan, defense: str) -> list[Contestant]:
-    size = {"architecture": "resnet50", "side": 224, "batch": 2 if plan.quick else 16}
+def training(plan: Plan, defense: str, architecture: str = "resnet50") -> list[Contestant]:
+    size = {"architecture": architecture, "side": 224, "batch": 2 if plan.quick else 16}
     return plan.among(["plain loop"], "training step", defense=defense, **size)
 
 
@@ -108,8 +109,12 @@ PARTS: Mapping[str, Callable[[Plan], list[Contestant]]] = {
     "training step, atlpa, ResNet-50 at 224": lambda plan: training(plan, "atlpa"),
     "in one process: ResNet-50 at 224, batch 8": lambda plan: iteration(plan, "resnet50", 224, 8, together=True),
     "in one process: ResNet-101 at 224, batch 8": lambda plan: iteration(plan, "resnet101", 224, 8, together=True),
+    "PGD iteration, ResNet-101 at 224, batch 64": lambda plan: iteration(plan, "resnet101", 224, 64),
+    "training step, pat, ResNet-101 at 224": lambda plan: training(plan, "pat", "resnet101"),
+    "training step, atlpa, ResNet-101 at 224": lambda plan: training(plan, "atlpa", "resnet101"),
 }
 ON_RUNS = {name for name in PARTS if "white" in name or "transfer" in name}
 TOGETHER = {name for name in PARTS if "one process" in name}
+ON_GPU = set(tuple(PARTS)[-3:])
 UNTIMED = {"memory, ResNet-101 at 224, batch 16"}
 QUICK = tuple(PARTS)[1]
