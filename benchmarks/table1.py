@@ -28,7 +28,7 @@ def table1(records: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for record in records for row in record["rows"] if row["turns"] and row["settings"].get("side") == 224]
     if not all(any(row["work"] == work for row in rows) for work in STAGES.values()):
         return []
-    lines = [f"| ≈ hours | {' | '.join(OURS)} |", f"|---|{'---:|' * len(OURS)}"]
+    lines = [f"| hours | {' | '.join(OURS)} |", f"|---|{'---:|' * len(OURS)}"]
     total: Counter[str] = Counter()
     for study, images in IMAGES.items():
         for stage, (count, needed) in _stages(study, images).items():
