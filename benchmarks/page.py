@@ -214,7 +214,7 @@ def write_page(folder: Path) -> None:
     if (path := folder / "strength.json").exists():
         sections.append(["### Is bf16 as strong?", "", *strength(json.loads(path.read_text(encoding="utf-8")))])
     if hours := table1(records):
-        what = "≈: the passes of `atlpa-study flowers` and `bmw`, at the rates of a training step and a PGD iteration above."
+        what = "≈: what `atlpa-study flowers` and `bmw` pass, at the rates of a training step and an iteration above."
         sections.append(["### The paper's Table 1 here", "", what, "", *hours])
     if (path := folder / "growth.json").exists():
         draw_growth(json.loads(path.read_text(encoding="utf-8")), folder)
