@@ -46,12 +46,11 @@ class RandomResize(Component):
         chances = sample(images.new_empty(len(images), 3), torch.rand, generators).cpu().double()
         sides = size + (chances[:, 0] * (side - size)).long()
         places = (chances[:, 1:] * (side - sides + 1)[:, None]).long()
-        return torch.cat(
-            [
-                _placed(image[None], inner, top, left, side)
-                for image, inner, (top, left) in zip(images, sides.tolist(), places.tolist(), strict=True)
-            ]
-        )
+        placed = [
+            _placed(image[None], inner, top, left, side)
+            for image, inner, (top, left) in zip(images, sides.tolist(), places.tolist(), strict=True)
+        ]
+        return torch.cat(placed) if placed else images.new_empty(0, images.shape[1], side, side)
 
 
 def _placed(image: Tensor, inner: int, top: int, left: int, side: int) -> Tensor:

@@ -227,6 +227,27 @@ def test_few_images_cannot_fail_an_accuracy(honest, judged):
     assert findings["gradient-free"].status == "warn"
 
 
+class Demanding(nn.Module):
+    """Refuses to be asked about nothing, as many models do."""
+
+    def __init__(self, model, noise=0.0):
+        super().__init__()
+        self.model, self.noise = model, noise
+
+    def forward(self, images):
+        assert len(images)
+        return self.model(images + self.noise * torch.randn_like(images))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_no_model_is_asked_about_nothing(noise, honest, judged):
+    """Where nothing stands, or nothing is right to begin with, there is no image left to attack."""
+    few, labels = judged[0][:8], judged[1][:8]
+    for given in (labels, (labels + 1) % 10):
+        findings = credibility(Demanding(honest, noise), few, given, 0.4, Demanding(honest), [Demanding(honest)])
+        assert by_name(findings)["iterations"].measured.startswith("0.0 %")
+
+
 def test_models_and_global_randomness_are_left_as_they_were(honest, digits):
     model = trained(network, digits, steps=3).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

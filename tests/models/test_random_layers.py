@@ -78,6 +78,10 @@ def test_random_resizing_has_its_gradient():
     assert torch.autograd.gradcheck(lambda x: RandomResize(ratio=1.6)(x, one_each(3)), images)
 
 
+def test_no_image_is_no_error():
+    assert RandomResize()(torch.rand(0, 3, 8, 8)).shape == (0, 3, 9, 9)
+
+
 def test_only_square_images():
     with pytest.raises(ValueError, match="16×8"):
         RandomResize()(torch.rand(1, 3, 16, 8))

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from atlpa.evaluation.checks.case import BATCH_SIZE, ITERATIONS, Case, Subject
+from atlpa.evaluation.checks.case import ITERATIONS, NONE_RIGHT, Case, Subject, batches
 from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, TOGETHER, Check, percent, weigh
 from atlpa.records import Status
 
@@ -55,7 +55,7 @@ def _targeted(case: Case) -> tuple[Status, str]:
 
     def aim_at(aim: Tensor, candidates: Tensor) -> Tensor:
         adversarial = case.images.clone()
-        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+        for lanes in batches(candidates):
             duel = _Duel(case.model, case.labels[lanes], aim[lanes])
             adversarial[lanes] = attack(duel, case.images[lanes], torch.zeros_like(case.labels[lanes]))
         return case.shown(candidates, adversarial)
@@ -67,6 +67,8 @@ def _targeted(case: Case) -> tuple[Status, str]:
 def _averaged(case: Case) -> tuple[Status, str]:
     if not case.randomized:
         return "skip", "the model does not draw"
+    if not case.clean.any():
+        return "skip", NONE_RIGHT
     attack = case.pgd.model_copy(update={"eot": _DRAWS, "iterations": ITERATIONS // 2})
     chosen = torch.zeros_like(case.clean).index_fill(0, torch.nonzero(case.clean).flatten()[:_SAMPLE], True)
     before, after = case.base[chosen], case.stands(attack, chosen)[chosen]

@@ -17,6 +17,7 @@ from atlpa.undisturbed import Logits
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts
 ITERATIONS = 40  # of most attacks; the plain one goes on for as many again
+NONE_RIGHT = "no image is right"
 REPEATABLE = 1e-4  # of the logits' size: what two runs of a deterministic model may differ by
 
 
@@ -165,7 +166,7 @@ class Case:
         """
         model = model or self.model
         result = [torch.zeros_like(candidates) for _ in budgets]
-        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+        for lanes in batches(candidates):
             images, labels = self.images[lanes], self.labels[lanes]
             if isinstance(attack, PGD) and not (model is self.model and self.randomized):
                 fell = _fell_at(model, attack, images, labels)
@@ -184,12 +185,19 @@ class Case:
         return stands
 
 
+def batches(chosen: Tensor) -> Sequence[Tensor]:
+    """The positions of the images chosen ``(N,)``, in batches: none if none is, since few models take an empty one."""
+    positions = torch.nonzero(chosen).flatten()
+    return positions.split(BATCH_SIZE) if len(positions) else ()  # type: ignore[no-untyped-call]
+
+
 @torch.no_grad()
 def logits(model: Subject, images: Tensor) -> Tensor:
-    """Logits ``(B, C)`` in evaluation mode."""
+    """Logits ``(B, C)`` in evaluation mode; of no image ``(0, 2)``."""
+    if not len(images):
+        return images.new_zeros(0, 2)
     with undisturbed(model):
-        parts = images.split(BATCH_SIZE)  # type: ignore[no-untyped-call]
-        return torch.cat([model(part) for part in parts]) if parts else images.new_zeros(0, 1)
+        return torch.cat([model(part) for part in images.split(BATCH_SIZE)])  # type: ignore[no-untyped-call]
 
 
 def _fell_at(model: Subject, attack: PGD, images: Tensor, labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD, undisturbed
 from atlpa.attacks.objectives import cross_entropy, margin
-from atlpa.evaluation.checks.case import BATCH_SIZE, DRAWS, ITERATIONS, Case, logits
+from atlpa.evaluation.checks.case import DRAWS, ITERATIONS, NONE_RIGHT, Case, batches, logits
 from atlpa.evaluation.checks.evidence import MATERIAL, Check, exceeds, percent, weigh
 from atlpa.records import Status
 
@@ -20,17 +20,16 @@ _SAMPLE = 64  # images of the checks that follow an attack closely
 
 
 def _zero_gradients(case: Case) -> tuple[Status, str]:
-    chosen = torch.nonzero(case.clean).flatten()
-    zero = 0
-    for lanes in chosen.split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+    right, zero = int(case.clean.sum()), 0
+    for lanes in batches(case.clean):
         with undisturbed(case.model), torch.enable_grad():
             images = case.images[lanes].clone().requires_grad_(True)
             loss = F.cross_entropy(case.model(images), case.labels[lanes], reduction="sum")
             (gradient,) = torch.autograd.grad(loss, images)
         useless = (gradient == 0) | ~torch.isfinite(gradient)
         zero += int(useless.flatten(1).all(dim=1).sum())
-    text = f"the gradient is zero everywhere on {zero} of the {len(chosen)} images that are right"
-    return exceeds(zero, len(chosen), MATERIAL), text
+    text = f"the gradient is zero everywhere on {zero} of the {right} images that are right"
+    return exceeds(zero, right, MATERIAL), text
 
 
 def _finite_differences(case: Case) -> tuple[Status, str]:
@@ -38,6 +37,8 @@ def _finite_differences(case: Case) -> tuple[Status, str]:
     if case.randomized:
         return "skip", "the model draws, so that two values of it do not differ by its slope alone"
     lanes = torch.nonzero(case.clean).flatten()[:_SAMPLE]
+    if not len(lanes):
+        return "skip", NONE_RIGHT
     images, labels = case.images[lanes], case.labels[lanes]
     with undisturbed(case.model), torch.enable_grad():
         points = images.clone().requires_grad_(True)
@@ -60,6 +61,8 @@ def _followed(case: Case) -> tuple[Tensor, Tensor, Tensor]:
 
 def _loss_rises(case: Case) -> tuple[Status, str]:
     images, labels, adversarial = _followed(case)
+    if not len(images):
+        return "skip", NONE_RIGHT
     draws = DRAWS if case.randomized else 1
     before, after = (
         torch.stack([logits(case.model, some) for _ in range(draws)]).double().mean(dim=0)
@@ -74,7 +77,7 @@ def _loss_rises(case: Case) -> tuple[Status, str]:
 def _perturbation(case: Case) -> tuple[Status, str]:
     images, _, adversarial = _followed(case)
     if not len(images):
-        return "skip", "no image is right"
+        return "skip", NONE_RIGHT
     size = (adversarial - images).abs().amax(dim=(1, 2, 3))
     text = f"‖δ‖∞ {size.min():.4f} to {size.max():.4f}, ε {case.epsilon:.4f}"
     if size.max() > case.epsilon + 1e-6 or adversarial.min() < 0 or adversarial.max() > 1:
@@ -85,7 +88,7 @@ def _perturbation(case: Case) -> tuple[Status, str]:
 def _rounding(case: Case) -> tuple[Status, str]:
     images, labels, adversarial = _followed(case)
     if not len(images):
-        return "skip", "no image is right"
+        return "skip", NONE_RIGHT
     exact = case.right(case.model, adversarial, labels)
     rounded = case.right(case.model, (255 * adversarial).round() / 255, labels)
     worse, better = int((rounded & ~exact).sum()), int((exact & ~rounded).sum())

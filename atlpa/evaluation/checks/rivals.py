@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks import Noise, Square, fgsm
-from atlpa.evaluation.checks.case import BATCH_SIZE, Case, Subject
+from atlpa.evaluation.checks.case import Case, Subject, batches
 from atlpa.evaluation.checks.evidence import MATERIAL, TOGETHER, Check, exceeds, percent
 from atlpa.records import Status
 
@@ -50,7 +50,7 @@ def _transfer(case: Case) -> tuple[Status, str]:
 
     def show(source: Subject, candidates: Tensor) -> Tensor:
         adversarial = case.images.clone()
-        for lanes in torch.nonzero(candidates).flatten().split(BATCH_SIZE):  # type: ignore[no-untyped-call]
+        for lanes in batches(candidates):
             adversarial[lanes] = case.pgd(source, case.images[lanes], case.labels[lanes])
         return case.shown(candidates, adversarial)
 
