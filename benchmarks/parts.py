@@ -91,8 +91,8 @@ def protocol(plan: Plan) -> list[Contestant]:
     return plan.among(["torchattacks"], "transfer", **attack, epsilons=[0.25, 0.5], budgets=budgets, **where)
 
 
-def training(plan: Plan, defense: str, architecture: str = "resnet50", together: bool = False) -> list[Contestant]:
-    size = {"architecture": architecture, "side": 224, "batch": 2 if plan.quick else 16, "together": together}
+def training(plan: Plan, defense: str, architecture: str = "resnet50") -> list[Contestant]:
+    size = {"architecture": architecture, "side": 224, "batch": 2 if plan.quick else 16}
     return plan.among(["plain loop"], "training step", defense=defense, **size)
 
 
@@ -109,8 +109,6 @@ PARTS: Mapping[str, Callable[[Plan], list[Contestant]]] = {
     "training step, atlpa, ResNet-50 at 224": lambda plan: training(plan, "atlpa"),
     "in one process: ResNet-50 at 224, batch 8": lambda plan: iteration(plan, "resnet50", 224, 8, together=True),
     "in one process: ResNet-101 at 224, batch 8": lambda plan: iteration(plan, "resnet101", 224, 8, together=True),
-    "in one process: training step, pat": lambda plan: training(plan, "pat", together=True),
-    "in one process: training step, atlpa": lambda plan: training(plan, "atlpa", together=True),
     "PGD iteration, ResNet-101 at 224, batch 64": lambda plan: iteration(plan, "resnet101", 224, 64),
     "training step, pat, ResNet-101 at 224": lambda plan: training(plan, "pat", "resnet101"),
     "training step, atlpa, ResNet-101 at 224": lambda plan: training(plan, "atlpa", "resnet101"),

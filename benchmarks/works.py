@@ -263,16 +263,7 @@ class Transfer(Trained):
 class TrainingStep:
     """One step of adversarial training with a two-iteration attack, on clean and adversarial images."""
 
-    def __init__(
-        self,
-        contestant: str,
-        defense: str,
-        architecture: str,
-        side: int,
-        batch: int,
-        device: str,
-        together: bool = False,
-    ) -> None:
+    def __init__(self, contestant: str, defense: str, architecture: str, side: int, batch: int, device: str) -> None:
         self.device = torch.device(device)
         self.images = pattern(batch, side, self.device)
         self.labels = torch.arange(batch, device=self.device) % CLASSES
@@ -281,9 +272,8 @@ class TrainingStep:
         self.precision = contestant.split()[-1]
         self.defense = Defense(**load_preset(defense).fields)
         if not self.plain:
-            self.model.to(memory_format=torch.channels_last)  # as train_run does
-        if not self.plain and not together:
             keep_memory()
+            self.model.to(memory_format=torch.channels_last)  # as train_run does
         fused = not self.plain  # as a recipe's
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.001, 0.9, weight_decay=1e-4, fused=fused)
 
