@@ -74,8 +74,10 @@ def main() -> None:
             "rows": [asdict(row) for row in rows],
         }
         for row in record["rows"]:
-            row["settings"] = {key: value for key, value in row["settings"].items() if key != "data_root"}
-        write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            row["settings"].pop("data_root", None)
+        # Where runs lie is nobody's business: only their names go on record.
+        text = json.dumps(record, indent=1, ensure_ascii=False).replace(f'"{plan.runs.as_posix()}/', '"')
+        write_text(path, text + "\n")
     write_page(folder)
 
 
