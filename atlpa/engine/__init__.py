@@ -1,6 +1,7 @@
 """Networks made ready for many input gradients: folded, fused and frozen copies that nobody has to ask for."""
 
 from atlpa.engine.frozen import Frozen
-from atlpa.engine.ready import Engine, Precision, at_least_float32, ready
+from atlpa.engine.precision import Precision, at_least_float32, precision_note, usable
+from atlpa.engine.ready import Engine, ready
 
-__all__ = ["Engine", "Frozen", "Precision", "at_least_float32", "ready"]
+__all__ = ["Engine", "Frozen", "Precision", "at_least_float32", "precision_note", "ready", "usable"]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from atlpa.engine.choice import kernel_for
-from atlpa.engine.kernels import Plain, Weights
+from atlpa.engine.fallback import Guarded
+from atlpa.engine.kernels import Weights
 
 
 class Convolution(nn.Module):
@@ -36,7 +36,7 @@ class Convolution(nn.Module):
         self.relu, self.passes = relu, passes
         self.shares = self.owns = False
         self.weights: Weights | None = None
-        self.kernels: dict[torch.Size, Plain] = {}
+        self.kernels: dict[torch.Size, Guarded] = {}
 
     @torch.no_grad()
     def fold(self, dtype: torch.dtype) -> None:
@@ -65,7 +65,7 @@ class Convolution(nn.Module):
         x = x.to(self.weights.weight.dtype, memory_format=torch.channels_last)
         place = x.shape[1:]
         if place not in self.kernels:
-            self.kernels[place] = kernel_for(self.weights, x.shape, self.passes)
+            self.kernels[place] = Guarded(self.weights, x.shape, self.passes)
         y: Tensor | tuple[Tensor, Tensor] = _Convolve.apply(x, residual, self.kernels[place], self)
         return y
 
@@ -75,7 +75,7 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, x: Tensor, residual: Tensor | None, kernel: Plain, layer: Convolution
+        context: Any, x: Tensor, residual: Tensor | None, kernel: Guarded, layer: Convolution
     ) -> Tensor | tuple[Tensor, Tensor]:
         y = kernel.forward(x, residual, layer.relu)
         context.kernel, context.shape, context.joined, context.owns = kernel, x.shape, residual is not None, layer.owns

@@ -8,7 +8,9 @@ import inspect
 import torch
 from torch import Tensor, fx, nn
 
+from atlpa.engine.fallback import say_once
 from atlpa.engine.fusing import fuse
+from atlpa.errors import reason
 from atlpa.random_layer import RandomLayer
 from atlpa.undisturbed import undisturbed
 
@@ -48,6 +50,7 @@ class Frozen(nn.Module):
                 original = getattr(modules[owner], attribute)
                 twin = parts[name] = original.detach().clone()
                 self.copied.append((original, twin))
+        self.model, self.gave_up = (model,), False  # in a tuple, so that it is no submodule
         self.network = fx.GraphModule(parts, graph)
         self.network.graph.owning_module = None  # a cycle, in which all weights would wait for the garbage collector
         self.refresh()
@@ -69,10 +72,18 @@ class Frozen(nn.Module):
             twin.copy_(original)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, H, W)`` to logits ``(B, C)``, both in float32."""
+        """Images ``(B, 3, H, W)`` to logits ``(B, C)``, both in float32; the model gives them if the copy raises."""
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = self.network(images)
+            if not self.gave_up:
+                try:
+                    logits: Tensor = self.network(images)
+                    return logits.float()
+                except Exception as error:  # of the graph's own code, which may raise anything
+                    say_once(f"the copy of a {type(self.model[0]).__name__}", reason(error))
+                    self.gave_up = True
+            with undisturbed(self.model[0]):
+                logits = self.model[0](images)
         return logits.float()
 
 

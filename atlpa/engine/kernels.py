@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ONEDNN = torch.ops.mkldnn
+from atlpa.engine.operators import onednn
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ class Fused(Plain):
         how = (self.packed, w.bias, w.padding, w.stride, w.dilation, w.groups)
         y: Tensor
         if residual is None:
-            y = ONEDNN._convolution_pointwise(x, *how, "relu" if relu else "none", [], "")
+            y = onednn("_convolution_pointwise")(x, *how, "relu" if relu else "none", [], "")
         else:
-            y = ONEDNN._convolution_pointwise(x, residual, *how, "add", 1.0, "relu" if relu else None, [], None)
+            then = "relu" if relu else None
+            y = onednn("_convolution_pointwise")(x, residual, *how, "add", 1.0, then, [], None)
         return y
 
     def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
@@ -116,13 +117,13 @@ class Turned:
     def __call__(self, gradient: Tensor) -> Tensor:
         """The gradient at the output to that at the input."""
         how = (self.packed, None, self.padding, (1, 1), (1, 1), 1)
-        back: Tensor = ONEDNN._convolution_pointwise(gradient, *how, "none", [], "")
+        back: Tensor = onednn("_convolution_pointwise")(gradient, *how, "none", [], "")
         return back
 
     def add(self, onto: Tensor, gradient: Tensor) -> None:
         """Add it in the same pass."""
         how = (self.packed, None, self.padding, (1, 1), (1, 1), 1)
-        ONEDNN._convolution_pointwise_(onto, gradient, *how, "add", 1.0, None, [], None)
+        onednn("_convolution_pointwise_")(onto, gradient, *how, "add", 1.0, None, [], None)
 
 
 def _packed(
@@ -134,5 +135,6 @@ def _packed(
     groups: int = 1,
 ) -> Tensor:
     """The weights in the order that oneDNN likes best for inputs of this shape."""
-    packed: Tensor = ONEDNN._reorder_convolution_weight(weight, padding, stride, dilation, groups, list(shape))
+    reorder = onednn("_reorder_convolution_weight")
+    packed: Tensor = reorder(weight, padding, stride, dilation, groups, list(shape))
     return packed

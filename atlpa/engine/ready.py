@@ -9,13 +9,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from atlpa.engine.choice import worth_a_copy
+from atlpa.engine.fallback import say_once
 from atlpa.engine.frozen import Frozen
+from atlpa.engine.precision import Precision, at_least_float32, precision_note, usable
 from atlpa.errors import reason
 from atlpa.random_layer import drawing
 from atlpa.undisturbed import Logits, undisturbed
 
 Engine = Literal["auto", "reference"]
-Precision = Literal["fp32", "bf16"]
 
 logger = logging.getLogger("atlpa.engine")
 
@@ -30,8 +32,10 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, p
         model: any module or callable: images → logits. Weights that change later are not noticed.
         images: ``(B, 3, H, W)``, some that will be attacked; a model met for the first time is compared with its copy
             on two of them.
-        engine: ``reference`` takes the model as it is; ``auto`` a frozen copy where one can be made that agrees.
-        precision: ``bf16`` computes convolutions and matrix products in bfloat16.
+        engine: ``reference`` takes the model as it is; ``auto`` a frozen copy where one can be made that agrees, and
+            where there is enough to do for it.
+        precision: ``bf16`` computes convolutions and matrix products in bfloat16, on devices that have instructions
+            for it; elsewhere it is ``fp32``, and the logger says so once.
         passes: how many gradients of a batch are about to be taken, which decides how much preparation pays.
 
     Returns:
@@ -39,7 +43,10 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, p
     """
     if isinstance(model, Frozen | Autocast):
         return model
-    if engine == "auto" and isinstance(model, nn.Module):
+    if note := precision_note(precision, images.device):
+        say_once("bf16", note)
+        precision = usable(precision, images.device)
+    if engine == "auto" and isinstance(model, nn.Module) and worth_a_copy(images.shape, passes):
         with torch.inference_mode(False):
             try:
                 if not (obstacle := _why_not(model, images.clone())):
@@ -48,11 +55,6 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, p
                 obstacle = f"it cannot be copied ({reason(error)})"
         logger.debug("%s runs as it is: %s", type(model).__name__, obstacle)
     return Autocast(model) if precision == "bf16" else model
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """A tensor of fewer bits in float32; what is finer stays."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class Autocast(nn.Module):

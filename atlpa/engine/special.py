@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.engine.kernels import ONEDNN, Fused, Plain, Turned, Weights
+from atlpa.engine.kernels import Fused, Plain, Turned, Weights
+from atlpa.engine.operators import onednn
 
 
 class Sparse(Fused):
@@ -68,12 +69,13 @@ class Dense(Plain):
     def __init__(self, weights: Weights, shape: torch.Size) -> None:
         super().__init__(weights)
         matrix, self.out = _matrix(weights, shape)
-        self.there, self.back = (ONEDNN._reorder_linear_weight(m.contiguous(), shape[0]) for m in (matrix, matrix.T))
+        reorder = onednn("_reorder_linear_weight")
+        self.there, self.back = (reorder(m.contiguous(), shape[0]) for m in (matrix, matrix.T))
         self.bias = weights.bias.repeat(math.prod(self.out))
 
     def forward(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
         activation = "relu" if relu and residual is None else "none"
-        flat: Tensor = ONEDNN._linear_pointwise(_flat(x), self.there, self.bias, activation, [], "")
+        flat: Tensor = onednn("_linear_pointwise")(_flat(x), self.there, self.bias, activation, [], "")
         y = flat.reshape(len(x), *self.out, -1).permute(0, 3, 1, 2)
         if residual is None:
             return y
@@ -81,7 +83,7 @@ class Dense(Plain):
         return y.relu_() if relu else y
 
     def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
-        flat: Tensor = ONEDNN._linear_pointwise(_flat(gradient), self.back, None, "none", [], "")
+        flat: Tensor = onednn("_linear_pointwise")(_flat(gradient), self.back, None, "none", [], "")
         return flat.reshape(len(gradient), *shape[2:], shape[1]).permute(0, 3, 1, 2)
 
 

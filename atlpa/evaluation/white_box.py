@@ -55,7 +55,7 @@ def white_box(
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     device = next(model.parameters()).device
     clean = verdicts(model, images)[0]
-    network = attack.ready(model, pictures(images, torch.arange(1), device)[0])
+    network = attack.ready(model, pictures(images, torch.arange(min(batch_size, len(images))), device)[0])
     exact = attack.precision == "fp32"
     ledger, steps = Ledger(clean, budgets, attack.epsilon), 0
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from atlpa.engine.choice import kernel_for
 from atlpa.engine.kernels import Fused, Plain, Weights
 from atlpa.engine.special import Dense, FewChannels, Sparse
+from tests.engine.test_ready import needs_bfloat16
 
 # (kernel class, batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups)
 LAYERS = [
@@ -86,6 +87,7 @@ def test_little_work_is_not_prepared_for():
         assert type(kernel_for(w, x.shape, 1)) is Plain
 
 
+@needs_bfloat16
 def test_bfloat16_is_as_good_as_its_eight_bits():
     for layer in LAYERS:
         w, x = of(layer)

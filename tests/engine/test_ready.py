@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.defenses import Defense, load_preset, preset_names
-from atlpa.engine import Frozen, ready
+from atlpa.engine import Frozen, ready, usable
 from atlpa.models import Averaged, ModelSpec
 from atlpa.random_layer import drawing
 from atlpa.randomness import generator
@@ -55,29 +55,52 @@ def close(found, expected, tolerance):
     return (found - expected).norm() <= tolerance * expected.norm()
 
 
+def same_answer(found, expected):
+    """Logits agree to rounding on every image, and gradients on some.
+
+    A ReLU whose input is zero up to rounding may open or stay shut: that image's gradient then differs by up to some
+    hundredths, between the plain loop in float32 and in float64 as well, and on other images with another processor. In
+    ResNet-50 that befalls half of the images. Wrong code would be wrong on all of them.
+    """
+    (logits, gradient), (found_logits, found_gradient) = expected, found
+    apart = (found_gradient - gradient).flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)
+    assert (found_logits - logits).norm() <= 1e-4 * logits.norm()
+    assert sum(apart < 1e-5) >= 2, apart
+    assert apart.max() < 0.1, apart
+    return True
+
+
+def same_images(found, expected):
+    """Most images agree but for the sign of next to nothing; the others may have met such a ReLU on the way."""
+    differing = ((found - expected).abs() > 1e-5).flatten(1).float().mean(dim=1)
+    return differing.median() < 0.01 and differing.max() < 0.5
+
+
+needs_bfloat16 = pytest.mark.skipif(
+    usable("bf16", torch.device("cpu")) == "fp32", reason="this processor has no instructions for bfloat16"
+)
+MANY = 1000  # passes: enough for any preparation
 LABELS = torch.arange(6) % CLASSES
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_a_copy_of_every_defense_agrees(name):
     model, images = defended(name), pictures()
-    network = ready(model, images, "auto", "fp32")
+    network = ready(model, images, "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == 0
-    for found, expected in zip(answer(network, images, LABELS), answer(model, images, LABELS), strict=True):
-        assert close(found, expected, 1e-2)
+    assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_the_attack_is_the_reference_attack_on_every_defense(name):
-    """Where they part, rounding decided the sign of a gradient that is next to nothing."""
     model, images = defended(name), pictures()
-    attack = {"epsilon": 0.05, "step": 0.01, "iterations": 2}
+    attack = PGD(epsilon=0.05, step=0.01, iterations=2, engine="reference")
     fast, reference = (
-        PGD(**attack, engine=engine)(model, images, LABELS, generator=generator(0, "attack"))
-        for engine in ("auto", "reference")
+        attack(network, images, LABELS, generator=generator(0, "attack"))
+        for network in (ready(model, images, "auto", "fp32", MANY), model)
     )
-    assert ((fast - reference).abs() > 1e-5).float().mean() < 0.01
+    assert same_images(fast, reference)
     assert not torch.equal(reference, images)
 
 
@@ -94,12 +117,12 @@ def test_the_attack_is_the_reference_attack_on_every_defense(name):
     ids=["resnet50", "resnext50", "vgg11_bn", "densenet121", "mobilenet_v2", "googlenet"],
 )
 def test_other_peoples_networks(build):
+    torch.manual_seed(0)
     model = build().eval()
     images = pictures(6, 64)
-    network = ready(model, images, "auto", "fp32")
+    network = ready(model, images, "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
-    for found, expected in zip(answer(network, images, LABELS), answer(model, images, LABELS), strict=True):
-        assert close(found, expected, 1e-2)
+    assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
 
 
 class Readers(nn.Module):
@@ -134,7 +157,7 @@ class Readers(nn.Module):
 def test_gradients_of_what_is_read_twice_add_up(paths, shared):
     torch.manual_seed(0)
     model = Readers(paths).eval()
-    network = ready(model, pictures(), "auto", "fp32")
+    network = ready(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert sum(part.shares for part in network.fused) == shared
     for _ in range(2):
@@ -144,10 +167,9 @@ def test_gradients_of_what_is_read_twice_add_up(paths, shared):
 
 def test_mean_of_draws():
     model = Averaged(defended("rat"), 3)
-    network = ready(model, pictures(), "auto", "fp32")
+    network = ready(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
-    for found, expected in zip(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS), strict=True):
-        assert close(found, expected, 1e-2)
+    assert same_answer(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS))
 
 
 def test_the_model_is_left_as_found_and_its_later_weights_are_used():
@@ -158,7 +180,7 @@ def test_the_model_is_left_as_found_and_its_later_weights_are_used():
     modes = [module.training for module in model.modules()]
     flags = [parameter.requires_grad for parameter in model.parameters()]
     random_state = torch.get_rng_state()
-    attack = PGD(epsilon=0.05, step=0.05, iterations=1)
+    attack = PGD(epsilon=0.05, step=0.01, iterations=20)
     first = attack(model, images, LABELS)
     assert [module.training for module in model.modules()] == modes
     assert [parameter.requires_grad for parameter in model.parameters()] == flags
@@ -168,10 +190,11 @@ def test_the_model_is_left_as_found_and_its_later_weights_are_used():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.data.mul_(torch.rand_like(parameter) + 0.5)
-    second = attack(model, images, LABELS)
-    assert ((second - first).abs() > 1e-5).float().mean() > 0.05
-    reference = PGD(epsilon=0.05, step=0.05, iterations=1, engine="reference")(model, images, LABELS)
-    assert ((second - reference).abs() > 1e-5).float().mean() < 0.01
+    assert not same_images(attack(model, images, LABELS), first)
+    found, expected = (
+        answer(network, images, LABELS) for network in (ready(model, images, "auto", "fp32", MANY), model)
+    )
+    assert same_answer(found, expected)
 
 
 def test_a_copy_takes_over_new_weights():
@@ -181,7 +204,7 @@ def test_a_copy_takes_over_new_weights():
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.copy_(tensor * 1.2)
     network.refresh()
-    assert close(answer(network, images, LABELS)[0], answer(model, images, LABELS)[0], 1e-2)
+    assert close(answer(network, images, LABELS)[0], answer(model, images, LABELS)[0], 1e-5)
     assert not close(before, answer(model, images, LABELS)[0], 0.1)
 
 
@@ -217,7 +240,7 @@ OPAQUE = {
 def test_what_cannot_be_copied_runs_as_it_is(before, caplog):
     model = Wrapped(before)
     with caplog.at_level(logging.DEBUG, logger="atlpa.engine"):
-        assert ready(model, pictures(), "auto", "fp32") is model
+        assert ready(model, pictures(), "auto", "fp32", MANY) is model
     assert "Wrapped runs as it is" in caplog.text
 
 
@@ -233,49 +256,50 @@ class WithFeatures(Wrapped):
 
 def test_options_of_forward_keep_their_defaults():
     model = WithFeatures(None)
-    network = ready(model, pictures(), "auto", "fp32")
+    network = ready(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
-    assert close(answer(network, pictures(), LABELS)[0], answer(model, pictures(), LABELS)[0], 1e-2)
+    assert same_answer(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS))
 
 
 def test_the_callers_autocast_is_respected():
     model = defended("none")
     with torch.autocast("cpu", torch.bfloat16):
-        assert ready(model, pictures(), "auto", "fp32") is model
-    assert isinstance(ready(model, pictures(), "auto", "fp32"), Frozen)
+        assert ready(model, pictures(), "auto", "fp32", MANY) is model
+    assert isinstance(ready(model, pictures(), "auto", "fp32", MANY), Frozen)
 
 
 def test_a_model_may_become_one_that_cannot_be_copied():
     model = Wrapped(lambda images: images)
-    assert isinstance(ready(model, pictures(), "auto", "fp32"), Frozen)
+    assert isinstance(ready(model, pictures(), "auto", "fp32", MANY), Frozen)
     model.before = by_the_brightness
-    assert ready(model, pictures(), "auto", "fp32") is model
+    assert ready(model, pictures(), "auto", "fp32", MANY) is model
 
 
 def test_hooks_are_called():
     model = defended("none")
     model.backbone.layer1.register_forward_hook(lambda *arguments: arguments[2] * 0)
-    assert ready(model, pictures(), "auto", "fp32") is model
+    assert ready(model, pictures(), "auto", "fp32", MANY) is model
 
 
 def test_other_types_and_callables_run_as_they_are():
     double = defended("none").double()
-    assert ready(double, pictures().double(), "auto", "fp32") is double
-    assert ready(len, pictures(), "auto", "fp32") is len
+    assert ready(double, pictures().double(), "auto", "fp32", MANY) is double
+    assert ready(len, pictures(), "auto", "fp32", MANY) is len
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, 3))
-    assert ready(flat, pictures(), "auto", "fp32") is flat
+    assert ready(flat, pictures(), "auto", "fp32", MANY) is flat
 
 
 def test_the_reference_is_the_model():
     model = defended("none")
-    assert ready(model, pictures(), "reference", "fp32") is model
+    assert ready(model, pictures(), "reference", "fp32", MANY) is model
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("engine", ["auto", "reference"])
 @pytest.mark.parametrize("name", preset_names())
 def test_half_precision_gives_float32_and_nearly_the_same(name, engine):
     model, images = defended(name), pictures()
-    network = ready(model, images, engine, "bf16")
+    network = ready(model, images, engine, "bf16", MANY)
     with torch.no_grad(), undisturbed(model), drawing(model, generator(0, "draws")):
         logits = network(images)
     assert logits.dtype == torch.float32
@@ -310,13 +334,20 @@ def test_half_precision_stays_within_the_ball():
 def test_what_was_made_ready_may_be_handed_in_again():
     model = defended("none")
     for precision in ("fp32", "bf16"):
-        network = ready(model, pictures(), "auto", precision)
-        assert ready(network, pictures(), "auto", precision) is network
+        network = ready(model, pictures(), "auto", precision, MANY)
+        assert ready(network, pictures(), "auto", precision, MANY) is network
 
 
 def test_inside_inference_mode():
     model = defended("none")
     with torch.inference_mode():
         images = pictures()
-        adversarial = PGD(epsilon=0.05, step=0.05, iterations=2)(model, images, LABELS)
+        adversarial = PGD(epsilon=0.05, step=0.05, iterations=20)(model, images, LABELS)
     assert not torch.equal(adversarial, images)
+
+
+def test_little_work_takes_the_model_itself():
+    """A training step's two iterations on sixteen small images would not pay for the copy."""
+    model = defended("none")
+    assert ready(model, pictures(16, 32), "auto", "fp32", 2) is model
+    assert isinstance(ready(model, pictures(16, 32), "auto", "fp32", 10), Frozen)
