@@ -245,7 +245,10 @@ class InputGradient(Term):
 
 
 class Terms(Component):
-    """The loss terms of a defense by name; an absent one is ``null``."""
+    """The loss terms of a defense by name; an absent one is ``null``.
+
+    A subclass with further terms serves ``training_step``; an experiment, whose YAML could not hold it, refuses it.
+    """
 
     cross_entropy: CrossEntropy | None = None
     tolerant_logit: TolerantLogit | None = None

@@ -245,7 +245,11 @@ def clean(terms):
         ("defense", clean(MyTerms(louder=Louder())), "mine has no loss term"),  # all that would be read back
         ("defense", clean(MyTerms(cross_entropy=CrossEntropy())), r"defense\.terms is a MyTerms, read back a Terms"),
         ("defense", clean(Terms(cross_entropy=Louder())), r"cross_entropy is a Louder, read back a CrossEntropy"),
-        ("training", Recipe(attack=MyAttack(epsilon=0.25, step=0.1, iterations=2)), r"training\.attack is a MyAttack"),
+        (
+            "training",
+            Recipe(iterations=1, attack=MyAttack(epsilon=0.2, step=0.1, iterations=2)),
+            r"training\.attack is a MyAttack",
+        ),
         ("data", MyDigits(), "unknown data set 'mine'"),
     ],
 )
