@@ -93,9 +93,34 @@ class Experiment(Component):
         own = f"{self.defense.name}-{self.model.architecture}-seed{self.seed}{suffix}"
         return Path(self.output) if self.output else Path("runs") / self.name / own
 
+    def for_classes(self, classes: int | None) -> Experiment:
+        """The same experiment with what its defense leaves to the number of classes decided.
+
+        Args:
+            classes: of the data set; ``None`` where there are enough for every default.
+
+        Raises:
+            UserError: the defense cannot be had with so few classes.
+        """
+        return self.model_copy(update={"defense": self.defense.for_classes(classes)})
+
     def resolved(self) -> dict[str, Any]:
-        """Every field with its value, as plain YAML types; ``parse`` reads it back."""
-        return self.model_dump(mode="json")
+        """Every field with its value, as plain YAML types; ``parse`` reads it back.
+
+        Raises:
+            UserError: it would read back as something else, as a component does that somebody else has written.
+        """
+        fields = self.model_dump(mode="json")
+        try:
+            lost = _unlike(self, parse(fields))
+        except UserError as error:
+            lost = str(error)
+        if lost:
+            raise UserError(
+                f"experiment.yaml could not hold this experiment: {lost}; make it part of atlpa, or train with "
+                "atlpa.training.training_step, which takes any defense and attack"
+            )
+        return fields
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
@@ -106,6 +131,19 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Where two flat mappings differ: each key with both values; empty if they agree."""
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
     return ", ".join(f"{key} ({there.get(key)!r} there, {here.get(key)!r} now)" for key in keys)
+
+
+def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
+    """The first place where what was read back is not what was given; empty if it is the same."""
+    if given == read:
+        return ""
+    if not isinstance(given, Component):
+        return f"{place} is {given!r}, read back {read!r}"
+    if type(given) is not type(read):
+        return f"{place} is a {type(given).__name__}, read back a {type(read).__name__}"
+    inside = type(given).model_fields
+    found = (_unlike(getattr(given, name), getattr(read, name), f"{place}.{name}") for name in inside)
+    return next(filter(None, found), place)
 
 
 def parse(fields: Mapping[str, Any]) -> Experiment:

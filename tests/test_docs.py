@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from atlpa.experiment import load
+from atlpa.models import ModelSpec
 from atlpa.records import Training
 from atlpa.report import collect, tidy
 from atlpa.report.sections import sections
@@ -42,6 +44,19 @@ def test_the_page_on_performance_is_drawn_from_the_committed_records(tmp_path):
     shutil.copy(DOCS / "performance.md", tmp_path)
     write_page(tmp_path / "performance")
     assert (tmp_path / "performance.md").read_text() == (DOCS / "performance.md").read_text()
+
+
+def test_the_snippet_for_research_code_runs():
+    """It leaves gradients of all of Eq. 2, and every name in it exists."""
+    text = (DOCS.parent / "README.md").read_text().partition("## Your own research code")[2]
+    snippet = text.partition("```python\n")[2].partition("```")[0]
+    model = ModelSpec(architecture="resnet18", weights="none").build(10, seed=0)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    names = {"torch": torch, "model": model, "images": images, "labels": torch.tensor([1, 7])}
+    exec(snippet, names)
+    assert names["terms"].keys() == {"cross_entropy", "tolerant_logit", "attention_map"}
+    assert names["terms"]["attention_map"] > 0
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_every_run_is_described(study):

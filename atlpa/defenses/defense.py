@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from atlpa.attacks import PGD
 from atlpa.component import Component, Number
-from atlpa.defenses.terms import Terms, TolerantLogit, TopKPairing, Views
+from atlpa.defenses.terms import Terms, Views
 from atlpa.errors import UserError
 from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
@@ -64,11 +65,28 @@ class Defense(Component):
             raise ValueError(f"attack_loss is {self.attack_loss}, but adversarial_fraction is 0: nothing is attacked")
         return self
 
-    def check_classes(self, classes: int) -> None:
-        """Refuse options that a data set of this many classes cannot serve."""
+    def for_classes(self, classes: int | None) -> Defense:
+        """The same defense with what its defaults leave to the number of classes decided: K of its terms.
+
+        Args:
+            classes: of the data set; ``None`` where there are enough for every default.
+
+        Raises:
+            UserError: an option that a data set of this many classes cannot serve.
+        """
+        decided = {}
         for name, term in self.terms.present().items():
-            if isinstance(term, TolerantLogit | TopKPairing) and term.k > classes:
-                raise UserError(f"defense.terms.{name}.k: {term.k} top classes of {classes}; at most {classes}")
+            try:
+                decided[name] = term.for_classes(sys.maxsize if classes is None else classes)
+            except ValueError as error:
+                raise UserError(f"defense.terms.{name}: {error}") from error
+        return self.model_copy(update={"terms": self.terms.model_copy(update=decided)})
+
+    def remarks(self, classes: int) -> list[str]:
+        """Where a default gives way to a data set of this many classes."""
+        usual, here = self.for_classes(None).terms.present(), self.for_classes(classes).terms.present()
+        fewer = [name for name, term in here.items() if term != usual[name]]
+        return [f"defense.terms.{name}.k is {classes}, every class there is" for name in fewer]
 
     @property
     def needs_adversarial(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -21,6 +21,7 @@ from atlpa.losses import (
     tolerant_logit_loss,
     top_k_pairing_loss,
 )
+from atlpa.losses.top_classes import ranked_classes, top_classes
 
 View = Literal["clean", "adversarial"]
 Stage = Literal["conv2_x", "conv3_x", "conv4_x", "conv5_x"]
@@ -62,6 +63,15 @@ class Term(Component):
         """Whether a view enters the term under a training mix."""
         del adversarial_fraction
         return view in self.needs
+
+    def for_classes(self, classes: int) -> Self:
+        """The term with what its defaults leave to the number of classes decided.
+
+        Raises:
+            ValueError: an option that a data set of this many classes cannot serve.
+        """
+        del classes
+        return self
 
     @abstractmethod
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
@@ -114,21 +124,24 @@ class TolerantLogit(Classification):
     """L_TL, Eq. 3.
 
     Fields:
-        k: K, the number of top classes.
-        weights: w_2 … w_K; by default 1/(K−1) each.
+        k: K, the number of top classes; by default the paper's 5, or every class where there are fewer.
+        weights: w_2 … w_K; by default 1/(K−1) each. Where they are given, K may be left out.
         on: ``logits``, as Eq. 3 says, or ``probabilities``, as Yang et al. do.
     """
 
     weight: Annotated[Number, Field(ge=0)] = 0.1
-    k: Annotated[int, Field(ge=2)] = 5
+    k: Annotated[int, Field(ge=2)] | None = None
     weights: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], FromList] | None = None
     on: Literal["logits", "probabilities"] = "logits"
 
     @model_validator(mode="after")
     def _one_weight_a_rank(self) -> TolerantLogit:
-        if self.weights is not None and len(self.weights) != self.k - 1:
-            raise ValueError(f"{len(self.weights)} weights; k={self.k} needs {self.k - 1}, w_2 … w_{self.k}")
+        ranked_classes(self.k, self.weights)
         return self
+
+    def for_classes(self, classes: int) -> Self:
+        k = top_classes(ranked_classes(self.k, self.weights), classes, fewest=2)
+        return self.model_copy(update={"k": k})
 
     def of(self, logits: Tensor, labels: Tensor) -> Tensor:
         del labels
@@ -167,7 +180,7 @@ class AttentionMap(Paired):
         detach: whether the clean maps are targets without a gradient; Eq. 4 is symmetric.
     """
 
-    p: Annotated[Number, Field(ge=1)] = 2
+    p: Annotated[Number, Field(ge=1, allow_inf_nan=False)] = 2
     stages: Annotated[tuple[Stage, ...], FromList, Field(min_length=1)] = ALL_STAGES
     detach: bool = False
 
@@ -175,9 +188,10 @@ class AttentionMap(Paired):
         del adversarial_fraction
         assert views.clean_stages is not None
         assert views.adversarial_stages is not None
-        clean = [views.clean_stages[stage] for stage in self.stages]
-        adversarial = [views.adversarial_stages[stage] for stage in self.stages]
-        return attention_map_loss([map.detach() for map in clean] if self.detach else clean, adversarial, self.p)
+        clean = views.clean_stages
+        if self.detach:
+            clean = {name: stage.detach() for name, stage in clean.items()}
+        return attention_map_loss(clean, views.adversarial_stages, self.p, stages=self.stages)
 
 
 class LogitPairing(PairedLogits):
@@ -193,11 +207,14 @@ class TopKPairing(PairedLogits):
     """The paired reading of tolerant logits: pairing on the classes that rank first on the clean image.
 
     Fields:
-        k: K, the number of top classes.
+        k: K, the number of top classes; by default the paper's 5, or every class where there are fewer.
     """
 
     weight: Annotated[Number, Field(ge=0)] = 0.5
-    k: Annotated[int, Field(ge=1)] = 5
+    k: Annotated[int, Field(ge=1)] | None = None
+
+    def for_classes(self, classes: int) -> Self:
+        return self.model_copy(update={"k": top_classes(self.k, classes)})
 
     def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         return top_k_pairing_loss(clean, adversarial, self.k)
@@ -228,7 +245,10 @@ class InputGradient(Term):
 
 
 class Terms(Component):
-    """The loss terms of a defense by name; an absent one is ``null``."""
+    """The loss terms of a defense by name; an absent one is ``null``.
+
+    A subclass with further terms serves ``training_step``; an experiment, whose YAML could not hold it, refuses it.
+    """
 
     cross_entropy: CrossEntropy | None = None
     tolerant_logit: TolerantLogit | None = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from atlpa.losses.inputs import check_exponent
 from atlpa.losses.reduction import Reduction, reduce
+
+Stages = Mapping[str, Tensor] | Sequence[Tensor]
+"""Feature maps ``(B, C_j, H_j, W_j)`` of several stages: by name, as ``record_stages`` gives them, or in order."""
 
 
 def attention_map(features: Tensor, p: float = 2) -> Tensor:
@@ -15,11 +19,20 @@ def attention_map(features: Tensor, p: float = 2) -> Tensor:
 
     Args:
         features: ``(B, C, H, W)``, the output of a stage.
-        p: the exponent; at least 1.
+        p: the exponent; at least 1, and finite.
 
     Returns:
         ``(B, H, W)``, non-negative, in float32 where the features have fewer bits.
+
+    Raises:
+        ValueError: another shape, or p below 1 or infinite.
     """
+    check_exponent(p)
+    if features.ndim != 4:
+        raise ValueError(
+            f"features {tuple(features.shape)}; must be maps (B, C, H, W); bring tokens (B, N, C) on their grid with "
+            "tokens.transpose(1, 2).unflatten(2, (H, W))"
+        )
     # Σ|a|^p = ‖a‖_p^p: one pass over the features each way, which no copy of their size has to wait for.
     precision = torch.promote_types(features.dtype, torch.float32)
     norm: Tensor = torch.linalg.vector_norm(features, ord=p, dim=1, dtype=precision)
@@ -27,10 +40,11 @@ def attention_map(features: Tensor, p: float = 2) -> Tensor:
 
 
 def attention_map_loss(
-    clean: Sequence[Tensor],
-    adversarial: Sequence[Tensor],
+    clean: Stages,
+    adversarial: Stages,
     p: float = 2,
     reduction: Reduction = "mean",
+    stages: Sequence[str] | None = None,
 ) -> Tensor:
     r"""Distance between the normalized attention maps of clean images and of their adversarial counterparts (Eq. 4).
 
@@ -42,23 +56,49 @@ def attention_map_loss(
     agree the gradient is 0: nothing here divides by zero.
 
     Args:
-        clean: one feature map ``(B, C, H, W)`` a stage, from the clean images.
-        adversarial: the same stages from the adversarial images, in the same order.
-        p: both the exponent inside F and the norm outside, as in the paper; at least 1.
+        clean: one feature map ``(B, C, H, W)`` a stage, from the clean images: a dictionary by the stage's name, or a
+            sequence.
+        adversarial: the same stages from the adversarial images; of sequences, in the same order.
+        p: both the exponent inside F and the norm outside, as in the paper; at least 1, and finite.
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images; stages are always summed.
+        stages: I, the names of the stages that are compared, where they have names; by default all that are given.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction.
+        A scalar, or ``(B,)`` without reduction; in at least float32.
+
+    Raises:
+        ValueError: stages that do not match, in name, number, batch or size; a name that is not there; or another p.
     """
-    if p < 1:
-        raise ValueError(f"p={p}; a norm needs p >= 1")
-    if len(clean) != len(adversarial) or not clean:
-        raise ValueError(f"{len(clean)} clean and {len(adversarial)} adversarial stages; give the same, at least one")
-    distances = [
-        torch.linalg.vector_norm(_normalized(a, p) - _normalized(o, p), ord=p, dim=1)
-        for o, a in zip(clean, adversarial, strict=True)
-    ]
+    clean, adversarial = by_name(clean), by_name(adversarial)
+    if not clean or not adversarial:
+        raise ValueError("no stages; give the feature maps of at least one")
+    if clean.keys() != adversarial.keys():
+        counts = f"{len(clean)} clean and {len(adversarial)} adversarial stages"
+        raise ValueError(f"{counts}, {', '.join(clean)} and {', '.join(adversarial)}; give the same")
+    names = tuple(clean) if stages is None else stages
+    if not names or not set(names) <= clean.keys():
+        raise ValueError(f"stages={names!r}; choose from {', '.join(clean)}")
+    distances = [_distance(name, clean[name], adversarial[name], p) for name in names]
+    if len(sizes := {len(distance) for distance in distances}) > 1:
+        raise ValueError(f"stages of {' and '.join(map(str, sorted(sizes)))} images; must be of one batch")
     return reduce(torch.stack(distances).sum(dim=0), reduction)
+
+
+def by_name(stages: Stages) -> Mapping[str, Tensor]:
+    """Stages without names are called by their place."""
+    if isinstance(stages, Tensor):
+        raise ValueError(f"stages are a tensor {tuple(stages.shape)}; give a sequence or a dictionary of them")
+    return stages if isinstance(stages, Mapping) else {str(place): stage for place, stage in enumerate(stages)}
+
+
+def _distance(name: str, clean: Tensor, adversarial: Tensor, p: float) -> Tensor:
+    """One summand of Eq. 4 for each image, ``(B,)``."""
+    if clean.shape != adversarial.shape:
+        raise ValueError(
+            f"stage {name}: clean {tuple(clean.shape)}, adversarial {tuple(adversarial.shape)}; must agree"
+        )
+    distance: Tensor = torch.linalg.vector_norm(_normalized(adversarial, p) - _normalized(clean, p), ord=p, dim=1)
+    return distance
 
 
 def _normalized(features: Tensor, p: float) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from atlpa.losses.inputs import at_least_float32, check_labels, checked_logits
 from atlpa.losses.reduction import Reduction, reduce
 
 
@@ -22,8 +23,21 @@ def input_gradient_loss(logits: Tensor, images: Tensor, labels: Tensor, reductio
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction, through which gradients flow.
+        A scalar, or ``(B,)`` without reduction, through which gradients flow; in at least float32.
+
+    Raises:
+        ValueError: the images require no gradient, the logits were not computed from them, or shapes differ.
     """
+    logits = checked_logits(logits)
+    check_labels(labels, logits)
+    if len(images) != len(logits):
+        raise ValueError(f"images {tuple(images.shape)}, logits {tuple(logits.shape)}; must be of one batch")
+    if not images.requires_grad:
+        raise ValueError("images require no gradient; call images.requires_grad_() before the logits are computed")
     loss = F.cross_entropy(logits, labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, images, create_graph=True)
-    return reduce(gradient.flatten(start_dim=1).square().sum(dim=1), reduction)
+    gradient = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss, images, create_graph=True, allow_unused=True)
+    if gradient is None:
+        raise ValueError("logits do not depend on images; compute them from these very images, outside no_grad")
+    return reduce(at_least_float32(gradient).flatten(start_dim=1).square().sum(dim=1), reduction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from atlpa.losses.inputs import checked_pair
 from atlpa.losses.reduction import Reduction, reduce
 
 
@@ -17,7 +18,11 @@ def kl_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction = "
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images; over classes it is always the sum.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction, in nats.
+        A scalar, or ``(B,)`` without reduction, in nats; in at least float32.
+
+    Raises:
+        ValueError: the shapes are others, or differ.
     """
-    divergence = F.kl_div(adversarial.log_softmax(dim=-1), clean.log_softmax(dim=-1), reduction="none", log_target=True)
-    return reduce(divergence.sum(dim=-1), reduction)
+    clean, adversarial = checked_pair(clean, adversarial)
+    divergence = F.kl_div(adversarial.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="none", log_target=True)
+    return reduce(divergence.sum(dim=1), reduction)

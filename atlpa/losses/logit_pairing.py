@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from atlpa.losses.inputs import checked_pair
 from atlpa.losses.reduction import Reduction, reduce
+from atlpa.losses.top_classes import top_classes
 
 
 def logit_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -19,14 +21,18 @@ def logit_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction 
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images; over classes it is always the mean.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction.
+        A scalar, or ``(B,)`` without reduction; in at least float32.
+
+    Raises:
+        ValueError: the shapes are others, or differ.
     """
-    if clean.shape != adversarial.shape:
-        raise ValueError(f"clean logits {tuple(clean.shape)}, adversarial {tuple(adversarial.shape)}; must agree")
-    return reduce((clean - adversarial).square().mean(dim=-1), reduction)
+    clean, adversarial = checked_pair(clean, adversarial)
+    return reduce((clean - adversarial).square().mean(dim=1), reduction)
 
 
-def top_k_pairing_loss(clean: Tensor, adversarial: Tensor, k: int = 5, reduction: Reduction = "mean") -> Tensor:
+def top_k_pairing_loss(
+    clean: Tensor, adversarial: Tensor, k: int | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Logit pairing on the K classes that rank first on the clean image.
 
     The paper's text and Fig. 2 speak of pairing tolerant logits, while Eq. 3 looks at one image alone; this is the
@@ -35,13 +41,15 @@ def top_k_pairing_loss(clean: Tensor, adversarial: Tensor, k: int = 5, reduction
     Args:
         clean: ``(B, C)`` logits of the clean images.
         adversarial: ``(B, C)`` logits of their adversarial counterparts.
-        k: K; 1 … C.
+        k: K, 1 … C; by default the paper's 5, or C where there are fewer classes.
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images; over classes it is always the mean.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction.
+        A scalar, or ``(B,)`` without reduction; in at least float32.
+
+    Raises:
+        ValueError: the shapes are others, or differ, or K is outside 1 … C.
     """
-    if not 1 <= k <= clean.shape[-1]:
-        raise ValueError(f"k={k} top classes of {clean.shape[-1]}; k must lie in 1 … {clean.shape[-1]}")
-    classes = clean.topk(k, dim=-1).indices
-    return logit_pairing_loss(clean.gather(-1, classes), adversarial.gather(-1, classes), reduction)
+    clean, adversarial = checked_pair(clean, adversarial)
+    classes = clean.topk(top_classes(k, clean.shape[1]), dim=1).indices
+    return logit_pairing_loss(clean.gather(1, classes), adversarial.gather(1, classes), reduction)

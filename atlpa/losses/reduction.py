@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
 
 
+def check_reduction(reduction: str) -> None:
+    """Refuse an unknown one.
+
+    Raises:
+        ValueError: with those there are.
+    """
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"unknown reduction {reduction!r}; valid: {', '.join(get_args(Reduction))}")
+
+
 def reduce(per_image: Tensor, reduction: Reduction) -> Tensor:
     """Reduce one value an image, shape ``(B,)``, as torch's own losses do."""
-    if reduction == "mean":
-        return per_image.mean()
-    if reduction == "sum":
-        return per_image.sum()
+    check_reduction(reduction)
     if reduction == "none":
         return per_image
-    raise ValueError(f"unknown reduction {reduction!r}; valid: mean, sum, none")
+    return per_image.mean() if reduction == "mean" else per_image.sum()

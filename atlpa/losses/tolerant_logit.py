@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from atlpa.losses.inputs import checked_logits
 from atlpa.losses.reduction import Reduction, reduce
+from atlpa.losses.top_classes import ranked_classes, top_classes
 
 
 def tolerant_logit_loss(
     logits: Tensor,
-    k: int = 5,
+    k: int | None = None,
     weights: Sequence[float] | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -25,25 +26,21 @@ def tolerant_logit_loss(
     cross-entropy against a target with 1 − α on the true class and α/(K−1) on each of the ranks 2 … K.
 
     Args:
-        logits: ``(B, C)``; probabilities serve as well.
-        k: K, the number of top classes; 2 … C.
+        logits: ``(B, C)``, C at least 2; probabilities serve as well.
+        k: K, the number of top classes, 2 … C; by default 1 more than there are weights, and without weights the
+            paper's 5, or C where there are fewer classes.
         weights: w_2 … w_K, K − 1 non-negative numbers; by default 1/(K−1) each (Yang et al. 2018).
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over the images.
 
     Returns:
-        A scalar, or ``(B,)`` without reduction.
+        A scalar, or ``(B,)`` without reduction; in at least float32.
+
+    Raises:
+        ValueError: another shape, K outside 2 … C, or weights that do not fit it.
     """
-    classes = logits.shape[-1]
-    if not 2 <= k <= classes:
-        raise ValueError(f"k={k} top classes of {classes}; k must lie in 2 … {classes}")
-    if weights is None:
-        weights = [1 / (k - 1)] * (k - 1)
-    if len(weights) != k - 1 or any(weight < 0 for weight in weights):
-        raise ValueError(f"weights={list(weights)}; k={k} needs {k - 1} non-negative weights w_2 … w_{k}")
-    ranked = logits.topk(k, dim=-1).values
-    return reduce(
-        (ranked[..., 0] - ranked[..., 1:] @ torch.as_tensor(weights, dtype=logits.dtype, device=logits.device)).clamp(
-            min=0
-        ),
-        reduction,
-    )
+    logits = checked_logits(logits)
+    k = top_classes(ranked_classes(k, weights), logits.shape[1], fewest=2)
+    ranked = logits.topk(k, dim=1).values
+    w = ranked.new_tensor([1 / (k - 1)] * (k - 1) if weights is None else weights)
+    # A product and a sum: under autocast a matrix product would be computed in half precision.
+    return reduce((ranked[:, 0] - (w * ranked[:, 1:]).sum(dim=1)).clamp(min=0), reduction)

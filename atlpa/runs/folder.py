@@ -57,7 +57,9 @@ class Run:
         """
         folder = experiment.folder
         if (folder / "experiment.yaml").exists():
-            if differing := differences(cls.open(folder).experiment.identity(), experiment.identity()):
+            there = cls.open(folder)
+            experiment = there.settle(experiment)
+            if differing := differences(there.experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
         nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -72,15 +74,26 @@ class Run:
     @classmethod
     def create(cls, experiment: Experiment) -> Run:
         """Make a new run's folder with its ``experiment.yaml``."""
+        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
         try:
             experiment.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
                 f"{experiment.folder} cannot be made ({error.strerror}); choose another --output"
             ) from error
-        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
         write_text(experiment.folder / "experiment.yaml", text)
         return cls(experiment.folder, experiment)
+
+    def settle(self, experiment: Experiment) -> Experiment:
+        """An experiment with what it leaves to the number of classes decided by this run's data.
+
+        The split is read only where the usual values would tell the two apart; without one, they stand.
+        """
+        usual = experiment.for_classes(None)
+        if usual.identity() == self.experiment.identity() or not self.split_path.is_file():
+            return usual
+        parts = read_split(self.split_path).values()
+        return experiment.for_classes(len({name for part in parts for name in part.values()}))
 
     def with_data_root(self, root: str | None) -> Run:
         """The same run, its data found in another folder; unchanged for ``None``.

@@ -35,10 +35,12 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
         UserError: input that a user can mend.
         Interrupted: a signal came; the state was saved.
     """
+    experiment.resolved()  # what could not be written down is refused before any work
     run = Run.existing(experiment)
     if run and run.finished:
         say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
         return run
+    experiment = run.experiment if run else experiment
     data, recipe = experiment.data, experiment.training
     device = pick_device(experiment.device)
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
@@ -46,9 +48,11 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
-    experiment.defense.check_classes(len(index.classes))
+    remarks = experiment.defense.remarks(len(index.classes))
+    experiment = experiment.for_classes(len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
-    remarks = [] if resumed else experiment.model.load_initial_weights(model)
+    if not resumed:
+        remarks += experiment.model.load_initial_weights(model)
     if experiment.defense.needs_adversarial:
         remarks += [
             f"training attack: {remark}" for remark in experiment.defense.training_attack(recipe.attack).remarks()

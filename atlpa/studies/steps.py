@@ -145,7 +145,7 @@ def training_state(experiment: Experiment) -> State:
     if not description.is_file():
         return "to do"
     run = Run.open(experiment.folder)
-    if run.experiment.identity() != experiment.identity():
+    if run.experiment.identity() != run.settle(experiment).identity():
         return "stale"
     return "done" if run.finished else "to do"
 

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from atlpa.cli.eval import main as judge
 from atlpa.cli.train import main
 from atlpa.defenses import preset_names
 from atlpa.random_layer import drawing
@@ -65,6 +67,37 @@ def test_trains_on_a_users_own_folder(elsewhere, capsys):
     assert main(["--config", "mine.yaml", "--data-root", "photos", "--output", "out"]) == 0
     assert "12 training images of 2 classes" in capsys.readouterr().out
     assert (elsewhere / "out" / "last.pt").is_file()
+
+
+def test_the_readmes_five_lines_with_four_classes(elsewhere, capsys):
+    """The default K of 5 gives way, says so, and is written down; a K that was set is refused."""
+    noise = torch.Generator().manual_seed(0)
+    for number in range(20):
+        folder = elsewhere / "photos" / "birds" / ("wren", "robin", "heron", "stork")[number % 4]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(256, (36, 36, 3), dtype=torch.uint8, generator=noise)
+        Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
+    text = (Path(__file__).parents[2] / "README.md").read_text().partition("## Your own photographs")[2]
+    (elsewhere / "birds.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    small = ["model={architecture: resnet18, weights: none}", "data.resize=36", "data.size=32", "training.iterations=2",
+             "training.batch_size=4"]  # fmt: skip
+    command = ["--config", "birds.yaml", *(word for field in small for word in ("--set", field))]
+
+    line = refused(capsys, *command, "--set", "defense.terms.tolerant_logit.k=5")
+    assert "defense.terms.tolerant_logit: k=5 top classes of 4; k must lie in 2 … 4, or be left out" in line
+    assert not (elsewhere / "runs").exists()
+
+    assert main(command) == 0
+    assert "note: defense.terms.tolerant_logit.k is 4, every class there is" in capsys.readouterr().out
+    run = Run.open(elsewhere / "runs" / "birds" / "atlpa-resnet18-seed0")
+    assert run.experiment.defense.terms.tolerant_logit.k == 4
+    assert main(command) == 0
+    assert "is finished" in capsys.readouterr().out
+    run.training_record.unlink()
+    assert main(command) == 0
+    assert "resuming after step 2" in capsys.readouterr().out
+    assert judge(["--run", str(run.folder), "--attack", "pgd", "--iters", "1", "--threat", "white"]) == 0
+    assert "4 validation images" in capsys.readouterr().out
 
 
 def test_real_flowers(data_root, elsewhere, capsys):

@@ -78,7 +78,11 @@ def test_a_part_of_a_preset_is_overridden():
             [("defense", "pat"), ("defense.terms.cross_entropy.images", "clean")],
             "no term looks at the adversarial ones",
         ),
-        ([("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5])], "1 weights; k=5 needs 4"),
+        (
+            [("defense", "atlpa"), ("defense.terms.tolerant_logit", {"k": 5, "weights": [0.5]})],
+            "1 weights.*k=5 needs 4",
+        ),
+        ([("defense", "atlpa"), ("defense.terms.attention_map.p", float("inf"))], "finite number"),
         ([("defense.terms.cross_entropy.smoothing", 1)], "less than 1"),
     ],
 )
@@ -89,8 +93,33 @@ def test_senseless_combinations_are_refused_with_the_reason(changes, message):
 
 def test_more_top_classes_than_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.k", 11)]).defense
-    with pytest.raises(UserError, match="11 top classes of 10"):
-        defense.check_classes(10)
+    with pytest.raises(
+        UserError, match=r"defense\.terms\.tolerant_logit: k=11 top classes of 10; k must lie in 2 … 10"
+    ):
+        defense.for_classes(10)
+    weighed = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.1] * 4)]).defense
+    with pytest.raises(UserError, match="k=5 top classes of 4"):
+        weighed.for_classes(4)
+
+
+@pytest.mark.parametrize(("classes", "k"), [(2, 2), (4, 4), (5, 5), (17, 5)])
+def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_way(classes, k):
+    defense = load("digits", [("defense", "atlpa"), ("defense.terms.top_k_pairing", {})]).defense
+    decided = defense.for_classes(classes)
+    assert (decided.terms.tolerant_logit.k, decided.terms.top_k_pairing.k) == (k, k)
+    assert decided.for_classes(classes) == decided
+    assert decided.terms.attention_map == defense.terms.attention_map
+    named = [
+        f"defense.terms.{name}.k is {classes}, every class there is" for name in ("tolerant_logit", "top_k_pairing")
+    ]
+    assert defense.remarks(classes) == (named if classes < 5 else [])
+    assert decided.remarks(classes) == []
+
+
+def test_weights_decide_how_many_top_classes_there_are():
+    defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5, 0.5])]).defense
+    assert defense.for_classes(4).terms.tolerant_logit.k == 3
+    assert defense.remarks(4) == []
 
 
 def views(seed=0):

@@ -106,5 +106,7 @@ def test_stages_must_come_in_pairs():
         attention_map_loss([stage(1)], [stage(1), stage(2)])
     with pytest.raises(ValueError, match="at least one"):
         attention_map_loss([], [])
+    with pytest.raises(ValueError, match="give a sequence or a dictionary"):
+        attention_map_loss(stage(1), stage(2))
     with pytest.raises(ValueError, match="p >= 1"):
         attention_map_loss([stage(1)], [stage(2)], p=0.5)

@@ -43,6 +43,13 @@ def test_all_classes_paired_is_logit_pairing():
         top_k_pairing_loss(clean, adversarial, k=9)
 
 
+def test_top_k_pairs_five_classes_by_default_or_all_where_there_are_fewer():
+    clean, adversarial = pair()
+    assert torch.equal(top_k_pairing_loss(clean, adversarial), top_k_pairing_loss(clean, adversarial, k=5))
+    few = clean[:, :3], adversarial[:, :3]
+    torch.testing.assert_close(top_k_pairing_loss(*few), F.mse_loss(*few))
+
+
 @pytest.mark.parametrize("loss", [kl_pairing_loss, top_k_pairing_loss])
 def test_pairing_gradients_by_finite_differences(loss):
     assert torch.autograd.gradcheck(loss, pair())

@@ -27,6 +27,26 @@ def test_weights_by_rank():
     assert tolerant_logit_loss(LOGITS, k=3, weights=[0.5, 0.25], reduction="none").tolist() == [2.0, 6.0]
 
 
+def test_weights_say_how_many_ranks_there_are():
+    assert tolerant_logit_loss(LOGITS, weights=[0.5, 0.25], reduction="none").tolist() == [2.0, 6.0]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_the_default_takes_every_class_where_there_are_fewer_than_five(classes):
+    """Then Eq. 3 is the top logit minus the mean of all the others."""
+    logits = LOGITS[:, :classes]
+    top = logits.amax(dim=1)
+    expected = top - (logits.sum(dim=1) - top) / (classes - 1)
+    torch.testing.assert_close(tolerant_logit_loss(logits, reduction="none"), expected)
+    with pytest.raises(ValueError, match=f"k=5 top classes of {classes}; k must lie in 2 … {classes}, or be left out"):
+        tolerant_logit_loss(logits, k=5)
+
+
+def test_one_class_has_nothing_to_tolerate():
+    with pytest.raises(ValueError, match="at least 2"):
+        tolerant_logit_loss(LOGITS[:, :1])
+
+
 def test_hinge_binds_for_heavy_weights():
     logits = LOGITS.clone().requires_grad_(True)
     per_image = tolerant_logit_loss(logits, k=2, weights=[2.0], reduction="none")  # 4 − 6 < 0
@@ -74,6 +94,9 @@ def test_gradient_by_finite_differences():
         ({"k": 1}, "k must lie in 2"),
         ({"k": 3, "weights": [1.0]}, "needs 2 non-negative weights"),
         ({"k": 2, "weights": [-1.0]}, "non-negative"),
+        ({"weights": [float("nan")]}, "non-negative"),
+        ({"weights": [0.2] * 6}, "k=7 top classes of 6"),
+        ({"weights": []}, "k must lie in 2"),
         ({"reduction": "max"}, "unknown reduction 'max'"),
     ],
 )

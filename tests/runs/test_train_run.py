@@ -1,17 +1,23 @@
 """Runs on disk: resumed bit for bit, refused when they hold something else."""
 
 import json
+from typing import Literal
 
 import pytest
 import torch
 import yaml
 from PIL import Image
 
+from atlpa.attacks import PGD
+from atlpa.data import Digits
+from atlpa.defenses import Defense, Terms
+from atlpa.defenses.terms import CrossEntropy
 from atlpa.errors import Interrupted, UserError
-from atlpa.experiment import load
+from atlpa.experiment import Experiment, load
 from atlpa.records import Training
 from atlpa.runs import Run, finished_runs, train_run
-from atlpa.training import loop, save_checkpoint
+from atlpa.studies.steps import training_state
+from atlpa.training import Recipe, loop, save_checkpoint
 
 SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
          ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16)]  # fmt: skip
@@ -203,6 +209,113 @@ def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
     with pytest.raises(UserError, match="device 'cuda:99' cannot be used"):
         train_quietly(tmp_path / "run", ("device", "cuda:99"))
     assert not (tmp_path / "run").exists()
+
+
+class Louder(CrossEntropy):
+    """A term that somebody has written for themselves."""
+
+    loudness: float = 2.0
+
+
+class MyTerms(Terms):
+    """Terms with one more."""
+
+    louder: Louder | None = None
+
+
+class MyAttack(PGD):
+    """An attack of somebody's own."""
+
+    patience: int = 3
+
+
+class MyDigits(Digits):
+    """A data set that no name in a YAML file leads to."""
+
+    name: Literal["mine"] = "mine"
+
+
+def clean(terms):
+    return Defense(name="mine", adversarial_fraction=0, terms=terms)
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("defense", clean(MyTerms(louder=Louder())), "mine has no loss term"),  # all that would be read back
+        ("defense", clean(MyTerms(cross_entropy=CrossEntropy())), r"defense\.terms is a MyTerms, read back a Terms"),
+        ("defense", clean(Terms(cross_entropy=Louder())), r"cross_entropy is a Louder, read back a CrossEntropy"),
+        (
+            "training",
+            Recipe(iterations=1, attack=MyAttack(epsilon=0.2, step=0.1, iterations=2)),
+            r"training\.attack is a MyAttack",
+        ),
+        ("data", MyDigits(), "unknown data set 'mine'"),
+    ],
+)
+def test_what_experiment_yaml_could_not_hold_is_refused(tmp_path, section, value, message):
+    """Such a run could neither be resumed nor judged: its folder would describe another."""
+    usual = experiment(tmp_path / "run")
+    fields = {name: getattr(usual, name) for name in type(usual).model_fields}
+    with pytest.raises(UserError, match=f"experiment.yaml could not hold this experiment: .*{message}.*training_step"):
+        train_run(Experiment(**{**fields, section: value}), say=lambda _: None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def four_classes(tmp_path):
+    """The ``data`` section of a folder with four classes of five small pictures."""
+    for number in range(20):
+        (tmp_path / "photographs" / "abcd"[number % 4]).mkdir(parents=True, exist_ok=True)
+        picture = Image.effect_noise((16, 16), 90)
+        picture.save(tmp_path / "photographs" / "abcd"[number % 4] / f"{number}.png")
+    return ("data", {"name": "folder", "root": str(tmp_path / "photographs"), "resize": 20, "size": 16})
+
+
+K = "defense.terms.tolerant_logit.k"
+
+
+def brief(folder, *changes):
+    return experiment(folder, ("training.iterations", 2), *changes)
+
+
+def test_a_default_that_gave_way_is_written_down_and_resumed(tmp_path, four_classes, monkeypatch):
+    usual, said = brief(tmp_path / "run", four_classes), []
+    with monkeypatch.context() as patched:
+        stop_after(1, patched)
+        with pytest.raises(Interrupted):
+            train_run(usual, said.append)
+    assert "note: defense.terms.tolerant_logit.k is 4, every class there is" in said
+    assert Run.open(tmp_path / "run").experiment.identity()[K] == 4
+    assert training_state(usual) == "to do"
+    run = train_run(usual, said.append)
+    assert any("resuming after step 1" in line for line in said)
+    assert run.training.experiment["defense"]["terms"]["tolerant_logit"]["k"] == 4
+    assert training_state(usual) == "done"
+    for same in (usual, brief(tmp_path / "run", four_classes, (K, 4)), Run.open(run.folder).experiment):
+        train_run(same, said.append)
+        assert said[-1].endswith("is finished: 2 iterations")
+    with pytest.raises(UserError, match=r"another experiment: defense\.terms\.tolerant_logit\.k \(4 there, 3 now\)"):
+        train_run(brief(tmp_path / "run", four_classes, (K, 3)), said.append)
+
+
+def test_a_value_that_was_set_is_not_what_a_default_decides(tmp_path, four_classes):
+    train_run(brief(tmp_path / "run", four_classes, (K, 3)), say=lambda _: None)
+    with pytest.raises(UserError, match=r"another experiment: defense\.terms\.tolerant_logit\.k \(3 there, 4 now\)"):
+        train_run(brief(tmp_path / "run", four_classes))
+    for folder in ("run", "other"):
+        with pytest.raises(UserError, match="k=5 top classes of 4; k must lie in 2 … 4, or be left out"):
+            train_run(brief(tmp_path / folder, four_classes, (K, 5)))
+    assert not (tmp_path / "other").exists()
+
+
+def test_runs_whose_default_was_written_as_a_value_go_on(tmp_path):
+    """As all did whose experiment.yaml says k: 5, some of which have no split.json."""
+    train_run(brief(tmp_path / "run", (K, 5)), say=lambda _: None)
+    usual = brief(tmp_path / "run")
+    assert train_run(usual, say=lambda _: None).experiment.identity()[K] == 5
+    (tmp_path / "run" / "split.json").unlink()
+    assert training_state(usual) == "done"
 
 
 def test_a_checkpoint_of_another_experiment(tmp_path, tiny_run):
