@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import Attack, undisturbed
 from atlpa.data import Images
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators, generator
 
@@ -26,6 +27,7 @@ def in_order(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
+@ieee_float32()
 def right(model: nn.Module, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
     """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw."""
     with undisturbed(model), drawing(model, generators):

@@ -13,9 +13,11 @@ from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, right, verdicts
 from atlpa.evaluation.lanes import Lanes, Ledger
 from atlpa.evaluation.outcome import Outcome
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import random_layers
 
 
+@ieee_float32()
 def white_box(
     model: nn.Module,
     images: Images,

@@ -1,0 +1,120 @@
+"""Settings of float32's precision: strict inside, and as they were afterwards, whatever they were."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+
+from atlpa.float32 import ieee_float32
+
+BACKENDS = torch.backends
+SETTINGS = {
+    "all": BACKENDS,
+    "cudnn": BACKENDS.cudnn,
+    "cudnn.conv": BACKENDS.cudnn.conv,
+    "cudnn.rnn": BACKENDS.cudnn.rnn,
+    "cuda.matmul": BACKENDS.cuda.matmul,
+    "mkldnn.conv": BACKENDS.mkldnn.conv,
+    "mkldnn.rnn": BACKENDS.mkldnn.rnn,
+    "mkldnn.matmul": BACKENDS.mkldnn.matmul,
+}
+OLDER = {
+    "cudnn.allow_tf32": lambda: BACKENDS.cudnn.allow_tf32,
+    "matmul.allow_tf32": lambda: BACKENDS.cuda.matmul.allow_tf32,
+    "matmul precision": torch.get_float32_matmul_precision,
+}
+
+
+def says(question):
+    try:
+        return question()
+    except RuntimeError:
+        return "the two ways of setting it disagree"
+
+
+def settings(*generals):
+    """What every way of asking says, also if the most general setting were another: some follow it, some do not."""
+    own = BACKENDS.fp32_precision
+    seen = {}
+    for general in (own, *generals):
+        BACKENDS.fp32_precision = general
+        for name, setting in SETTINGS.items():
+            seen[general, name] = setting.fp32_precision
+        for name, question in OLDER.items():
+            seen[general, name] = says(question)
+    BACKENDS.fp32_precision = own
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """Whatever a test sets ends with it."""
+    older, found = torch.get_float32_matmul_precision(), [setting.fp32_precision for setting in SETTINGS.values()]
+    allowed = BACKENDS.cudnn.allow_tf32
+    yield
+    BACKENDS.cudnn.allow_tf32 = allowed
+    torch.set_float32_matmul_precision(older)
+    for setting, precision in zip(SETTINGS.values(), found, strict=True):
+        setting.fp32_precision = precision
+
+
+def user(*changes):
+    for name, value in changes:
+        if name == "matmul precision":
+            torch.set_float32_matmul_precision(value)
+        elif name == "cudnn.allow_tf32":
+            BACKENDS.cudnn.allow_tf32 = value
+        elif name == "matmul.allow_tf32":
+            BACKENDS.cuda.matmul.allow_tf32 = value
+        else:
+            SETTINGS[name].fp32_precision = value
+
+
+ONE_WAY = (
+    (),
+    *((("all", value),) for value in ("tf32", "ieee", "bf16")),
+    *(((name, value),) for name in ("cudnn", "cudnn.conv", "cuda.matmul") for value in ("tf32", "none")),
+    (("all", "tf32"), ("cudnn.conv", "ieee"), ("mkldnn.matmul", "bf16")),
+    *((("matmul precision", value),) for value in ("high", "medium")),
+    *(((name, value),) for name in ("cudnn.allow_tf32", "matmul.allow_tf32") for value in (True, False)),
+)
+BOTH_WAYS = (
+    (("matmul precision", "high"), ("cuda.matmul", "ieee")),
+    (("cuda.matmul", "tf32"), ("cudnn.allow_tf32", False)),
+    (("cudnn.allow_tf32", False), ("all", "tf32")),
+    (("all", "tf32"), ("matmul precision", "medium"), ("mkldnn.matmul", "none")),
+)
+
+
+def strict(changes, *generals):
+    user(*changes)
+    before = settings(*generals)
+    with suppress(ZeroDivisionError), ieee_float32():
+        assert {name: setting.fp32_precision for name, setting in SETTINGS.items()} == dict.fromkeys(SETTINGS, "ieee")
+        # torch's own compiler asks in the older way, and an answer that raises would end a model that it compiled.
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert not BACKENDS.cuda.matmul.allow_tf32
+        raise ZeroDivisionError
+    assert settings(*generals) == before
+
+
+@pytest.mark.parametrize("changes", ONE_WAY, ids=str)
+def test_strict_inside_and_afterwards_as_found(changes):
+    strict(changes, "none", "ieee", "tf32")
+
+
+@pytest.mark.parametrize("changes", BOTH_WAYS, ids=str)
+def test_also_where_the_older_way_of_setting_is_mixed_with_the_newer_one(changes):
+    strict(changes)
+
+
+def test_nested_and_as_a_decorator():
+    @ieee_float32()
+    def twice():
+        with ieee_float32():
+            pass
+        return BACKENDS.cudnn.conv.fp32_precision
+
+    before = settings()
+    assert [twice(), twice()] == ["ieee", "ieee"]
+    assert settings() == before
