@@ -4,7 +4,11 @@ from contextlib import suppress
 
 import pytest
 import torch
+from torch import nn
 
+from atlpa.attacks import PGD, AutoAttack, Square
+from atlpa.data.images import InMemory
+from atlpa.evaluation import credibility, transfer, verdicts, white_box
 from atlpa.float32 import ieee_float32
 
 BACKENDS = torch.backends
@@ -117,4 +121,67 @@ def test_nested_and_as_a_decorator():
 
     before = settings()
     assert [twice(), twice()] == ["ieee", "ieee"]
+    assert settings() == before
+
+
+class Watched(nn.Module):
+    """Remembers of each forward pass whether all settings were strict, and whether a gradient was wanted."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(48, 5))
+        self.seen = []
+
+    def forward(self, images):
+        strict = {setting.fp32_precision for setting in SETTINGS.values()} == {"ieee"}
+        self.seen.append((strict, torch.is_grad_enabled()))
+        return self.layers(images)
+
+
+PICTURES, CLASSES = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 5
+DATA = InMemory((255 * PICTURES).byte(), CLASSES)
+GENTLE = PGD(epsilon=0.01, step=0.01, iterations=2, engine="reference")
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda model: verdicts(model, DATA),
+        lambda model: white_box(model, DATA, GENTLE, (1, 2)),
+        lambda model: credibility(model, PICTURES[:3], CLASSES[:3], 0.9),
+        lambda model: Square(iterations=3)(model, PICTURES, CLASSES),
+        lambda model: AutoAttack(epsilon=0.9)(model, PICTURES[:3], CLASSES[:3]),
+    ],
+    ids=["verdicts", "white-box", "credibility", "square", "autoattack"],
+)
+def test_every_pass_that_judges_is_strict(judge):
+    model, before = Watched(), settings()
+    judge(model)
+    assert model.seen
+    assert all(strict for strict, _ in model.seen)
+    assert settings() == before
+
+
+def test_restarts_and_targets_are_judged_strictly_and_gradients_follow_the_user():
+    model, target, before = Watched(), Watched(), settings()
+    GENTLE.model_copy(update={"start": "uniform", "restarts": 2})(model, PICTURES, CLASSES)
+    transfer(model, {"target": target}, DATA, GENTLE, (2,))
+    assert {strict for strict, climbing in model.seen + target.seen if not climbing} == {True}
+    assert {strict for strict, climbing in model.seen if climbing} == {False}
+    assert len(target.seen) == 2  # clean and attacked
+    assert settings() == before
+
+
+@pytest.mark.parametrize(
+    "judge", [lambda model: verdicts(model, DATA), lambda model: white_box(model, DATA, GENTLE, (2,))]
+)
+def test_a_model_that_fails_leaves_the_settings_as_they_were(judge):
+    class Failing(Watched):
+        def forward(self, images):
+            return self.layers(images) / (1 // 0)
+
+    before = settings()
+    with pytest.raises(ZeroDivisionError):
+        judge(Failing())
     assert settings() == before
