@@ -42,7 +42,10 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, s
     draws clean and under every attack, and no attack knows them.
     """
     return torch.stack(
-        [right(model, images, labels, generators(seed, "judgment", positions, draw)) for draw in range(draws)]
+        [
+            right(model, images, labels, generators(seed, "judgment", positions, draw, images.device))
+            for draw in range(draws)
+        ]
     ).cpu()
 
 
@@ -65,7 +68,7 @@ def verdicts(model: nn.Module, images: Images, attack: Attack | None = None, see
         batch, labels = pictures(images, positions, device)
         adversarial = batch
         if attack is not None:
-            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions))
+            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions, device=device))
         judged.append(judge(model, adversarial, labels, positions, seed, draws))
     return torch.cat(judged, dim=1)
 
@@ -75,6 +78,8 @@ def accuracy(model: nn.Module, images: Images, attack: Attack | None = None, see
     return verdicts(model, images, attack, seed).float().mean().item()
 
 
-def generators(seed: int, purpose: str, positions: Tensor, turn: int = 0) -> list[torch.Generator]:
-    """One generator for each image, for one purpose; ``turn`` counts restarts or draws."""
-    return [generator(seed, purpose, position, turn) for position in positions.tolist()]
+def generators(
+    seed: int, purpose: str, positions: Tensor, turn: int = 0, device: torch.device | str = "cpu"
+) -> list[torch.Generator]:
+    """One generator for each image, for one purpose, on the images' device; ``turn`` counts restarts or draws."""
+    return [generator(seed, purpose, position, turn, device=device) for position in positions.tolist()]

@@ -77,7 +77,8 @@ def _made(
     device = next(source.parameters()).device
     for positions in in_order(images, batch_size):
         batch, labels = pictures(images, positions, device)
-        iterates = attack.iterates(source, batch, labels, generator=generators(seed, "attack", positions))
+        draws = generators(seed, "attack", positions, device=device)
+        iterates = attack.iterates(source, batch, labels, generator=draws)
         for iteration, adversarial in enumerate(iterates, 1):
             progress(len(batch))
             if iteration in budgets:

@@ -129,7 +129,11 @@ class Analyses:
         """A measurement of every batch; a randomized network is asked in one draw of each image's."""
         model = run.load_model(self.sights.device)
         return [
-            measure(model, images[rows].to(self.sights.device), generators(self.sights.seed, "analysis", rows))
+            measure(
+                model,
+                images[rows].to(self.sights.device),
+                generators(self.sights.seed, "analysis", rows, device=self.sights.device),
+            )
             for rows in in_order(self.sights.items)
         ]
 
