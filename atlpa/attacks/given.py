@@ -50,7 +50,7 @@ def given(images: Tensor, labels: Tensor) -> Given:
     if not images.numel():
         return Given(images, labels)
     extremes = torch.stack([extreme.float() for extreme in (*images.aminmax(), *labels.aminmax())])
-    low, high, lowest, highest = extremes.tolist()
+    low, high, lowest, highest = extremes.cpu().tolist()
     if not (low >= 0 and high <= 1):
         remedy = "divide 8-bit pixels by 255, and normalize inside the model"
         raise ValueError(f"images from {low:.8g} to {high:.8g}; attacks take images in [0, 1]: {remedy}")

@@ -18,7 +18,8 @@ BATCH_SIZE = 64
 
 def pictures(images: Images, positions: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Some of a data set's images ``(B, 3, S, S)`` in [0, 1], and their labels ``(B,)``."""
-    return images[positions].to(device).float() / 255, images.labels[positions].to(device)
+    pixels, labels = images[positions], images.labels[positions]
+    return pixels.to(device, non_blocking=True).float() / 255, labels.to(device, non_blocking=True)
 
 
 def in_order(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:

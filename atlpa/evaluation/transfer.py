@@ -13,7 +13,7 @@ from atlpa.attacks import PGD, Attack
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
 from atlpa.evaluation.kept import Made, kept
-from atlpa.evaluation.outcome import Outcome, Perturbation
+from atlpa.evaluation.outcome import Outcome, Perturbation, measure
 from atlpa.random_layer import random_layers
 
 
@@ -53,7 +53,7 @@ def transfer(
     for row, positions, made in kept(keep, shape, make, batch_size) if keep else make():
         batch, labels = pictures(images, positions, device)
         adversarial = made.to(device)
-        perturbation.note(row, positions, adversarial, batch, attack.epsilon)
+        perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon)
         for name, target in targets.items():
             judged = judge(target, adversarial, labels, positions, seed, asked[name])
             correct[name][row, :, positions] = judged
