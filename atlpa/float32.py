@@ -19,7 +19,7 @@ _SETTINGS = (
 
 @contextmanager
 def ieee_float32() -> Iterator[None]:
-    """Compute convolutions and matrix products of float32 in all of its 24 bits, as whoever judges must.
+    """Compute convolutions and matrix products of float32 in all of its 24 bits, as evaluation does and whoever judges.
 
     By default cuDNN's convolutions round their inputs to the 11 bits of TF32, and a user may allow TF32 or bfloat16 for
     more. Their settings are found again afterwards. May be used as a decorator. Autocast is not touched.

@@ -45,7 +45,7 @@ class PGD(Component):
         engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
             that agrees; ``reference``, the model itself.
         precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
-            settings say whether ``fp32`` may use TF32; what judges never does.
+            settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
     """
 
     epsilon: PixelDistance = 0.25

@@ -50,6 +50,7 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, s
     ).cpu()
 
 
+@ieee_float32()
 def verdicts(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0, draws: int = 1) -> Tensor:
     """Judge every image of a data set, as it is or after an attack on this very model.
 

@@ -14,9 +14,11 @@ from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
 from atlpa.evaluation.kept import Made, kept
 from atlpa.evaluation.outcome import Outcome, Perturbation, measure
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import random_layers
 
 
+@ieee_float32()
 def transfer(
     source: nn.Module,
     targets: Mapping[str, nn.Module],
