@@ -13,40 +13,41 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 """One generator for a batch, one for each image (so that batching cannot change a draw), or torch's global one."""
 
 
-def generator(seed: int, purpose: str, *keys: int) -> torch.Generator:
-    """A CPU generator for one purpose, independent of those for other seeds, purposes and keys.
+def generator(seed: int, purpose: str, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose, independent of those for other seeds, purposes and keys.
 
     Args:
         seed: the experiment's seed.
         purpose: what is drawn, e.g. ``"augmentation"``.
         keys: further indices, e.g. the step or the image.
+        device: where it draws. The numbers of one kind of device are not those of another.
     """
     entropy = [seed, *purpose.encode(), 256, *keys]
     state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state))
+    return torch.Generator(device).manual_seed(int(state))
 
 
 def sample(like: Tensor, sampler: Callable[..., Tensor], generators: Generators) -> Tensor:
     """Draw numbers in the shape, type and device of a batch, image by image where each has a generator.
 
-    The draw is made on the generator's own device and then moved, so that a CPU generator gives the same numbers
-    whatever device the images are on.
+    The draws are made on the generators' own device and the batch is then moved, if it must be: a generator of the
+    images' device costs no transfer, and one of the CPU gives the same numbers whatever device the images are on.
 
     Args:
         like: ``(B, …)``.
         sampler: ``torch.rand`` or ``torch.randn``.
         generators: where the numbers come from.
     """
-
-    def draw(shape: torch.Size, source: torch.Generator | None) -> Tensor:
-        device = like.device if source is None else source.device
-        return sampler(shape, dtype=like.dtype, device=device, generator=source).to(like.device)
-
     if generators is None or isinstance(generators, torch.Generator):
-        return draw(like.shape, generators)
+        device = like.device if generators is None else generators.device
+        return sampler(like.shape, dtype=like.dtype, device=device, generator=generators).to(like.device)
     if len(generators) != len(like):
         raise ValueError(f"{len(generators)} generators for {len(like)} images; give one for each image")
-    return torch.stack([draw(like.shape[1:], source) for source in generators])
+    device = generators[0].device if generators else like.device
+    drawn = torch.empty(like.shape, dtype=like.dtype, device=device)
+    for place, source in zip(drawn, generators, strict=True):
+        sampler(place.shape, generator=source, out=place)
+    return drawn.to(like.device)
 
 
 def uniform(like: Tensor, bound: float, generators: Generators) -> Tensor:

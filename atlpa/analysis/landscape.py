@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from atlpa.attacks import undisturbed
+from atlpa.evaluation.accuracy import generators
+from atlpa.random_layer import drawing
 from atlpa.randomness import generator
 from atlpa.undisturbed import Logits
 
 BATCH_SIZE = 256
 
 
-def landscape(model: Logits, image: Tensor, label: Tensor, steps: Tensor, seed: int = 0) -> Tensor:
+def landscape(model: Logits, image: Tensor, label: Tensor, steps: Tensor, seed: int = 0, position: int = 0) -> Tensor:
     """Cross-entropy at x₀ + a·sign(∇ₓ loss) + b·r, with r a random sign for each pixel (Rademacher).
 
-    The paper's formula leaves out x₀. Nothing is clipped to [0, 1]: the model's loss is drawn, not an attack.
+    The paper's formula leaves out x₀. ‖δ‖∞ is up to |a| + |b|, and nothing is clipped to [0, 1]: the model's loss is
+    drawn, not an attack. A randomized model is asked in one draw, the same at every point.
 
     Args:
         model: images → logits; left exactly as found.
         image: x₀, ``(3, H, W)``.
         label: its class, a scalar.
         steps: ``(n,)``, the values of a and b, in units of the [0, 1] pixel range.
-        seed: of r, the same for every model.
+        seed: of r, the same for every model, and of a randomized model's draw.
+        position: the image's in its data, by which that draw is keyed, as in all analyses.
 
     Returns:
         ``(n, n)``: row a, column b.
     """
+
+    def drawn(points: int) -> AbstractContextManager[None]:
+        same = torch.full((points,), position)
+        return drawing(model, generators(seed, "analysis", same, device=image.device))
+
     noise = 2 * torch.randint(2, image.shape, generator=generator(seed, "landscape")).to(image) - 1
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model), drawn(1), torch.enable_grad():
         point = image[None].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(point), label[None]), point)
     a, b = (axis.flatten()[:, None, None, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
@@ -37,5 +48,6 @@ def landscape(model: Logits, image: Tensor, label: Tensor, steps: Tensor, seed: 
     with torch.no_grad(), undisturbed(model):
         for rows in torch.arange(len(a)).split(BATCH_SIZE):  # type: ignore[no-untyped-call]
             points = image + a[rows] * gradient.sign() + b[rows] * noise
-            losses.append(F.cross_entropy(model(points), label.expand(len(rows)), reduction="none"))
+            with drawn(len(rows)):
+                losses.append(F.cross_entropy(model(points), label.expand(len(rows)), reduction="none"))
     return torch.cat(losses).view(len(steps), len(steps))

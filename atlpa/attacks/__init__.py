@@ -8,6 +8,9 @@ from atlpa.attacks.square import Square
 from atlpa.undisturbed import undisturbed
 
 Attack = PGD | Square | AutoAttack | Noise
-"""Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``."""
+"""Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``.
+
+Both raise ``ValueError`` on images or labels that cannot be attacked, and give images that are part of no graph.
+"""
 
 __all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "Square", "fgsm", "undisturbed"]

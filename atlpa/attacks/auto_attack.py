@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from atlpa.attacks.given import Given
 from atlpa.attacks.once import Once
 from atlpa.component import PixelDistance
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import random_layers
 from atlpa.randomness import Generators
 from atlpa.undisturbed import Logits, undisturbed
@@ -23,26 +25,25 @@ class AutoAttack(Once):
 
     Fields:
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+
+    Raises:
+        ImportError: when it attacks and ``pyautoattack`` is not installed.
+        ValueError: likewise, if the model has fewer than four classes.
     """
 
     epsilon: PixelDistance = 8 / 255
 
-    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
-        """Attack a batch ``(B, 3, H, W)``; the arguments are those of every attack.
-
-        Raises:
-            ImportError: ``pyautoattack`` is not installed.
-            ValueError: fewer than four classes.
-        """
+    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
         from pyautoattack import AutoAttack as Ensemble
 
+        images = batch.images
         module = model if isinstance(model, nn.Module) else _AsModule(model)
         first = generator if isinstance(generator, torch.Generator) or generator is None else generator[0]
         seed = first.initial_seed() % 2**31 if first else 0
         # The ensemble seeds torch's global generators, which are nobody's to change.
-        with torch.random.fork_rng(), undisturbed(model), torch.enable_grad():
+        with ieee_float32(), torch.random.fork_rng(), undisturbed(model), torch.enable_grad():
             with torch.no_grad():
-                classes = module(images[:1]).shape[1]
+                classes = batch.checked(module(images[:1])).shape[1]
             if classes < FEWEST_CLASSES:
                 raise ValueError(f"{classes} classes; AutoAttack needs at least {FEWEST_CLASSES}")
             version = "rand" if random_layers(model) else "standard"
@@ -50,7 +51,7 @@ class AutoAttack(Once):
             for attack in (ensemble.apgd_targeted, ensemble.fab):
                 attack.n_target_classes = min(MOST_TARGETS, classes - 1)
             found: Tensor
-            found, _ = ensemble.run_standard_evaluation(images.clone(), labels.clone(), batch_size=len(images))
+            found, _ = ensemble.run_standard_evaluation(images.clone(), batch.labels.clone(), batch_size=len(images))
         return found.detach().clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from atlpa.attacks.given import Given
 from atlpa.attacks.once import Once
 from atlpa.component import PixelDistance
 from atlpa.randomness import Generators, uniform
@@ -19,7 +20,6 @@ class Noise(Once):
 
     epsilon: PixelDistance = 0.25
 
-    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
-        """Add noise to images ``(B, 3, H, W)``; the arguments are those of every attack."""
-        del model, labels
-        return (images + uniform(images, self.epsilon, generator)).clamp(0, 1)
+    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
+        del model
+        return (batch.images + uniform(batch.images, self.epsilon, generator)).clamp(0, 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from atlpa.attacks.given import Given, given
 from atlpa.component import Component, PixelDistance
 from atlpa.randomness import Generators
 from atlpa.undisturbed import Logits
@@ -21,9 +22,13 @@ class Once(Component):
 
     epsilon: PixelDistance
 
-    @abstractmethod
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
-        """Attack a batch ``(B, 3, H, W)``; the arguments are those of every attack."""
+        """Attack a batch ``(B, 3, H, W)``; arguments, result and errors are those of every attack."""
+        return self._attacked(model, given(images, labels), generator)
+
+    @abstractmethod
+    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
+        """What becomes of images that can be attacked."""
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atlpa.attacks.diversity import diversified
+from atlpa.attacks.given import Given, given
 from atlpa.attacks.objectives import OBJECTIVES, Objective
 from atlpa.component import Component, Number, PixelDistance
 from atlpa.engine import Engine, Precision, ready
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import drawing, random_layers
 from atlpa.randomness import Generators, rewound, uniform
 from atlpa.undisturbed import Logits, undisturbed
@@ -42,7 +44,8 @@ class PGD(Component):
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
             that agrees; ``reference``, the model itself.
-        precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products.
+        precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
+            settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
     """
 
     epsilon: PixelDistance = 0.25
@@ -81,18 +84,22 @@ class PGD(Component):
                 image, so that batching changes nothing.
 
         Returns:
-            Adversarial images of the same shape, within ε of ``images`` and within [0, 1].
+            Adversarial images of the same shape, within ε of ``images`` and within [0, 1], part of no graph.
+
+        Raises:
+            ValueError: images that are no floats in [0, 1], or labels that are not one class of the model's for each.
         """
-        network = self.ready(model, images)
-        *_, best = self.iterates(network, images, labels, generator=generator)
+        batch = given(images, labels)
+        network = self.ready(model, batch.images)
+        *_, best = self._run(network, batch, generator)
         if self.restarts == 1:
             return best
-        fooled, loss = _judge(model, best, labels, generator)
+        fooled, loss = _judge(model, best, batch.labels, generator)
         for _ in range(self.restarts - 1):
-            *_, challenger = self.iterates(network, images, labels, generator=generator)
-            fools, higher = _judge(model, challenger, labels, generator)
+            *_, challenger = self._run(network, batch, generator)
+            fools, higher = _judge(model, challenger, batch.labels, generator)
             better = ~fooled & (fools | (higher > loss))
-            best[better], loss[better] = challenger[better], higher[better]
+            best, loss = torch.where(better[:, None, None, None], challenger, best), torch.where(better, higher, loss)
             fooled |= fools
         return best
 
@@ -100,10 +107,14 @@ class PGD(Component):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
-        model, bounds = self.ready(model, images), self._bounds(images)
-        adversarial, direction = self.initial(images, generator), torch.zeros_like(images)
+        batch = given(images, labels)
+        yield from self._run(self.ready(model, batch.images), batch, generator)
+
+    def _run(self, model: Logits, batch: Given, generator: Generators) -> Iterator[Tensor]:
+        bounds = self._bounds(batch.images)
+        adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
-            gradient, _ = self._climb(model, adversarial, images, labels, generator)
+            gradient, _ = self._climb(model, adversarial, batch, generator)
             if self.momentum:
                 size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
                 gradient = direction = self.momentum * direction + gradient / size.clamp(min=1e-30)
@@ -111,7 +122,8 @@ class PGD(Component):
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
-        """The point from which the first step is taken, a tensor of its own."""
+        """The point from which the first step is taken, a tensor of its own and part of no graph."""
+        images = images.detach()
         if self.start == "zero":
             return images.clone()
         return (images + uniform(images, self.epsilon, generator)).clamp(*self._bounds(images))
@@ -130,38 +142,36 @@ class PGD(Component):
     ) -> tuple[Tensor, Tensor]:
         """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws).
 
-        The model is taken as it is; ``ready`` gives a faster one.
+        The model is taken as it is; ``ready`` gives a faster one. Images and labels are not looked at.
         """
-        gradient, logits = self._climb(model, adversarial, images, labels, generator)
+        adversarial, images = adversarial.detach(), images.detach()
+        gradient, logits = self._climb(model, adversarial, Given(images, labels), generator)
         return self._step(adversarial, gradient, self._bounds(images)), logits
 
-    def _climb(
-        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators
-    ) -> tuple[Tensor, Tensor]:
+    def _climb(self, model: Logits, adversarial: Tensor, batch: Given, generator: Generators) -> tuple[Tensor, Tensor]:
         """The input gradient ``(B, 3, H, W)`` of the loss and the logits, mean over the draws."""
         held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), undisturbed(model), drawing(model, generator), held:
             # Clones are ordinary tensors even where the caller's were made in inference mode.
-            point, labels = adversarial.clone().requires_grad_(True), labels.clone()
-            passes = [self._gradient(model, point, images, labels, generator) for _ in range(self.eot)]
+            point, batch = adversarial.clone().requires_grad_(True), batch._replace(labels=batch.labels.clone())
+            passes = [self._gradient(model, point, batch, generator) for _ in range(self.eot)]
         if self.eot == 1:
             return passes[0]
         gradient, logits = (torch.stack(tensors).mean(dim=0) for tensors in zip(*passes, strict=True))
         return gradient, logits
 
-    def _gradient(
-        self, model: Logits, point: Tensor, images: Tensor, labels: Tensor, generator: Generators
-    ) -> tuple[Tensor, Tensor]:
+    def _gradient(self, model: Logits, point: Tensor, batch: Given, generator: Generators) -> tuple[Tensor, Tensor]:
         """The loss's input gradient ``(B, 3, H, W)`` and the logits, for one draw of the model.
 
         Sums keep each image's gradient independent of the size of the batch.
         """
-        logits = model(diversified(point, self.diversity, generator) if self.diversity else point)
+        seen = diversified(point, self.diversity, generator) if self.diversity else point
+        logits = batch.checked(model(seen))
         if self.loss == "kl":
-            reference = model(images.clone()).detach().softmax(dim=1)
+            reference = model(batch.images.clone()).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
         else:
-            loss = OBJECTIVES[self.loss](logits, labels).sum()
+            loss = OBJECTIVES[self.loss](logits, batch.labels).sum()
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
 
@@ -196,6 +206,7 @@ def fgsm(epsilon: float) -> PGD:
 
 
 @torch.no_grad()
+@ieee_float32()
 def _judge(model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Which images fool the model ``(B,)``, and their loss ``(B,)``."""
     with undisturbed(model), drawing(model, generator):

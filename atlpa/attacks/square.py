@@ -10,8 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from atlpa.attacks.given import Given, given
 from atlpa.attacks.objectives import margin
 from atlpa.component import Component, PixelDistance
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators, sample
 from atlpa.undisturbed import Logits, undisturbed
@@ -43,15 +45,21 @@ class Square(Component):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """The best images after each query."""
+        batch = given(images, labels)
+        images = batch.images
         best = (images + self.epsilon * _signs(images[:, :, :1, :], generator)).clamp(0, 1)
-        height = _query(model, best, labels, generator, torch.arange(len(images)))
+        height = _query(model, best, batch, generator)
         yield best
         for iteration in range(1, self.iterations):
-            standing = torch.nonzero(height < 0).flatten().cpu()
+            standing = torch.nonzero((height < 0).cpu()).flatten()
             if len(standing):
+                some = generator
+                if not (generator is None or isinstance(generator, torch.Generator)):
+                    some = [generator[lane] for lane in standing.tolist()]
+                lanes = standing.to(images.device, non_blocking=True)
                 candidates = self._with_a_square(best, images, iteration, generator)
                 reached = torch.full_like(height, -torch.inf)
-                reached[standing] = _query(model, candidates[standing], labels[standing], generator, standing)
+                reached[lanes] = _query(model, candidates[lanes], batch._replace(labels=batch.labels[lanes]), some)
                 better = reached > height
                 best, height = torch.where(better[:, None, None, None], candidates, best), height.maximum(reached)
             yield best
@@ -83,8 +91,8 @@ def _signs(like: Tensor, generator: Generators) -> Tensor:
 
 
 @torch.no_grad()
-def _query(model: Logits, images: Tensor, labels: Tensor, generator: Generators, lanes: Tensor) -> Tensor:
-    """How far each image ``(B,)`` is over the decision boundary."""
-    some = generator if generator is None or isinstance(generator, torch.Generator) else [generator[i] for i in lanes]
-    with undisturbed(model), drawing(model, some):
-        return margin(model(images), labels)
+@ieee_float32()
+def _query(model: Logits, shown: Tensor, batch: Given, generator: Generators) -> Tensor:
+    """How far each image ``(B,)`` is over the decision boundary if the model is shown these in its place."""
+    with undisturbed(model), drawing(model, generator):
+        return margin(batch.checked(model(shown)), batch.labels)

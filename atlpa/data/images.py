@@ -40,7 +40,7 @@ class InMemory:
         self.pixels, self.labels = pixels, labels
 
     def __getitem__(self, positions: Tensor) -> Tensor:
-        return self.pixels[positions.to(self.pixels.device)]
+        return self.pixels[positions.to(self.pixels.device, non_blocking=True)]
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import Attack, undisturbed
 from atlpa.data import Images
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import drawing
 from atlpa.randomness import Generators, generator
 
@@ -17,7 +18,8 @@ BATCH_SIZE = 64
 
 def pictures(images: Images, positions: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Some of a data set's images ``(B, 3, S, S)`` in [0, 1], and their labels ``(B,)``."""
-    return images[positions].to(device).float() / 255, images.labels[positions].to(device)
+    pixels, labels = images[positions], images.labels[positions]
+    return pixels.to(device, non_blocking=True).float() / 255, labels.to(device, non_blocking=True)
 
 
 def in_order(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
@@ -26,6 +28,7 @@ def in_order(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
+@ieee_float32()
 def right(model: nn.Module, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
     """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw."""
     with undisturbed(model), drawing(model, generators):
@@ -40,10 +43,14 @@ def judge(model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, s
     draws clean and under every attack, and no attack knows them.
     """
     return torch.stack(
-        [right(model, images, labels, generators(seed, "judgment", positions, draw)) for draw in range(draws)]
+        [
+            right(model, images, labels, generators(seed, "judgment", positions, draw, images.device))
+            for draw in range(draws)
+        ]
     ).cpu()
 
 
+@ieee_float32()
 def verdicts(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0, draws: int = 1) -> Tensor:
     """Judge every image of a data set, as it is or after an attack on this very model.
 
@@ -63,7 +70,7 @@ def verdicts(model: nn.Module, images: Images, attack: Attack | None = None, see
         batch, labels = pictures(images, positions, device)
         adversarial = batch
         if attack is not None:
-            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions))
+            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions, device=device))
         judged.append(judge(model, adversarial, labels, positions, seed, draws))
     return torch.cat(judged, dim=1)
 
@@ -73,6 +80,8 @@ def accuracy(model: nn.Module, images: Images, attack: Attack | None = None, see
     return verdicts(model, images, attack, seed).float().mean().item()
 
 
-def generators(seed: int, purpose: str, positions: Tensor, turn: int = 0) -> list[torch.Generator]:
-    """One generator for each image, for one purpose; ``turn`` counts restarts or draws."""
-    return [generator(seed, purpose, position, turn) for position in positions.tolist()]
+def generators(
+    seed: int, purpose: str, positions: Tensor, turn: int = 0, device: torch.device | str = "cpu"
+) -> list[torch.Generator]:
+    """One generator for each image, for one purpose, on the images' device; ``turn`` counts restarts or draws."""
+    return [generator(seed, purpose, position, turn, device=device) for position in positions.tolist()]

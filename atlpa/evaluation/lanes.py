@@ -8,16 +8,18 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from atlpa.evaluation.outcome import Perturbation
+from atlpa.evaluation.outcome import Perturbation, measure
 
 
 @dataclass(frozen=True)
 class Lanes:
     """One lane for each image under attack; indexing chooses lanes, adding puts them behind each other.
 
+    What decides lies on the CPU, and the rest on the model's device, which neither operation waits for.
+
     Fields:
-        where: ``(B,)``, its position in the data.
-        age: ``(B,)``, how many iterations it has had.
+        where: ``(B,)`` on the CPU, its position in the data.
+        age: ``(B,)`` on the CPU, how many iterations it has had.
         origin: ``(B, 3, H, W)``, the clean image.
         iterate: likewise, where the attack has come to.
         following: likewise, where its next iteration leads.
@@ -38,9 +40,18 @@ class Lanes:
         return len(self.where)
 
     def __getitem__(self, chosen: Tensor | slice) -> Lanes:
-        return Lanes(*(part[chosen] for part in self))
+        """Those of a slice, or of a bool for each on the CPU."""
+        if isinstance(chosen, slice):
+            return Lanes(*(part[chosen] for part in self))
+        if chosen.all():
+            return self
+        places = torch.nonzero(chosen).flatten()
+        on = {part.device: places.to(part.device, non_blocking=True) for part in self}
+        return Lanes(*(part[on[part.device]] for part in self))
 
     def __add__(self, more: Lanes) -> Lanes:
+        if not (len(self) and len(more)):
+            return self if len(self) else more
         return Lanes(*(torch.cat(parts) for parts in zip(self, more, strict=True)))
 
     def moved(self) -> Lanes:
@@ -59,13 +70,13 @@ class Ledger:
     Fields:
         fell_at: ``(N,)``, the first iterate that is wrong; 0 where the image itself is, more than the last budget where
             none is.
-        perturbation: what was realised at each budget.
+        measured: the row of a budget, positions, and what was measured at them, not looked at yet.
     """
 
     def __init__(self, clean: Tensor, budgets: Sequence[int], epsilon: float) -> None:
         self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
         self.fell_at = torch.where(clean, self.last + 1, 0)
-        self.perturbation = Perturbation.empty(len(budgets), len(clean))
+        self.measured: list[tuple[int, Tensor, Tensor]] = []
 
     def settle(self, lanes: Lanes, fallen: Tensor) -> int:
         """Note which of these lanes have fallen at their present iterate, a bool each; gives how many are done."""
@@ -73,9 +84,20 @@ class Ledger:
             reached = (lanes.age == budget) | (fallen & (lanes.age < budget))
             if reached.any():
                 found = lanes[reached]
-                self.perturbation.note(row, found.where, found.iterate, found.origin, self.epsilon)
+                self.measured.append((row, found.where, measure(found.iterate, found.origin, self.epsilon)))
         self.fell_at[lanes.where[fallen]] = lanes.age[fallen].clamp(min=1)
         return int((fallen | (lanes.age == self.last)).sum())
+
+    def perturbation(self) -> Perturbation:
+        """What was realised at each budget.
+
+        Raises:
+            AssertionError: the attack left the ε-ball or the pixel range.
+        """
+        realised = Perturbation.empty(len(self.budgets), len(self.fell_at))
+        for row, where, measured in self.measured:
+            realised.note(row, where, measured, self.epsilon)
+        return realised
 
     @property
     def standing(self) -> Tensor:

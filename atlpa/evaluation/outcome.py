@@ -29,20 +29,29 @@ class Perturbation:
         """Room for the measurements."""
         return cls(torch.full((budgets, count), torch.nan), torch.full((budgets, count), torch.nan))
 
-    def note(self, row: int, positions: Tensor, adversarial: Tensor, images: Tensor, epsilon: float) -> None:
-        """Measure images ``(B, 3, H, W)`` and keep the result at some positions of one budget's row.
+    def note(self, row: int, positions: Tensor, measured: Tensor, epsilon: float) -> None:
+        """Keep what was measured ``(4, B)`` at some positions of one budget's row; this waits for the device.
 
         Raises:
             AssertionError: the attack left the ε-ball or the pixel range; its result would be worthless.
         """
-        change = (adversarial - images).abs()
-        linf = change.amax(dim=(1, 2, 3))
-        assert adversarial.min() >= 0, "adversarial pixels below 0"
-        assert adversarial.max() <= 1, "adversarial pixels above 1"
+        linf, at_bound, lowest, highest = measured.cpu()
+        assert lowest.min() >= 0, "adversarial pixels below 0"
+        assert highest.max() <= 1, "adversarial pixels above 1"
         assert linf.max() <= epsilon + TOLERANCE, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
-        stopped = (change > 0) & ((change >= epsilon - TOLERANCE) | (adversarial <= 0) | (adversarial >= 1))
-        self.linf[row, positions] = linf.float().cpu()
-        self.at_bound[row, positions] = stopped.float().mean(dim=(1, 2, 3)).cpu()
+        self.linf[row, positions], self.at_bound[row, positions] = linf, at_bound
+
+
+def measure(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
+    """What was done to each of some images ``(B, 3, H, W)``, left on their device, so that nobody waits for it.
+
+    Returns:
+        ``(4, B)``: ‖δ‖∞, the share of pixels at their bound, and the lowest and the highest adversarial pixel.
+    """
+    change, pixels = (adversarial - images).abs(), (1, 2, 3)
+    stopped = (change > 0) & ((change >= epsilon - TOLERANCE) | (adversarial <= 0) | (adversarial >= 1))
+    found = (change.amax(pixels), stopped.float().mean(pixels), adversarial.amin(pixels), adversarial.amax(pixels))
+    return torch.stack([numbers.float() for numbers in found])
 
 
 @dataclass(frozen=True)

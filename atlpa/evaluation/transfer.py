@@ -13,10 +13,12 @@ from atlpa.attacks import PGD, Attack
 from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
 from atlpa.evaluation.kept import Made, kept
-from atlpa.evaluation.outcome import Outcome, Perturbation
+from atlpa.evaluation.outcome import Outcome, Perturbation, measure
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import random_layers
 
 
+@ieee_float32()
 def transfer(
     source: nn.Module,
     targets: Mapping[str, nn.Module],
@@ -53,7 +55,7 @@ def transfer(
     for row, positions, made in kept(keep, shape, make, batch_size) if keep else make():
         batch, labels = pictures(images, positions, device)
         adversarial = made.to(device)
-        perturbation.note(row, positions, adversarial, batch, attack.epsilon)
+        perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon)
         for name, target in targets.items():
             judged = judge(target, adversarial, labels, positions, seed, asked[name])
             correct[name][row, :, positions] = judged
@@ -77,7 +79,8 @@ def _made(
     device = next(source.parameters()).device
     for positions in in_order(images, batch_size):
         batch, labels = pictures(images, positions, device)
-        iterates = attack.iterates(source, batch, labels, generator=generators(seed, "attack", positions))
+        draws = generators(seed, "attack", positions, device=device)
+        iterates = attack.iterates(source, batch, labels, generator=draws)
         for iteration, adversarial in enumerate(iterates, 1):
             progress(len(batch))
             if iteration in budgets:

@@ -13,9 +13,11 @@ from atlpa.data import Images
 from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, right, verdicts
 from atlpa.evaluation.lanes import Lanes, Ledger
 from atlpa.evaluation.outcome import Outcome
+from atlpa.float32 import ieee_float32
 from atlpa.random_layer import random_layers
 
 
+@ieee_float32()
 def white_box(
     model: nn.Module,
     images: Images,
@@ -31,7 +33,7 @@ def white_box(
     A fallen image leaves the batch at once and the next one takes its place, so that the work goes to images that
     still stand; each further restart touches only those. The clean prediction is judged without the attack, so an
     image that is wrong clean never stands. Half precision does not judge: where its logits are wrong, and at the last
-    budget, the model itself is asked.
+    budget, the model itself is asked. A device is waited for once for each batch that is judged.
 
     Args:
         model: a network that draws nothing; left exactly as found.
@@ -61,7 +63,7 @@ def white_box(
 
     def enter(fresh: Tensor, restart: int) -> Lanes:
         batch, labels = pictures(images, fresh, device)
-        start = attack.initial(batch, generators(seed, "attack", fresh, restart))
+        start = attack.initial(batch, generators(seed, "attack", fresh, restart, device))
         return Lanes(fresh, torch.zeros_like(fresh), batch, start, start, labels)
 
     for restart in range(attack.restarts):
@@ -91,4 +93,4 @@ def white_box(
             if len(waiting) and (room := batch_size - len(standing)) > 0:
                 standing, waiting = standing + enter(waiting[:room], restart), waiting[room:]
     correct = torch.stack([ledger.fell_at > budget for budget in budgets])
-    return Outcome(clean[None], correct[:, None], ledger.perturbation, steps)
+    return Outcome(clean[None], correct[:, None], ledger.perturbation(), steps)

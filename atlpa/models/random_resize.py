@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atlpa.component import Component, Number
+from atlpa.engine import at_least_float32
 from atlpa.randomness import Generators, sample
 
 
@@ -43,17 +44,29 @@ class RandomResize(Component):
         if images.shape[-2] != size:
             raise ValueError(f"images of {images.shape[-2]}×{size}; random resizing takes square ones")
         side = self.side(size)
-        chances = sample(images.new_empty(len(images), 3), torch.rand, generators).cpu().double()
+        chances = sample(images.new_empty(len(images), 3), torch.rand, generators).double()
         sides = size + (chances[:, 0] * (side - size)).long()
         places = (chances[:, 1:] * (side - sides + 1)[:, None]).long()
-        placed = [
-            _placed(image[None], inner, top, left, side)
-            for image, inner, (top, left) in zip(images, sides.tolist(), places.tolist(), strict=True)
-        ]
-        return torch.cat(placed) if placed else images.new_empty(0, images.shape[1], side, side)
+        # Half precision could not tell one pixel of a large image from the next.
+        pixels = at_least_float32(images)
+        rows, columns = (_seen(size, sides.to(pixels.dtype), places[:, axis], side) for axis in (0, 1))
+        grid = torch.stack([columns[:, None, :].expand(-1, side, -1), rows[:, :, None].expand(-1, -1, side)], dim=3)
+        return F.grid_sample(pixels, grid, mode="nearest", align_corners=False).to(images.dtype)
 
 
-def _placed(image: Tensor, inner: int, top: int, left: int, side: int) -> Tensor:
-    """One image ``(1, C, S, S)`` at side ``inner`` (nearest neighbor, as in the source's code), zeros around it."""
-    resized = F.interpolate(image, size=(inner, inner))
-    return F.pad(resized, (left, side - inner - left, top, side - inner - top))
+def _seen(size: int, sides: Tensor, starts: Tensor, side: int) -> Tensor:
+    """Along one axis, where in each image of S pixels every place of its frame looks, ``(B, P)``.
+
+    Args:
+        size: S.
+        sides: ``(B,)``, of the resized images (nearest neighbor, as in the source's code), in the images' type.
+        starts: ``(B,)``, their first places in the frame.
+        side: P.
+
+    Returns:
+        Centers of pixels in units of half of S, from the image's middle; far outside where there are only zeros.
+    """
+    place = torch.arange(side, device=sides.device) - starts[:, None]
+    # Rounded as in torch's own resizing: the quotient in the images' type, what is floored in float32.
+    nearest = (place * (torch.full_like(sides, size) / sides)[:, None]).float().floor().to(sides.dtype)
+    return torch.where((place >= 0) & (place < sides[:, None]), (2 * nearest + 1) / size - 1, -3)

@@ -86,6 +86,13 @@ def landscape_table(records: Sequence[Analysis]) -> Table | None:
     return Table(("network", "range, mean", "range of each image"), rows)
 
 
+def drawn_around(records: Sequence[Analysis]) -> str:
+    """How far from its image a landscape goes: farther than any one of its two directions."""
+    reach = sorted({max(map(abs, record.steps)) for record in records if isinstance(record, Landscape)})
+    sides, corners = (" or ".join(f"{factor * a:.4g}" for a in reach) for factor in (1, 2))
+    return f"|a|, |b| ≤ {sides}; ‖δ‖∞ is up to |a| + |b|, at the corners {corners}"
+
+
 def mean_interval(values: Sequence[float], signed: bool = False) -> str:
     """A mean with its 95 % interval over images, by the normal approximation."""
     mean = statistics.fmean(values)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.accuracy import row_order
-from atlpa.report.analyses import name, sight, sight_order
+from atlpa.report.analyses import drawn_around, name, sight, sight_order
 from atlpa.report.curves import COLORS, MARKERS
 
 
@@ -81,5 +81,6 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         panel.tick_params(labelsize=7)
         flat.append(panel)
     flat[0].set_ylabel("b · random signs", fontsize=8)
+    figure.supxlabel(drawn_around(found), fontsize=8)
     figure.colorbar(drawn, ax=flat, label="cross-entropy (nats)", shrink=0.9)
     return figure

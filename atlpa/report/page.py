@@ -17,7 +17,7 @@ FIGURES = {
     "curves": "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands",
     "attention": "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial",
     "embedding": "Figure 7: t-SNE of the pooled features",
-    "landscape": "Figures 4 and 8: loss around one image, one range and color scale for all",
+    "landscape": "Figures 4 and 8: loss around one image, ‖δ‖∞ up to |a| + |b|; one range and color scale for all",
     "training": "Training: loss terms, accuracy on batches (running means) and learning rate",
 }
 

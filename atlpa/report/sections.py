@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atlpa.records import Analysis, Regions
 from atlpa.report.accuracy import protocol, threat_table
-from atlpa.report.analyses import attention_table, embedding_table, landscape_table, regions_table
+from atlpa.report.analyses import attention_table, drawn_around, embedding_table, landscape_table, regions_table
 from atlpa.report.paper import beside_paper
 from atlpa.report.results import Results
 from atlpa.report.several_seeds import defense_differences, several_seeds
@@ -106,7 +106,7 @@ def analysis_sections(records: Sequence[Analysis]) -> list[Section]:
             "landscape-ranges",
             "Figures 4 and 8: range of the loss surfaces, nats",
             landscape_table(records),
-            "Highest minus lowest loss over x₀ + a·sign(gradient) + b·random signs.\n",
+            f"Highest minus lowest loss over x₀ + a·sign(gradient) + b·random signs, {drawn_around(records)}.\n",
         ),
     )
     return [Section(name, title, table, note) for name, title, table, note in made if table]

@@ -129,7 +129,11 @@ class Analyses:
         """A measurement of every batch; a randomized network is asked in one draw of each image's."""
         model = run.load_model(self.sights.device)
         return [
-            measure(model, images[rows].to(self.sights.device), generators(self.sights.seed, "analysis", rows))
+            measure(
+                model,
+                images[rows].to(self.sights.device),
+                generators(self.sights.seed, "analysis", rows, device=self.sights.device),
+            )
             for rows in in_order(self.sights.items)
         ]
 
@@ -200,7 +204,7 @@ class Analyses:
         surfaces = []
         for number in tqdm(chosen, f"landscapes {run.folder.name}", unit="image", leave=False, disable=None):
             image, label = images[number].to(self.sights.device), labels[number].to(self.sights.device)
-            surface = landscape(model, image, label, steps.to(self.sights.device), self.sights.seed).cpu()
+            surface = landscape(model, image, label, steps.to(self.sights.device), self.sights.seed, number).cpu()
             surfaces.append(tuple(_rounded(row) for row in surface))
         return Landscape(
             images=tuple(self.sights.items[number].name for number in chosen),

@@ -57,13 +57,15 @@ def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:
     attack = sights.attack.model_copy(update={"epsilon": sights.epsilons[0]})
     images, labels = (tensor[rows].to(sights.device) for tensor in sights.clean)
     model = run.load_model(sights.device)
-    return attack(model, images, labels, generator=generators(sights.seed, "attack", rows)).cpu()
+    draws = generators(sights.seed, "attack", rows, device=sights.device)
+    return attack(model, images, labels, generator=draws).cpu()
 
 
 def _overlays(sights: Sights, run: Run, images: Tensor, rows: Tensor) -> tuple[dict[str, np.ndarray], str]:
     """What each stage attends to, and the stage that defenses are compared by."""
     model = run.load_model(sights.device)
-    maps = attention_maps(model, images.to(sights.device), generators(sights.seed, "analysis", rows))
+    draws = generators(sights.seed, "analysis", rows, device=sights.device)
+    maps = attention_maps(model, images.to(sights.device), draws)
     size = images.shape[2], images.shape[3]
     overlays = {stage: overlay_maps(found, size).cpu().numpy() for stage, found in maps.items()}
     return overlays, telling_stage(maps)

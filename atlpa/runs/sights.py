@@ -128,7 +128,8 @@ class Sights:
             with tqdm(total=len(images) * attack.iterations, desc=title, unit="step", leave=False, disable=None) as bar:
                 for rows in in_order(self.items):
                     batch, own = images[rows].to(self.device), labels[rows].to(self.device)
-                    iterates = attack.iterates(model, batch, own, generator=generators(self.seed, "attack", rows))
+                    draws = generators(self.seed, "attack", rows, device=self.device)
+                    iterates = attack.iterates(model, batch, own, generator=draws)
                     for iterate in iterates:
                         last = iterate
                         bar.update(len(rows))

@@ -69,7 +69,7 @@ def train(
                 optimizer,
                 images,
                 labels,
-                generator(seed, "training attack", step),
+                generator(seed, "training attack", step, device=images.device),
                 precision=recipe.precision,
             )
             taken = step + 1

@@ -22,7 +22,9 @@ from atlpa.analysis import (
 )
 from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
 from atlpa.losses import attention_map, attention_map_loss
-from atlpa.models import Classifier
+from atlpa.models import Classifier, InputNoise, ModelSpec, RandomResize
+from atlpa.random_layer import drawing
+from atlpa.randomness import generator
 
 
 def test_regions_by_hand():
@@ -177,3 +179,39 @@ def test_the_stage_that_tells(side, stage):
     """A ResNet halves the image five times: conv2_x has a quarter of its side, conv5_x a 32nd."""
     maps = attention_maps(Classifier("resnet18", 2), torch.rand(1, 3, side, side))
     assert telling_stage(maps) == stage
+
+
+def test_how_far_a_landscape_goes():
+    """‖δ‖∞ is |a| + |b|: some pixel has the same sign in both directions, and some has not."""
+    weight, shown = torch.randn(3, 192, generator=torch.Generator().manual_seed(0)), []
+
+    def model(images):
+        shown.append(images.detach())
+        return images.flatten(1) @ weight.T
+
+    image, steps = torch.rand(3, 8, 8), torch.linspace(-0.5, 0.5, 5)
+    landscape(model, image, torch.tensor(0), steps)
+    moved = (torch.cat(shown[1:]) - image).abs().amax(dim=(1, 2, 3)).view(5, 5)
+    torch.testing.assert_close(moved, steps.abs()[:, None] + steps.abs())
+
+
+@pytest.mark.parametrize("layers", [{"noise": InputNoise()}, {"randomize": RandomResize()}])
+def test_landscape_of_a_randomized_network_is_that_of_one_draw(layers):
+    """Two calls agree, torch's own numbers are left alone, and each point is the loss in the image's keyed draw."""
+    model = ModelSpec(architecture="resnet18", weights="none").build(4, seed=0, **layers).train()
+    image, label, steps = torch.rand(3, 32, 32), torch.tensor(1), torch.linspace(-0.3, 0.3, 3)
+    numbers = torch.get_rng_state()
+    surface = landscape(model, image, label, steps, seed=2, position=5)
+    assert torch.equal(landscape(model, image, label, steps, seed=2, position=5), surface)
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert not torch.allclose(landscape(model, image, label, steps, seed=2, position=6), surface, atol=1e-3)
+
+    model.eval().requires_grad_(False)
+    with torch.enable_grad():
+        point = image[None].clone().requires_grad_(True)
+        with drawing(model, generator(2, "analysis", 5, 0)):
+            (gradient,) = torch.autograd.grad(F.cross_entropy(model(point), label[None]), point)
+    for row, a in enumerate(steps):
+        with torch.no_grad(), drawing(model, generator(2, "analysis", 5, 0)):
+            loss = F.cross_entropy(model(image + a * gradient.sign()), label[None])
+        torch.testing.assert_close(surface[row, 1], loss, rtol=1e-3, atol=1e-4)

@@ -37,7 +37,8 @@ def records_of(run):
 def test_everything_of_two_runs(runs, capsys):
     assert main([*runs, *FAST]) == 0
     out = capsys.readouterr().out
-    for word in ("Table 2", "Table 3", "Figures 4 and 8", "clean", "gray 0.25", "black 0.5"):
+    drawn = "|a|, |b| ≤ 0.5; ‖δ‖∞ is up to |a| + |b|, at the corners 1."
+    for word in ("Table 2", "Table 3", "Figures 4 and 8", "clean", "gray 0.25", "black 0.5", drawn):
         assert word in out
     made = {path.name for path in Path("runs/analysis").iterdir()}
     figures = ("embedding", "landscape", "training", "attention", "attention-none-resnet18", "attention-pat-resnet18")

@@ -73,6 +73,60 @@ def test_the_image_inside_is_the_nearest_neighbor_one():
         assert torch.equal(inside, (image + 1)[0][:, nearest][:, :, nearest])
 
 
+def one_by_one(images, ratio, generators):
+    """Each image by itself, resized and padded by torch."""
+    size, framed = images.shape[-1], []
+    side = max(size + 1, round(size * ratio))
+    for image, source in zip(images, generators, strict=True):
+        inner, down, across = torch.rand(3, dtype=images.dtype, generator=source).double().tolist()
+        inner = size + int(inner * (side - size))
+        top, left = (int(chance * (side - inner + 1)) for chance in (down, across))
+        resized = F.interpolate(image[None], size=(inner, inner))
+        framed.append(F.pad(resized, (left, side - inner - left, top, side - inner - top)))
+    return torch.cat(framed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("size", "ratio"), [(7, 1.9), (32, 331 / 299), (80, 1.25), (224, 331 / 299)])
+def test_resizing_together_is_resizing_one_by_one_to_the_bit(size, ratio, layout, dtype):
+    """Forward and backward; 80 · 92 / 80 and its like is where rounding tells."""
+    count = 3000 // size
+    images = torch.randn(count, 3, size, size, dtype=dtype).to(memory_format=layout)
+    weights, found = None, []
+    for way in (
+        lambda x: RandomResize(ratio=ratio)(x, one_each(count)),
+        lambda x: one_by_one(x, ratio, one_each(count)),
+    ):
+        points = images.clone().requires_grad_(True)
+        frames = way(points)
+        weights = torch.randn_like(frames) if weights is None else weights
+        (gradient,) = torch.autograd.grad((weights * frames).sum(), points)
+        found.append((frames, gradient))
+    for together, alone in zip(*found, strict=True):
+        assert torch.equal(together, alone)
+
+
+def test_resizing_in_half_precision_moves_whole_pixels():
+    """Numbers of the pixels as values: a place that is off by one would show."""
+    rows = torch.arange(224.0).bfloat16()[:, None].expand(6, 1, -1, 224)  # every whole number to 256 is one
+    for images, axis in ((rows, 2), (rows.transpose(2, 3), 3)):
+        frames = RandomResize()(images + 1, one_each(6))
+        assert frames.dtype == torch.bfloat16
+        along = frames.amax(dim=5 - axis).float()
+        for frame in along[:, 0]:
+            inside = frame[frame > 0] - 1
+            scale = 224 / len(inside)
+            assert torch.equal(inside, (torch.arange(len(inside)) * scale).floor())
+
+
+def test_a_device_is_never_waited_for():
+    """Tensors without data, which nobody could bring back to look at."""
+    images = torch.rand(4, 3, 16, 16, device="meta")
+    assert RandomResize()(images).shape == (4, 3, 18, 18)
+    assert InputNoise()(images).shape == images.shape
+
+
 def test_random_resizing_has_its_gradient():
     images = torch.rand(3, 1, 5, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: RandomResize(ratio=1.6)(x, one_each(3)), images)

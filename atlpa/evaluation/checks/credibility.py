@@ -10,6 +10,7 @@ from torch import Tensor
 from atlpa.evaluation.checks import adaptive, gradients, inputs, rivals
 from atlpa.evaluation.checks.case import Case, Subject
 from atlpa.evaluation.checks.evidence import Check
+from atlpa.float32 import ieee_float32
 from atlpa.records import Finding
 from atlpa.undisturbed import Logits
 
@@ -64,7 +65,7 @@ def credibility(
     )
     findings: list[Finding] = []
     broken = None
-    with torch.random.fork_rng():
+    with ieee_float32(), torch.random.fork_rng():
         torch.manual_seed(seed)
         for check in CHECKS:
             if broken:

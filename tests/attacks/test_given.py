@@ -1,0 +1,130 @@
+"""What no attack takes: every one of them says so in a sentence, before it begins."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from atlpa.attacks import PGD, AutoAttack, Noise, Square
+
+ATTACKS = {
+    "pgd": PGD(iterations=2),
+    "restarts": PGD(iterations=2, start="uniform", restarts=2),
+    "kl": PGD(iterations=2, start="uniform", loss="kl"),
+    "square": Square(iterations=3),
+    "autoattack": AutoAttack(),
+    "noise": Noise(),
+}
+every = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+DIVIDE = "divide 8-bit pixels by 255"
+
+
+def one_pixel(images, value):
+    images = images.clone()
+    images[3, 1, 2, 5] = value
+    return images
+
+
+@every
+@pytest.mark.parametrize("way", ["call", "iterates"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x * 255, y), rf"images from 0\.\d+ to 2\d\d\.\d+; attacks take images in \[0, 1\]: {DIVIDE}"),
+        (lambda x, y: ((x - 0.45) / 0.22, y), r"images from -2\.\d+ to 2\.\d+; .* normalize inside the model"),
+        (lambda x, y: (one_pixel(x, -0.001), y), r"images from -0\.001 to 0\.9"),
+        (lambda x, y: (one_pixel(x, 1.0001), y), r"to 1\.0001; attacks take images in \[0, 1\]"),
+        (lambda x, y: (one_pixel(x, torch.nan), y), r"images from nan to nan; attacks take images in \[0, 1\]"),
+        (lambda x, y: ((255 * x).byte(), y), rf"images of type torch\.uint8; .* {DIVIDE}"),
+        (lambda x, y: (x, y - 3), r"labels from -3; give classes counted from 0"),
+        (lambda x, y: (x, y.float()), r"labels of type torch\.float32; give integer classes"),
+        (lambda x, y: (x, y > 2), r"labels of type torch\.bool; give integer classes"),
+        (lambda x, y: (x, y[:7]), r"labels \(7,\) for images \(12, 3, 16, 16\); give one class for each image"),
+        (lambda x, y: (x, y[:, None]), r"labels \(12, 1\) for images"),
+        (lambda x, y: (x[0], y[:1]), r"labels \(1,\) for images \(3, 16, 16\); .*\(B,\) for \(B, 3, H, W\)"),
+    ],
+)
+def test_bad_input_is_refused_with_its_range_and_the_remedy(attack, way, change, message, small_cnn, images, labels):
+    labels[0] = 0
+    images, labels = change(images, labels)
+    with pytest.raises(ValueError, match=message):
+        attack(small_cnn, images, labels) if way == "call" else next(attack.iterates(small_cnn, images, labels))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(PGD(iterations=1, loss=loss) for loss in ("cross_entropy", "margin", "dlr")),
+        *(ATTACKS[name] for name in ("kl", "restarts", "square", "autoattack")),
+    ],
+    ids=str,
+)
+def test_a_label_that_is_no_class_of_the_model(attack, small_cnn, images, labels):
+    labels[7] = 5
+    with pytest.raises(ValueError, match="label 5 but 5 classes; labels are counted from 0"):
+        attack(small_cnn, images, labels)
+    with pytest.raises(ValueError, match="label 5 but 5 classes"):
+        next(attack.iterates(small_cnn, images, labels))
+
+
+@every
+def test_the_result_is_part_of_no_graph(attack, small_cnn, images, labels):
+    """Images that come out of a generative model or want a gradient themselves give what their values give."""
+
+    def attacked(images, labels):
+        torch.manual_seed(0)
+        return attack(small_cnn.float(), images, labels, generator=torch.Generator().manual_seed(0))
+
+    images = images.float()
+    expected, wanted = attacked(images, labels), images.clone().requires_grad_(True)
+    for given in (wanted, wanted * 1):
+        found = attacked(given, labels)
+        assert not found.requires_grad
+        assert torch.equal(found, expected)
+        assert not any(x.requires_grad for x in attack.iterates(small_cnn, given, labels))
+    assert wanted.grad is None
+    assert torch.equal(attacked(images, labels.int()), expected)
+    assert torch.equal(attacked(images, labels.byte()), expected)
+
+
+@pytest.mark.parametrize("start", ["zero", "uniform"])
+def test_single_steps_are_part_of_no_graph_either(start, small_cnn, images, labels):
+    attack, wanted = PGD(start=start, iterations=1), images.clone().requires_grad_(True)
+    begin = attack.initial(wanted)
+    following, logits = attack.advance(small_cnn, wanted, wanted, labels)
+    assert not any(x.requires_grad for x in (begin, following, logits))
+
+
+@pytest.mark.parametrize("name", ["pgd", "square", "noise"])
+def test_the_ends_of_the_range_are_in_it(name, small_cnn, images, labels):
+    black_and_white = images.round()
+    assert black_and_white.unique().tolist() == [0, 1]
+    assert ATTACKS[name](small_cnn, black_and_white, labels).shape == images.shape
+
+
+@pytest.mark.parametrize("attack", [PGD(iterations=2, restarts=3, start="uniform"), Square(iterations=2), Noise()])
+def test_no_image_is_no_error(attack):
+    adversarial = attack(lambda x: x.flatten(1)[:, :5], torch.rand(0, 3, 8, 8), torch.zeros(0, dtype=torch.long))
+    assert adversarial.shape == (0, 3, 8, 8)
+
+
+class Counting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls[func.overloadpacket] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(iterations=6, restarts=3, start="uniform"), Square(iterations=20), Noise()], ids=str
+)
+def test_looked_at_once_an_attack(attack, small_cnn, images, labels):
+    """Images and labels, whatever the number of iterations and restarts; and read out in one go."""
+    with Counting() as counting:
+        attack(small_cnn, images, labels)
+    assert counting.calls[torch.ops.aten.aminmax] == 2
+    assert sum(calls for op, calls in counting.calls.items() if "local_scalar" in str(op)) == 0
