@@ -81,7 +81,7 @@ def protocol(records: Sequence[Evaluation]) -> str:
     """What was measured, on which images, and what counts; a line for each kind of measurement."""
     kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in records))
     transfer = (
-        "Transfer is shown from other networks than these, which the column names, and is judged likewise.\n"
+        "Transfer attacks are made on any other network, which tables name, and are judged likewise.\n"
         if any(record.threat == "transfer" for record in records)
         else ""
     )

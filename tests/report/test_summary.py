@@ -227,8 +227,8 @@ def test_transfer_says_from_where(records):
     assert list(threat_table(records).columns) == list(table.columns)[:-2]
     assert list(significance(everything).columns)[-2:] == titles
     assert [panel.get_title() for panel in accuracy_curves(everything).axes][-2:] == [t[:-5] for t in titles]
-    assert "the column names" in protocol(everything)
-    assert "the column names" not in protocol(records)
+    assert "which tables name" in protocol(everything)
+    assert "which tables name" not in protocol(records)
     assert beside_paper(everything).rows == beside_paper(records).rows
     seeds = of_seeds(3, {PAT: 40}, alp, "transfer") + of_seeds(3, {PAT: 20}, twin, "transfer")
     assert [cell.split()[0] for cell in several_seeds(seeds).rows[0][1:]] == ["41.0", "21.0"]
