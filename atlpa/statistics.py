@@ -105,8 +105,8 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
     Satterthwaite's, for which seed means are normal. Four images are added (Agresti and Coull 1998; Agresti and Min
     2005), so that 0 of 340 is not taken for certainty.
 
-    In simulations with 3 to 5 seeds, equal defenses get p < 0.05 in 2 to 6 % of cases and p < 0.001 in up to 0.3 %; the
-    interval of a mean holds it in 92 to 97 %, least where three seeds differ by ten points.
+    In simulations with 3 to 5 seeds and 120 or 340 images, equal defenses get p < 0.05 in 2 to 6 % of cases and
+    p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ by ten points.
 
     Args:
         first: ``(seeds, images)``, at least two seeds.

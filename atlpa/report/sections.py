@@ -70,8 +70,8 @@ def accuracy_sections(results: Results) -> list[Section]:
     if table := several_seeds(records):
         title = "Mean over seeds, with its 95 % interval over seeds and images, percent"
         note = (
-            "About the defense on images of this kind: what seeds and images leave open, added (Student's t, with\n"
-            "seed means taken as normal).\n"
+            "About the defense on images of this kind: the variances over seeds and over images, added; Student's t,\n"
+            "with seed means taken as normal.\n"
         )
         found.append(Section("seeds", title, table, note))
     if table := defense_differences(records):
