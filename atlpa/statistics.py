@@ -106,7 +106,7 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
     2005), so that 0 of 340 is not taken for certainty.
 
     In simulations with 3 to 5 seeds and 120 or 340 images, equal defenses get p < 0.05 in 2 to 6 % of cases and
-    p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ by ten points.
+    p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ most.
 
     Args:
         first: ``(seeds, images)``, at least two seeds.
