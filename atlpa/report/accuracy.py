@@ -160,10 +160,9 @@ def tidy(records: Sequence[Evaluation]) -> Table:
 
 
 def attacks(records: Sequence[Evaluation]) -> list[str]:
-    """The paper's threats, and what else was measured, in the order of tables: ``transfer`` by its source."""
+    """The threats that were measured, in the order of tables: ``transfer`` by its source."""
     titles = network_titles(records)
-    measured = {column_of(record, titles)[:2] for record in records}
-    return [name for _, name in sorted(measured | {(THREATS.index(name), name) for name in ("white", "gray", "black")})]
+    return [name for _, name in sorted({column_of(record, titles)[:2] for record in records})]
 
 
 def targets(records: Sequence[Evaluation]) -> list[Network]:
