@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 Z = statistics.NormalDist().inv_cdf(0.975)
 
@@ -66,8 +67,26 @@ def mcnemar(first: str, second: str) -> float:
     return float(binomtest(one, one + other).pvalue) if one + other else 1.0
 
 
-RESAMPLES = 4000
 SEVERAL = 3
+LEVEL = 0.05
+PLUS_FOUR = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], dtype=float)
+"""Images added to those of a defense, and of the one it is compared with: each outcome once, all seeds alike."""
+
+
+class Estimate(NamedTuple):
+    """What networks of several seeds say about their defense, or about the difference of two.
+
+    Fields:
+        value: the mean over networks and images, or the difference of two; a share.
+        low: lower end of the 95 % interval, over seeds and images.
+        high: upper end.
+        p: two-sided, of a value of zero, from Student's t.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
 
 
 def by_seed(verdicts: Sequence[Sequence[str]]) -> np.ndarray:
@@ -77,37 +96,51 @@ def by_seed(verdicts: Sequence[Sequence[str]]) -> np.ndarray:
     )
 
 
-def bootstrap(first: np.ndarray, second: np.ndarray | None = None) -> tuple[float, float, float, float]:
-    """A defense's accuracy, or the difference of two, over seeds and images.
+def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
+    """A defense's accuracy, or how far it is above another's, with what seeds and images leave open.
 
-    Seeds of each defense and images, the same for both, are drawn again with replacement, 4000 times.
+    It speaks of defenses on images of this kind, of which both the seeds and the images are samples; all networks share
+    the images. The variance is that over images, for these networks, plus what seed means vary beyond the chance in
+    single verdicts (two-way clustering: Cameron, Gelbach and Miller 2011). Its degrees of freedom are Welch's and
+    Satterthwaite's, for which seed means are normal. Four images are added (Agresti and Coull 1998; Agresti and Min
+    2005), so that 0 of 340 is not taken for certainty.
+
+    In simulations with 3 to 5 seeds and 120 or 340 images, equal defenses get p < 0.05 in 2 to 6 % of cases and
+    p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ most.
 
     Args:
-        first: ``(seeds, images)``, at least three seeds.
-        second: of the other defense, on the same images.
-
-    Returns:
-        The mean, the ends of the 95 % percentile interval, and two-sided p of no difference from zero; shares.
+        first: ``(seeds, images)``, at least two seeds.
+        second: of the other defense, on the same images; its seeds may be fewer or more, and are not paired.
 
     Raises:
         ValueError: other images.
     """
     if second is not None and first.shape[1] != second.shape[1]:
-        raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; the bootstrap needs the same images")
-    random = np.random.default_rng(0)
-    n = first.shape[1]
-    means = np.zeros(RESAMPLES)
-    for resample in range(RESAMPLES):
-        # How often each image is drawn; a seed's mean is then a dot product.
-        weights = np.bincount(random.integers(n, size=n), minlength=n) / n
-        for sign, verdicts in ((1, first), (-1, second)):
-            if verdicts is not None:
-                seeds = random.integers(len(verdicts), size=len(verdicts))
-                means[resample] += sign * (verdicts[seeds] @ weights).mean()
-    mean = first.mean() - (0 if second is None else second.mean())
-    low, high = np.quantile(means, (0.025, 0.975))
-    p = min(1.0, 2 * max(1 / RESAMPLES, min((means <= 0).mean(), (means >= 0).mean())))
-    return float(mean), float(low), float(high), float(p)
+        raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; a comparison needs the same images")
+    defenses = [first] if second is None else [first, second]
+    padded = [np.hstack([own, np.tile(four, (len(own), 1))]) for own, four in zip(defenses, PLUS_FOUR, strict=False)]
+    means = padded[0].mean(axis=0) - (0 if second is None else padded[1].mean(axis=0))
+    images, n = means.var(ddof=1) / len(means), len(means)
+    seeds = [own.mean(axis=1).var(ddof=1) / len(own) for own in padded]
+    variance = images + sum(max(0.0, of - _chance(own)) for of, own in zip(seeds, padded, strict=True))
+    squares = images**2 / (n - 1) + sum(of**2 / (len(own) - 1) for of, own in zip(seeds, padded, strict=True))
+    error, freedom = math.sqrt(variance), variance**2 / squares
+    center, half = means.mean(), error * student.ppf(0.975, freedom)
+    low, high = max(center - half, 0.0 if second is None else -1.0), min(center + half, 1.0)
+    value = first.mean() - (0 if second is None else second.mean())
+    return Estimate(*map(float, (value, low, high, 2 * student.sf(abs(center) / error, freedom))))
+
+
+def _chance(verdicts: np.ndarray) -> float:
+    """The variance of the mean of all verdicts that neither their networks nor their images explain."""
+    seeds, n = verdicts.shape
+    rest = verdicts - verdicts.mean(axis=0) - verdicts.mean(axis=1, keepdims=True) + verdicts.mean()
+    return float((rest**2).sum() / ((seeds - 1) * (n - 1) * seeds * n))
+
+
+def smallest_p(seeds: int, others: int) -> float:
+    """The smallest two-sided p that an exact permutation of so many seeds can give: 0.1 with three against three."""
+    return min(1.0, 2 / math.comb(seeds + others, seeds))
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from atlpa.models import ModelSpec
 from atlpa.records import Training
 from atlpa.report import collect, tidy
 from atlpa.report.sections import sections
+from atlpa.report.training import read_log
 from atlpa.statistics import share
 from benchmarks.page import write_page
 
@@ -68,6 +70,52 @@ def test_every_run_is_described(study):
         assert (path.parents[1] / "log.jsonl").read_text().count(
             "\n"
         ) >= record.iterations // experiment.training.log_every
+
+
+def test_what_was_learned_is_what_the_logs_hold():
+    """The last twenty logged batches under the training attack, and the share that lies above guessing."""
+    page = " ".join((DOCS / "results.md").read_text().split())
+    found = {}
+    for log in (DOCS / "results" / "flowers-small").glob("*-seed0-final/log.jsonl"):
+        values = [line["adversarial_accuracy"] for line in read_log(log)[-20:]]
+        if None not in values:
+            found[log.parent.name.partition("-")[0]] = 100 * fmean(values)
+    said = (
+        f"RAT {found['rat']:.1f} %, FD and TRADES {found['fd']:.1f}, PAT {found['pat']:.1f}, "
+        f"PAT with smoothing {found['pat_smooth']:.1f}, ATLPA without attention {found['atlpa_no_attention']:.1f}, "
+        f"ALP {found['alp']:.1f}, ATLPA {found['atlpa']:.1f}, where guessing has {100 / 17:.1f}"
+    )
+    assert said in page
+    assert len(found) == 8
+    assert found["trades"] == found["fd"]
+    right = {name: round(3.2 * accuracy) for name, accuracy in found.items()}
+    above = {name for name, n in right.items() if share(["1" * n + "0" * (320 - n)]).low > 1 / 17}
+    assert above == {"rat", "trades", "fd"}
+
+
+def test_differences_between_networks_are_those_of_the_verdicts():
+    """Mean of the paired differences over images, with its 95 % interval."""
+    page = " ".join((DOCS / "results.md").read_text().replace("−", "-").split())
+    records = evaluations(DOCS / "results" / "flowers-small")
+    found = {
+        (record.target.defense, record.threat, record.attack["epsilon"]): [
+            int(v) for v in record.budgets[-1].correct[0]
+        ]
+        for record in records
+        if record.target.architecture == "resnet18"
+    }
+    for first, second, threat, epsilon in (
+        ("atlpa", "atlpa_no_attention", "gray", 0.5),
+        ("atlpa", "alp", "gray", 0.25),
+        *(("atlpa_no_attention", "pat_smooth", threat, e) for threat in ("gray", "black") for e in (0.25, 0.5)),
+    ):
+        points = [
+            100 * (a - b) for a, b in zip(found[first, threat, epsilon], found[second, threat, epsilon], strict=True)
+        ]
+        half = 1.96 * stdev(points) / len(points) ** 0.5
+        mean, low, high = fmean(points), fmean(points) - half, fmean(points) + half
+        assert f"{mean:+.1f}" in page
+        assert f"{low:+.1f} to {high:+.1f}" in page
 
 
 def test_the_choices_are_those_of_the_records():

@@ -102,7 +102,7 @@ def test_threat_table(records):
 
 def test_two_sources_for_one_cell_are_refused(records):
     other = evaluation(records[0].target, network("none", "resnet50", "c"), "black")
-    with pytest.raises(ValueError, match="two measurements of pat resnet18 under the black-box attack"):
+    with pytest.raises(ValueError, match=r"two measurements of pat resnet18 under attack 'black 0\.25'"):
         threat_table([*records, other])
 
 

@@ -1,13 +1,14 @@
-"""Wilson's interval against SciPy's, and the spread over draws."""
+"""Wilson's interval against SciPy's, the spread over draws, and what several seeds can tell."""
 
 import math
 import statistics
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, permutation_test, ttest_ind
+from scipy.stats import t as student
 
-from atlpa.statistics import bootstrap, by_seed, share
+from atlpa.statistics import by_seed, over_seeds, share, smallest_p
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 340), (170, 340), (339, 340), (76, 152)])
@@ -33,33 +34,85 @@ def test_as_tables_show_it():
     assert str(share(["1" * 170 + "0" * 170])) == "50.0 [44.7, 55.3]"  # ±5.3 points on the 340 test flowers
 
 
-def test_bootstrap_against_what_is_known():
-    """Of one image set and equal seeds the interval is the binomial one; of two equal defenses it holds zero."""
-    rng = np.random.default_rng(1)
-    verdicts = np.repeat(rng.random((1, 400)) < 0.3, 3, axis=0).astype(float)
-    mean, low, high, _ = bootstrap(verdicts)
-    error = math.sqrt(mean * (1 - mean) / 400)
-    assert mean == pytest.approx(verdicts.mean())
-    assert low == pytest.approx(mean - 1.96 * error, abs=0.01)
-    assert high == pytest.approx(mean + 1.96 * error, abs=0.01)
-    none, low, high, p = bootstrap(verdicts, verdicts)
-    assert none == low == high == 0
-    assert p == 1
+def test_networks_that_agree_leave_only_the_images_open():
+    """Agresti and Coull's interval, with Student's t; of two that are the same, zero, and never without doubt."""
+    verdicts = np.tile(np.arange(400) < 120, (3, 1)).astype(float)
+    actual = over_seeds(verdicts)
+    center = 122 / 404
+    half = student.ppf(0.975, 403) * math.sqrt(center * (1 - center) / 403)
+    assert actual[:3] == pytest.approx((0.3, center - half, center + half))
+    none, low, high, p = over_seeds(verdicts, verdicts)
+    assert (none, p) == (0, 1)
+    assert -0.01 < low < 0
+    assert high == pytest.approx(-low)
+    nothing = over_seeds(np.zeros((3, 340)))
+    assert nothing[:2] == (0, 0)
+    assert nothing.high == pytest.approx(share(["0" * 340]).high, abs=0.005)
 
 
-def test_bootstrap_sees_that_seeds_differ():
-    """Seeds at 0, 50 and 100 %: however many images, the mean of three seeds says little."""
-    seeds = np.array([[0.0] * 5000, [0.5] * 5000, [1.0] * 5000])
-    mean, low, high, _ = bootstrap(seeds)
-    assert mean == 0.5
-    # Three draws from {0, 1/2, 1} are all 0, or all 1, with probability 1/27 each: the 95 % interval holds both.
-    assert (low, high) == pytest.approx((0, 1))
-    *_, p = bootstrap(np.ones((3, 50)), np.zeros((3, 50)))
-    assert p < 0.001
+def test_many_images_leave_only_the_seeds_open():
+    """Welch's t-test of the seeds' accuracies, as SciPy has it."""
+    accuracies = np.array([0.31, 0.35, 0.40]), np.array([0.22, 0.30, 0.24, 0.33, 0.29])
+    first, second = (np.tile(own[:, None], (1, 100_000)) for own in accuracies)
+    expected = ttest_ind(*accuracies, equal_var=False)
+    actual = over_seeds(first, second)
+    assert actual.p == pytest.approx(expected.pvalue, rel=1e-3)
+    assert actual[1:3] == pytest.approx(tuple(expected.confidence_interval()), abs=1e-4)
+
+
+def networks(random, counts, spread, shift=0.0, n=340):
+    """Verdicts of two defenses whose seeds, images and taste in images vary; ``shift`` parts them (probit scale)."""
+    easy = random.normal(size=n)
+    for count, mean in zip(counts, (0.0, -shift), strict=True):
+        seeds, taste = spread * random.normal(size=(count, 1)), 0.5 * random.normal(size=n)
+        yield (mean + seeds + easy + taste + random.normal(size=(count, n)) > 0).astype(float)
+
+
+TRIALS = 500
+
+
+def at_most(rate):
+    """What so many trials may show where the rate is this."""
+    return rate + 2.5 * math.sqrt(rate * (1 - rate) / TRIALS)
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (3, 5), (5, 5)])
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+def test_false_alarms_are_as_rare_as_said(counts, spread):
+    """Of defenses that do not differ, on images drawn anew: p < 0.05 in 5 %, p < 0.001 all but never."""
+    random = np.random.default_rng(0)
+    found = [over_seeds(*networks(random, counts, spread)) for _ in range(TRIALS)]
+    assert np.mean([one.p < 0.05 for one in found]) <= at_most(0.05)
+    assert np.mean([one.p < 0.001 for one in found]) <= at_most(0.001)
+    assert [one.p < 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
+
+
+def test_a_large_difference_is_found_with_five_seeds():
+    """Twenty points, among seeds that vary by three."""
+    random = np.random.default_rng(0)
+    found = [over_seeds(*networks(random, (5, 5), 0.15, shift=0.8)) for _ in range(200)]
+    assert np.mean([one.value for one in found]) == pytest.approx(0.2, abs=0.02)
+    assert np.mean([one.p < 0.05 for one in found]) > 0.9
+
+
+@pytest.mark.parametrize(("count", "spread"), [(3, 0.0), (3, 0.15), (5, 0.15), (5, 0.5)])
+def test_the_interval_of_a_mean_covers_it(count, spread):
+    """The accuracy on all images, of all seeds, is 1/2 here: the scale is symmetric."""
+    random = np.random.default_rng(0)
+    found = [over_seeds(next(networks(random, (count, count), spread))) for _ in range(TRIALS)]
+    assert np.mean([not one.low <= 0.5 <= one.high for one in found]) <= at_most(0.05)
+
+
+@pytest.mark.parametrize(("seeds", "others"), [(3, 3), (3, 5), (5, 5)])
+def test_the_smallest_p_of_an_exact_test(seeds, others):
+    """SciPy's permutation test of seeds that are as far apart as can be."""
+    apart = np.arange(seeds) + 100.0, np.arange(others)
+    exact = permutation_test(apart, lambda one, other: one.mean() - other.mean(), n_resamples=np.inf)
+    assert smallest_p(seeds, others) == pytest.approx(exact.pvalue)
 
 
 def test_draws_of_a_network_are_averaged_before_seeds():
     found = by_seed([("1100", "1000"), ("0000", "0001")])
     assert found.tolist() == [[1, 0.5, 0, 0], [0, 0, 0, 0.5]]
     with pytest.raises(ValueError, match="the same images"):
-        bootstrap(np.ones((3, 5)), np.ones((3, 6)))
+        over_seeds(np.ones((3, 5)), np.ones((3, 6)))

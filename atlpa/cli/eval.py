@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, run_command
@@ -40,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         "--threat",
         action="append",
         default=[],
-        choices=["white", "gray", "surrogate", "black"],
-        help="repeatable; default: all possible",
+        choices=get_args(Threat),
+        help="repeatable; transfer needs --source; default: all possible",
     )
     add(
         "--source",
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="DIR",
         help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
-        "same architecture, else black-box) or of its own defense with another seed (surrogate)",
+        "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
     )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
@@ -125,6 +126,8 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
                 f"--attack {arguments.attack} is made on the judged network itself; leave out --threat and --source"
             )
         arguments.threat = ["white"]
+    if arguments.source and set(arguments.threat) == {"white"}:
+        raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     if arguments.attack == "autoattack" and importlib.util.find_spec("pyautoattack") is None:
         raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
     asked = protocols(arguments)

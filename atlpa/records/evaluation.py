@@ -16,7 +16,7 @@ def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
     return verdicts
 
 
-Threat = Literal["white", "gray", "surrogate", "black"]
+Threat = Literal["white", "gray", "surrogate", "black", "transfer"]
 Verdicts = Annotated[
     tuple[Annotated[str, Field(pattern="^[01]*$")], ...], FromList, Field(min_length=1), AfterValidator(_of_one_length)
 ]
@@ -49,8 +49,9 @@ class Evaluation(Record):
     Fields:
         target: the network judged.
         source: the network that the attack computed its gradients on; the target itself when white-box.
-        threat: white-box, gray-box (undefended, same architecture), surrogate (same defense and architecture, another
-            seed) or black-box (another architecture).
+        threat: ``white`` (the target itself), ``gray`` (an undefended network of the same architecture), ``surrogate``
+            (the same defense and architecture, another seed), ``black`` (an undefended network of another
+            architecture) or ``transfer`` (any other network).
         data: the images judged.
         attack: the attack's name and settings.
         seed: of random starts, noise and a randomized network's draws.

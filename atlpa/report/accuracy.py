@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.checks import checked, checked_epsilons
+from atlpa.report.columns import THREATS, Column, column_of, undefended
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import share
 
 # The order of the paper's Table 1; other defenses follow by name.
 ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa")
-THREATS = ("white", "gray", "surrogate", "black")
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
@@ -51,26 +51,28 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         ValueError: two measurements for one cell.
     """
     networks, titles = targets(records), network_titles(records)
-    found: dict[tuple[str, str, float], Evaluation] = {}
+    found: dict[tuple[str, Column], Evaluation] = {}
     for record in records:
-        key = record.target.weights, record.threat, record.attack["epsilon"]
+        key = record.target.weights, column_of(record, titles)
         if key in found:
             raise ValueError(
-                f"two measurements of {titles[key[0]]} under the {record.threat}-box attack at ε {key[2]:.4g}, which "
-                "differ in their source or settings; give one"
+                f"two measurements of {titles[key[0]]} under attack {str(key[1])!r}, which differ in their source or "
+                "settings; give one"
             )
         found[key] = record
-    shown = [(threat, e) for threat in THREATS for e in sorted({key[2] for key in found if key[1] == threat})]
+    shown = sorted({key for _, key in found})
+    itself = {(weights, "gray") for weights in undefended(records)}
     rows = []
     for network in networks:
         own = [record for record in records if record.target.weights == network.weights]
         clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
-        for threat, epsilon in shown:
-            entry = found.get((network.weights, threat, epsilon))
-            row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else _absent(network, threat))
+        for attack in shown:
+            entry = found.get((network.weights, attack))
+            absent = "= white" if (network.weights, attack.attack) in itself else "–"
+            row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else absent)
         rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
-    columns = ["network", "clean", *(f"{threat} {epsilon:.4g}" for threat, epsilon in shown)]
+    columns = ["network", "clean", *map(str, shown)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
 
@@ -78,11 +80,17 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
 def protocol(records: Sequence[Evaluation]) -> str:
     """What was measured, on which images, and what counts; a line for each kind of measurement."""
     kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in records))
+    transfer = (
+        "Transfer attacks are made on any other network, which tables name, and are judged likewise.\n"
+        if any(record.threat == "transfer" for record in records)
+        else ""
+    )
     return (
         f"{kinds}ε in units of the [0, 1] pixel range; percent with 95 % Wilson interval.\n"
         f"White-box: right clean and at every iterate of an attack on the network itself.\n{_randomness(records)}"
         "Gray-box (undefended, same architecture), surrogate (same defense, another seed) and black-box (undefended,\n"
         "another architecture) are transfer attacks, judged on the last iterate: upper bounds, no robustness.\n"
+        f"{transfer}"
     )
 
 
@@ -151,9 +159,10 @@ def tidy(records: Sequence[Evaluation]) -> Table:
     return Table(columns, rows)
 
 
-def threats(records: Sequence[Evaluation]) -> list[str]:
-    """The paper's threats, and what else was measured, in the order of tables."""
-    return [t for t in THREATS if t != "surrogate" or any(record.threat == t for record in records)]
+def attacks(records: Sequence[Evaluation]) -> list[str]:
+    """The threats that were measured, in the order of tables: ``transfer`` by its source."""
+    titles = network_titles(records)
+    return [name for _, name in sorted({column_of(record, titles)[:2] for record in records})]
 
 
 def targets(records: Sequence[Evaluation]) -> list[Network]:
@@ -184,7 +193,3 @@ def row_order(network: Network) -> tuple[int, str, str, int]:
     """Sorts networks as the paper's Table 1 does."""
     place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)
     return place, network.defense, network.architecture, network.seed
-
-
-def _absent(network: Network, threat: str) -> str:
-    return "= white" if threat == "gray" and network.defense == "none" else "–"

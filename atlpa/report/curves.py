@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import network_titles, targets, threats
+from atlpa.report.accuracy import attacks, network_titles, targets
+from atlpa.report.columns import column_of
 from atlpa.statistics import share
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.
@@ -44,13 +45,13 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         for place, network in enumerate(networks)
     }
     epsilons = sorted({record.attack["epsilon"] for record in records})
-    shown = threats(records)
+    shown = attacks(records)
     figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons) + 0.6), layout="constrained")
     panels = figure.subplots(len(epsilons), len(shown), sharex=True, sharey=True, squeeze=False)
     for row, epsilon in zip(panels, epsilons, strict=True):
         for panel, threat in zip(row, shown, strict=True):
             for record in records:
-                if record.threat == threat and record.attack["epsilon"] == epsilon:
+                if column_of(record, titles)[1:] == (threat, epsilon):
                     weights = record.target.weights
                     _draw(panel, record, titles[weights], looks[weights])
             panel.grid(alpha=0.3, linewidth=0.5)
@@ -59,7 +60,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         row[0].yaxis.set_major_formatter(PercentFormatter(1))
         row[0].set_ylim(-0.02, 1)
     for panel, threat in zip(panels[0], shown, strict=True):
-        panel.set_title(TITLES[threat], fontsize=10)
+        panel.set_title(TITLES.get(threat, threat), fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
     lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}

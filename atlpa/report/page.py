@@ -62,7 +62,7 @@ def _how(results: Results) -> str:
     kinds_of_records = f"{len(results.evaluations)} attacks judged, {len(results.checks)} credibility checks made, "
     kinds_of_records += f"{len(results.analyses)} analyses"
     return (
-        f"<p class=lead>{escape(counted)}; {kinds_of_records}. Gray-, surrogate- and black-box accuracies are "
+        f"<p class=lead>{escape(counted)}; {kinds_of_records}. All accuracies but the white-box ones are "
         "<strong>transfer accuracies</strong>: upper bounds, no robustness. Robustness is the white-box column, and "
         "what the checks say about it. At ε ≥ 0.5 constant gray lies within reach of every image, so that no "
         "classifier can be robust there.</p>\n"

@@ -10,6 +10,7 @@ from importlib.resources import files
 from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.accuracy import targets
 from atlpa.report.checks import checked, checked_epsilons
+from atlpa.report.columns import undefended
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Share, share
 
@@ -46,13 +47,17 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     last: dict[tuple[str, str, float], Evaluation] = {
         (r.target.weights, r.threat, r.attack["epsilon"]): r for r in records
     }
+    # An undefended network's gray-box source is itself, unless it met that of another seed.
+    for (weights, threat, epsilon), record in list(last.items()):
+        if threat == "white" and weights in undefended(records):
+            last.setdefault((weights, "gray", epsilon), record)
     architecture = _judged_architecture(records)
     rows = []
     for network in targets(records):
         if network.architecture != architecture:
             continue
         theirs = [published.get((dataset, network.defense, *column)) for column in columns]
-        ours = [_transfer(last, network, column) for column in columns]
+        ours = [last.get((network.weights, *column)) for column in columns]
         cells = [_beside(paper, own) for paper, own in zip(theirs, ours, strict=True)]
         whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
         verdict = _verdict([_share(white) for white in whites if white], records[0].data.classes)
@@ -62,15 +67,6 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     whites_titles = [f"white {epsilon:g}" for epsilon in epsilons]
     checks_titles = [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(("defense", *titles, *whites_titles, "verdict", *checks_titles), rows)
-
-
-def _transfer(
-    last: Mapping[tuple[str, str, float], Evaluation], network: Network, column: tuple[str, float]
-) -> Evaluation | None:
-    """What stands in a transfer cell; the undefended network's gray-box source is itself."""
-    threat, epsilon = column
-    own = threat == "gray" and network.defense == "none"
-    return last.get((network.weights, "white" if own else threat, epsilon))
 
 
 def _judged_architecture(records: Sequence[Evaluation]) -> str:

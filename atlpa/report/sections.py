@@ -68,11 +68,20 @@ def accuracy_sections(results: Results) -> list[Section]:
         note = "They compare these two networks each; two defenses take several seeds.\n"
         found.append(Section("significance", title, table, note))
     if table := several_seeds(records):
-        title = "Mean over seeds, with a 95 % bootstrap over seeds and images, percent"
-        found.append(Section("seeds", title, table, ""))
+        title = "Mean over seeds, with its 95 % interval over seeds and images, percent"
+        note = (
+            "About the defense on images of this kind: the variances over seeds and over images, added; Student's t,\n"
+            "with seed means taken as normal.\n"
+        )
+        found.append(Section("seeds", title, table, note))
     if table := defense_differences(records):
-        title = "Differences in points, 95 % bootstrap over seeds and images, Holm's correction within a column"
-        found.append(Section("defenses", title, table, "They compare these two defenses each.\n"))
+        title = "Differences in points, 95 % interval over seeds and images, Holm's correction within a column"
+        note = (
+            "They compare these two defenses each, on images of this kind, by Welch's t with seeds as its units.\n"
+            "No p is smaller than an exact permutation of so many seeds can give; where that is above 0.05, there\n"
+            "are too few to tell.\n"
+        )
+        found.append(Section("defenses", title, table, note))
     return found
 
 

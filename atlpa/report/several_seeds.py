@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atlpa.records import Evaluation, Network, Threat
-from atlpa.report.accuracy import THREATS, targets
+from atlpa.records import Evaluation, Network
+from atlpa.report.accuracy import network_titles, targets
+from atlpa.report.columns import Column, column_of
 from atlpa.report.significance import p_text
 from atlpa.report.table import Table
-from atlpa.statistics import SEVERAL, bootstrap, by_seed, holm
+from atlpa.statistics import LEVEL, SEVERAL, Estimate, by_seed, holm, over_seeds, smallest_p
 
 Defense = tuple[str, str]
 """A defense's name, and the architecture."""
-Column = tuple[Threat, float]
-"""A threat and ε."""
 Cells = dict[Defense, dict[Column, np.ndarray]]
 
 
 def several_seeds(records: Sequence[Evaluation]) -> Table | None:
-    """Defenses × attacks: mean over seeds with the 95 % bootstrap interval over seeds and images, percent.
+    """Defenses × attacks: mean over seeds with its 95 % interval over seeds and images, percent.
 
     Args:
         records: evaluations of one study; the last budget counts.
@@ -31,14 +30,17 @@ def several_seeds(records: Sequence[Evaluation]) -> Table | None:
     cells = _cells(records)
     columns = _columns(cells)
     rows = [
-        (_title(key, found), *(_interval(found[column]) if column in found else "–" for column in columns))
+        (_title(key, found), *(_mean(found[column]) if column in found else "–" for column in columns))
         for key, found in cells.items()
     ]
-    return Table(("defense", *(f"{threat} {epsilon:.4g}" for threat, epsilon in columns)), rows) if rows else None
+    return Table(("defense", *map(str, columns)), rows) if rows else None
 
 
 def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -> Table | None:
     """One defense against every other: difference in points with its 95 % interval, and Holm's p within each column.
+
+    No p is said that is smaller than an exact test of so many seeds can give; where that alone is above 0.05, there are
+    too few seeds to tell, and the comparison takes no part in Holm's correction.
 
     Args:
         records: evaluations of one study; the last budget counts.
@@ -55,16 +57,16 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
     columns = [column for column in _columns(cells) if column in cells[own]]
     rows: dict[Defense, list[str]] = {key: [] for key in others}
     for column in columns:
-        compared = [key for key in others if column in cells[key]]
-        found = {key: bootstrap(cells[own][column], cells[key][column]) for key in compared}
-        corrected = dict(zip(compared, holm([found[key][3] for key in compared]), strict=True))
+        ours = cells[own][column]
+        theirs = {key: cells[key][column] for key in others if column in cells[key]}
+        found = {key: over_seeds(ours, verdicts) for key, verdicts in theirs.items()}
+        smallest = {key: smallest_p(len(ours), len(verdicts)) for key, verdicts in theirs.items()}
+        tested = [key for key in found if smallest[key] <= LEVEL]
+        corrected = dict(zip(tested, holm([found[key].p for key in tested]), strict=True))
         for key in others:
-            if key not in found:
-                rows[key].append("–")
-                continue
-            mean, low, high, _ = (100 * value for value in found[key])
-            rows[key].append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] (p {p_text(corrected[key])})")
-    titles = (f"{defense} against", *(f"{threat} {epsilon:.4g}" for threat, epsilon in columns))
+            p = f"p {p_text(max(corrected[key], smallest[key]))}" if key in corrected else "too few seeds to tell"
+            rows[key].append(f"{_points(found[key])} ({p})" if key in found else "–")
+    titles = (f"{defense} against", *map(str, columns))
     return Table(titles, [(_title(key, cells[key]), *rows[key]) for key in others])
 
 
@@ -73,23 +75,19 @@ def _cells(records: Sequence[Evaluation]) -> Cells:
     order: dict[Defense, list[Network]] = {}
     for network in targets(records):
         order.setdefault((network.defense, network.architecture), []).append(network)
-    found = {(r.target.weights, r.threat, r.attack["epsilon"]): r for r in records}
-    attacks = sorted({(threat, epsilon) for _, threat, epsilon in found}, key=_column_order)
+    titles = network_titles(records)
+    found = {(record.target.weights, column_of(record, titles)): record for record in records}
     cells: Cells = {}
     for key, networks in order.items():
-        for column in attacks:
-            own = [found[n.weights, *column] for n in networks if (n.weights, *column) in found]
+        for attack in sorted({attack for _, attack in found}):
+            own = [found[network.weights, attack] for network in networks if (network.weights, attack) in found]
             if len(own) >= SEVERAL and all(record.data == own[0].data for record in own):
-                cells.setdefault(key, {})[column] = by_seed([record.budgets[-1].correct for record in own])
+                cells.setdefault(key, {})[attack] = by_seed([record.budgets[-1].correct for record in own])
     return cells
 
 
 def _columns(cells: Cells) -> list[Column]:
-    return sorted({column for found in cells.values() for column in found}, key=_column_order)
-
-
-def _column_order(column: Column) -> tuple[int, float]:
-    return THREATS.index(column[0]), column[1]
+    return sorted({column for found in cells.values() for column in found})
 
 
 def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:
@@ -97,6 +95,10 @@ def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:
     return f"{key[0]} {key[1]}, {' or '.join(map(str, seeds))} seeds"
 
 
-def _interval(verdicts: np.ndarray) -> str:
-    mean, low, high, _ = (100 * value for value in bootstrap(verdicts))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+def _mean(verdicts: np.ndarray) -> str:
+    found = over_seeds(verdicts)
+    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def _points(found: Estimate) -> str:
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import THREATS, network_titles, targets
+from atlpa.report.accuracy import network_titles, targets
+from atlpa.report.columns import column_of
 from atlpa.report.table import Table
 from atlpa.statistics import holm, mcnemar, share
 
@@ -29,28 +30,28 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
     others = [network for network in networks if own and network != own and network.architecture == own.architecture]
     if own is None or not others:
         return None
-    found = {(record.target.weights, record.threat, record.attack["epsilon"]): record for record in records}
+    found = {(record.target.weights, column_of(record, titles)): record for record in records}
     verdicts = {key: record.budgets[-1].correct for key, record in found.items()}
-    attacks = sorted((key[1:] for key in found if key[0] == own.weights), key=lambda a: (THREATS.index(a[0]), a[1]))
+    attacks = sorted(attack for weights, attack in found if weights == own.weights)
     cells: dict[str, list[str]] = {network.weights: [] for network in others}
     for attack in attacks:
-        ours = verdicts[own.weights, *attack]
-        images = found[own.weights, *attack].data
+        ours = verdicts[own.weights, attack]
+        images = found[own.weights, attack].data
         compared = [
             network
             for network in others
-            if (network.weights, *attack) in found and found[network.weights, *attack].data == images
+            if (network.weights, attack) in found and found[network.weights, attack].data == images
         ]
-        raw = [mcnemar(ours[0], verdicts[network.weights, *attack][0]) for network in compared]
+        raw = [mcnemar(ours[0], verdicts[network.weights, attack][0]) for network in compared]
         corrected = dict(zip((network.weights for network in compared), holm(raw), strict=True))
         for network in others:
             p = corrected.get(network.weights)
             if p is None:
                 cells[network.weights].append("–")
                 continue
-            points = 100 * (share(ours).value - share(verdicts[network.weights, *attack]).value)
+            points = 100 * (share(ours).value - share(verdicts[network.weights, attack]).value)
             cells[network.weights].append(f"{points:+.1f} (p {p_text(p)})")
-    columns = (f"{titles[own.weights]} against", *(f"{threat} {epsilon:g}" for threat, epsilon in attacks))
+    columns = (f"{titles[own.weights]} against", *(f"{attack.attack} {attack.epsilon:g}" for attack in attacks))
     return Table(columns, [(titles[network.weights], *cells[network.weights]) for network in others])
 
 

@@ -10,7 +10,7 @@ from atlpa.experiment import differences
 from atlpa.records import Threat
 from atlpa.runs.folder import Run, finished_runs
 
-TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black")
+TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black", "transfer")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def pair(
 
     Args:
         targets: the networks to judge.
-        threats: ``white``, ``gray``, ``surrogate``, ``black``; if empty, all that are possible.
+        threats: ``white``, ``gray``, ``surrogate``, ``black``, ``transfer``; if empty, all that are possible.
         sources: networks to attack with; if empty, those beside each target: the undefended ones, and the same defense
             with another seed.
 
@@ -37,8 +37,11 @@ def pair(
         The pairings, and what a user should be told about threats that were left out.
 
     Raises:
-        UserError: no threat that was asked for has a source, or a source does not fit a target.
+        UserError: no threat that was asked for has a source, a source does not fit a target, or ``transfer`` was asked
+            for, but no source was named.
     """
+    if "transfer" in threats and not sources:
+        raise UserError("--threat transfer needs --source DIR, the network to attack with")
     pairings, remarks = [], []
     targets = list({target.folder.resolve(): target for target in targets}.values())
     for target in targets:
@@ -52,8 +55,8 @@ def pair(
             for source in matching:
                 _check_same_data(target, source)
             pairings += [Pairing(target, source, threat) for source in matching]
-            # That nobody trained a defense twice is worth a word only where it was asked for.
-            if threat == "surrogate" and not threats:
+            # That nobody trained a defense twice is worth a word only where it was asked for; so is the last threat.
+            if threat in ("surrogate", "transfer") and not threats:
                 continue
             if not matching and (problem := _why_none(target, threat, candidates, named=bool(sources))):
                 remarks.append(problem)
@@ -79,17 +82,21 @@ def _threat(target: Run, source: Run) -> Threat:
     if source.network.weights == target.network.weights:
         return "white"
     theirs, own = source.experiment, target.experiment
-    if theirs.model.architecture != own.model.architecture:
-        return "black"
-    return "surrogate" if theirs.defense == own.defense and not own.defense.undefended else "gray"
+    same = theirs.model.architecture == own.model.architecture
+    if theirs.defense.undefended:
+        return "gray" if same else "black"
+    return "surrogate" if same and theirs.defense == own.defense and theirs.seed != own.seed else "transfer"
 
 
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
     """Why a threat has no source for a target, and what to do; ``named``: the user named the sources."""
-    if threat == "gray" and any(_threat(target, source) == "white" for source in candidates):
+    made = {source.folder: _threat(target, source) for source in candidates}
+    if threat == "gray" and target.experiment.defense.undefended and "white" in made.values():
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
     if named:
-        return f"{target.folder}: none of the sources that were named makes a {threat}-box attack on it"
+        kind = f"{threat}-box" if threat in ("gray", "black") else threat
+        theirs = ", ".join(f"{folder}: {its}" for folder, its in made.items())
+        return f"{target.folder}: none of the sources that were named makes a {kind} attack on it ({theirs})"
     if threat == "surrogate":
         if target.experiment.defense.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"

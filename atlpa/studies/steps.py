@@ -10,6 +10,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat
 from atlpa.runs import ANALYSES, Analyses, Examination, Pairing, Protocol, Run, Sights, What, pair, recorded
+from atlpa.runs.threats import TRANSFERS
 from atlpa.studies.study import Study
 
 State = Literal["done", "to do", "waits", "stale"]
@@ -45,7 +46,7 @@ class Attack:
         source = Run.open(self.source.folder)
         found: list[Pairing] = []
         for target in self.targets:
-            threats: tuple[Threat, ...] = ("white",) if self.white else ("gray", "surrogate", "black")
+            threats: tuple[Threat, ...] = ("white",) if self.white else TRANSFERS
             found += pair([Run.open(target.folder)], threats, [source])[0]
         return found
 

@@ -225,12 +225,37 @@ def test_the_same_defense_with_another_seed_is_a_surrogate(runs, tiny_run, capsy
 
 
 def test_a_source_of_ones_own(runs, capsys):
-    pat, none = str(runs / "pat-resnet18"), str(runs / "none-resnet18")
-    assert main(["--run", none, "--source", pat, "--threat", "gray", *FAST]) == 0
-    assert rows(capsys.readouterr().out)[0][2] == "pat resnet18"
-    assert "none of the sources that were named makes a black-box attack" in refused(
-        capsys, "--run", none, "--source", pat, "--threat", "black", *FAST
-    )
+    """A defended network that attacks another defense's, in either direction and from another architecture."""
+    pat, none, none34 = ("runs/pat-resnet18", "runs/none-resnet18", "runs/none-resnet34")
+    for target in (none, none34):
+        assert main(["--run", target, "--source", pat, "--threat", "transfer", *FAST]) == 0
+        assert rows(capsys.readouterr().out)[0][1:3] == ["transfer", "pat resnet18"]
+        assert [record.threat for record in records_of(target)] == ["transfer"]
+    assert main(["--run", none, "--source", pat, *FAST]) == 0
+    assert [row[1] for row in rows(capsys.readouterr().out)] == ["white", "transfer"]
+    report = subprocess.run(["atlpa-report", "runs"], capture_output=True, text=True, check=True).stdout
+    assert " transfer from pat resnet18 0.25 |" in report
+    for threat, kind in (("black", "black-box"), ("gray", "gray-box"), ("surrogate", "surrogate")):
+        line = refused(capsys, "--run", none, "--source", pat, "--threat", threat, *FAST)
+        assert f"none of the sources that were named makes a {kind} attack on it ({pat}: transfer)" in line
+    line = refused(capsys, "--run", pat, "--source", pat, "--threat", "transfer", *FAST)
+    assert f"({pat}: white)" in line
+
+
+def test_gray_box_is_undefended_by_what_it_is(runs, capsys):
+    """Another seed of the plain network under another name attacks gray-box; a defended one named ``none`` does not."""
+    digits = ["--config", "digits", "--final", "--set", "training.iterations=1", "--set", "training.batch_size=4"]
+    plain = [*digits, "--defense", "none", "--set", "defense.name=plain", "--seed", "1", "--output", "runs/plain"]
+    assert train(plain) == 0
+    assert train([*digits, "--defense", "pat", "--set", "defense.name=none", "--output", "runs/disguised"]) == 0
+    capsys.readouterr()
+    threats = {}
+    for target in ("runs/pat-resnet18", "runs/none-resnet18"):
+        sources = [word for source in ("runs/plain", "runs/disguised") for word in ("--source", source)]
+        assert main(["--run", target, *sources, *FAST]) == 0
+        threats[target] = {row[2]: row[1] for row in rows(capsys.readouterr().out)}
+        del threats[target]["itself"]
+    assert [list(found.values()) for found in threats.values()] == [["gray", "transfer"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -245,6 +270,12 @@ def test_a_source_of_ones_own(runs, capsys):
         ),
         (["--run", "runs/pat-resnet18", "--attack", "none", "--eps", "0.1"], "--eps has no meaning"),
         (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "follows no network"),
+        (["--run", "runs/pat-resnet18", "--threat", "transfer"], "--threat transfer needs --source DIR"),
+        (["--run", "runs/pat-resnet18", "--threat", "white", "--threat", "transfer"], "--threat transfer needs"),
+        (
+            ["--run", "runs/pat-resnet18", "--threat", "white", "--source", "runs/none-resnet18"],
+            "--source has no meaning for --threat white",
+        ),
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),
         (["--run", "runs/pat-resnet18", "--restarts", "3", "--iters", "2", "3"], "a single --iters"),
         (["--run", "runs/pat-resnet18", "--eot", "2"], "--eot is for randomized networks, and none is attacked"),

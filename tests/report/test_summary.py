@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from math import comb
@@ -10,7 +11,16 @@ import pytest
 
 from atlpa.cli.report import main
 from atlpa.records import Budget, Evaluation, Judged, Machine, Network
-from atlpa.report import Results, accuracy_curves, beside_paper, published_table1, significance, summary
+from atlpa.report import (
+    Results,
+    accuracy_curves,
+    beside_paper,
+    protocol,
+    published_table1,
+    significance,
+    summary,
+    threat_table,
+)
 from atlpa.report.several_seeds import defense_differences, several_seeds
 from atlpa.statistics import holm, mcnemar
 
@@ -161,21 +171,26 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "no evaluation record in" in refused(tmp_path / "empty")
     record(PAT, NONE, "gray", 41).save(folder / "again.json")
-    assert "two measurements of pat resnet18 under the gray-box attack" in refused(folder)
+    assert "two measurements of pat resnet18 under attack 'gray 0.25'" in refused(folder)
     (folder / "again.json").unlink()
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(folder, "--output", tmp_path / "file" / "out")
 
 
+def of_seeds(count, right, source=NONE, threat="gray"):
+    """Of several defenses, the networks of so many seeds under one attack, each an image better than the last."""
+    return [
+        record(
+            network.model_copy(update={"seed": seed, "weights": f"{network.weights}{seed}"}), source, threat, n + seed
+        )
+        for network, n in right.items()
+        for seed in range(count)
+    ]
+
+
 def test_three_seeds_speak_of_defenses(records):
     """Networks of three seeds are put together by their defense; with two there is nothing to say."""
-    seeds = [
-        record(
-            network.model_copy(update={"seed": seed, "weights": f"{network.weights}{seed}"}), NONE, "gray", right + seed
-        )
-        for network, right in ((PAT, 40), (ATLPA, 60))
-        for seed in (0, 1, 2)
-    ]
+    seeds = of_seeds(3, {PAT: 40, ATLPA: 60})
     assert several_seeds(records) is None
     assert defense_differences(seeds[:5]) is None
     table = several_seeds(seeds)
@@ -183,7 +198,54 @@ def test_three_seeds_speak_of_defenses(records):
     assert [row[1].split()[0] for row in table.rows] == ["41.0", "61.0"]
     (row,) = defense_differences(seeds).rows
     assert row[0] == "pat resnet18, 3 seeds"
-    assert row[1].startswith("+20.0 [+1")
-    assert row[1].endswith("(p < 0.001)")
-    assert "these two defenses each." in summary(Results(seeds))
-    assert "these two defenses each." not in summary(Results(records))
+    assert re.fullmatch(r"\+20\.0 \[\+1\d\.\d, \+2\d\.\d\] \(too few seeds to tell\)", row[1])
+    assert "these two defenses each," in summary(Results(seeds))
+    assert "these two defenses each," not in summary(Results(records))
+
+
+def test_no_p_is_smaller_than_so_many_seeds_allow():
+    """Five against five: 2 of 252 orders are as extreme; what has three seeds takes no part in Holm's correction."""
+    five = of_seeds(5, {PAT: 20, ATLPA: 60})
+    (row,) = defense_differences(five).rows
+    assert row[1].endswith("(p 0.008)")
+    rows = dict(defense_differences([*five, *of_seeds(3, {NONE: 21})]).rows)
+    assert rows["pat resnet18, 5 seeds"] == row[1]
+    assert rows["none resnet18, 3 seeds"].endswith("(p 0.036)")
+    three = [one for one in of_seeds(4, {PAT: 20, ATLPA: 60}) if one.target.seed < 3 or one.target.defense == "pat"]
+    assert defense_differences(three).rows[0][1].endswith("(too few seeds to tell)")
+
+
+def test_transfer_says_from_where(records):
+    """Two sources that are neither undefended nor of the judged defense are two columns, in every table and figure."""
+    alp, twin = (PAT.model_copy(update={"defense": "alp", "weights": w, "seed": s}) for w, s in (("x", 0), ("y", 1)))
+    both = [record(target, source, "transfer", n) for target in (PAT, ATLPA) for source, n in ((alp, 20), (twin, 50))]
+    everything = [*records, *both]
+    titles = ["transfer from alp resnet18 0.25", "transfer from alp resnet18 seed 1 0.25"]
+    table = threat_table(everything)
+    assert list(table.columns)[-2:] == titles
+    assert [str(cell).split()[0] for cell in table.rows[1][-2:]] == ["20.0", "50.0"]
+    assert list(threat_table(records).columns) == list(table.columns)[:-2]
+    assert list(significance(everything).columns)[-2:] == titles
+    assert [panel.get_title() for panel in accuracy_curves(everything).axes][-2:] == [t[:-5] for t in titles]
+    assert "which tables name" in protocol(everything)
+    assert "which tables name" not in protocol(records)
+    assert beside_paper(everything).rows == beside_paper(records).rows
+    seeds = of_seeds(3, {PAT: 40}, alp, "transfer") + of_seeds(3, {PAT: 20}, twin, "transfer")
+    assert [cell.split()[0] for cell in several_seeds(seeds).rows[0][1:]] == ["41.0", "21.0"]
+    with pytest.raises(ValueError, match=r"under attack 'transfer from alp resnet18 0\.25', which differ"):
+        threat_table([*everything, both[0].model_copy(update={"seed": 1})])
+
+
+def test_an_undefended_network_is_known_by_its_part_not_by_its_name():
+    """Gray-box attacks are made on it, so that its own is white-box; a defended one named ``none`` is not it."""
+    plain, none = (
+        NONE.model_copy(update={"defense": name, "weights": w}) for name, w in (("plain", "q"), ("none", "z"))
+    )
+    records = [record(plain, plain, "white", 5), record(none, none, "white", 7), record(PAT, plain, "gray", 9)]
+    cells = {row[0]: str(row[-1]) for row in threat_table(records).rows}
+    assert cells == {"plain resnet18": "= white", "none resnet18": "–", "pat resnet18": cells["pat resnet18"]}
+    assert {row[0]: str(row[1]) for row in beside_paper(records).rows} == {
+        "none": "0 / –",
+        "plain": "– / 5.0",
+        "pat": "55 / 9.0",
+    }

@@ -1,0 +1,39 @@
+"""Columns of attacks: by threat and ε, and by source where the threat does not say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, get_args
+
+from atlpa.records import Evaluation, Threat
+
+THREATS: tuple[Threat, ...] = get_args(Threat)
+
+
+class Column(NamedTuple):
+    """A column of attacks; they sort in the order of tables.
+
+    Fields:
+        place: the threat's among the threats.
+        attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns.
+        epsilon: ε.
+    """
+
+    place: int
+    attack: str
+    epsilon: float
+
+    def __str__(self) -> str:
+        """Its title."""
+        return f"{self.attack} {self.epsilon:.4g}"
+
+
+def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
+    """Where a record belongs; ``titles`` says what networks are called, by their weights."""
+    source = f" from {titles[record.source.weights]}" if record.threat == "transfer" else ""
+    return Column(THREATS.index(record.threat), record.threat + source, record.attack["epsilon"])
+
+
+def undefended(records: Sequence[Evaluation]) -> set[str]:
+    """The weights of networks that are on record as undefended: gray- and black-box attacks are made on no other."""
+    return {record.source.weights for record in records if record.threat in ("gray", "black")}
