@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -38,7 +39,16 @@ def describe(device: torch.device) -> Machine:
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         python=platform.python_version(),
+        instructions=_instructions() if device.type == "cpu" else None,
     )
+
+
+def _instructions() -> str:
+    """AVX2, AVX512 and bfloat16, as far as the environment lets oneDNN use them."""
+    known = torch.cpu.get_capabilities()
+    half = [name for name in ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16") if known.get(name)]
+    limit = [f"held to {held}" for held in [os.environ.get("ONEDNN_MAX_CPU_ISA")] if held]
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *half, *limit])
 
 
 def _cpu_model() -> str:

@@ -28,11 +28,12 @@ def attention_maps(model: nn.Module, images: Tensor, generators: Generators = No
         p: the exponent of F.
 
     Returns:
-        conv2_x … conv5_x → ``(B, h, w)``, non-negative.
+        conv2_x … conv5_x → ``(B, h, w)``, non-negative. A stage of a single place (conv5_x at 32×32) is left out: its
+        normalized map is 1 whatever the network sees.
     """
     with undisturbed(model), drawing(model, generators), record_stages(model) as stages:
         model(images)
-    return {stage: attention_map(features, p) for stage, features in stages.items()}
+    return {stage: attention_map(f, p) for stage, f in stages.items() if f.shape[2:].numel() > 1}
 
 
 def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -130,10 +130,10 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     if arguments.attack == "autoattack" and importlib.util.find_spec("pyautoattack") is None:
         raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
-    asked = protocols(arguments)
-    for remark in (remark for one in asked for remark in one.attack.remarks(one.budgets)):
-        print(f"note: {remark}")
-    device = pick_device(arguments.device)
+    asked, device = protocols(arguments), pick_device(arguments.device)
+    notes = [remark for one in asked for remark in (*one.attack.remarks(one.budgets), *one.notes(device))]
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}")
     threats: list[Threat] = arguments.threat
     sources = [Run.open(Path(folder)) for folder in arguments.source]
     pairings, remarks = pair(chosen_runs(arguments), threats, sources)
@@ -144,7 +144,7 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     records: list[Evaluation] = []
     for one in asked:
-        records += evaluate(pairings, one, device, again=arguments.again, keep=keep)
+        records += evaluate(pairings, one.on(device), device, again=arguments.again, keep=keep)
     print(each_accuracy(records).markdown(), end="")
     print(protocol(records), end="")
     return records

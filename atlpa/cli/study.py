@@ -11,6 +11,7 @@ from typing import Any
 
 from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
+from atlpa.machine import pick_device
 from atlpa.report import Table
 from atlpa.studies import Plan, carry_out, draw, load_study, plan, shipped_studies
 from atlpa.studies.steps import training_state
@@ -77,8 +78,10 @@ def work(arguments: argparse.Namespace) -> None:
         return
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
-    for remark in [remark for one in study.protocols() for remark in one.attack.remarks(one.budgets)]:
-        print(f"note: {remark}")
+    device = pick_device(todo.trainings[0].device if todo.trainings else "auto")
+    notes = [note for one in study.protocols() for note in (*one.attack.remarks(one.budgets), *one.notes(device))]
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}")
     if arguments.only != "report":
         keep = Path(arguments.keep_images) if arguments.keep_images else None
         carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"], keep=keep)

@@ -129,7 +129,9 @@ class Defense(Component):
         attacks = attack_iterations if self.needs_adversarial else 0
         views = self.needs_clean + self.needs_adversarial
         reference = attacks if self.attack_loss == "kl" else 0
-        return Cost(forwards=attacks + reference + views, backwards=attacks + views + self.needs_input_gradient)
+        # The views pass the network joined, so that the gradient at the clean images takes both back.
+        doubled = views if self.needs_input_gradient else 0
+        return Cost(forwards=attacks + reference + views, backwards=attacks + views + doubled)
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary."""

@@ -11,6 +11,9 @@ from atlpa.errors import UserError, unknown_name
 
 _FOLDER = files("atlpa.defenses") / "presets"
 
+TUNED_SIZE, TUNED_WEIGHTS = 64, "none"
+"""Where values were chosen: images of this size, a network from these weights (ResNet-18, docs/defenses.md)."""
+
 
 def preset_names() -> list[str]:
     """Every preset's name."""
@@ -18,11 +21,15 @@ def preset_names() -> list[str]:
 
 
 class Preset(NamedTuple):
-    """A defense's fields, with the idea in one line and the publication it comes from."""
+    """A defense's fields, with the idea in one line and the publication it comes from.
+
+    ``tuned`` are the dotted fields whose values were chosen by us, on a small network, for want of published ones.
+    """
 
     fields: dict[str, Any]
     idea: str
     source: str
+    tuned: tuple[str, ...] = ()
 
 
 def load_preset(name: str) -> Preset:
@@ -34,5 +41,5 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         raise UserError(unknown_name("defense", name, preset_names()))
     content: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    idea, source = content.pop("idea"), content.pop("source")
-    return Preset({"name": name, **content}, idea, source)
+    idea, source, tuned = content.pop("idea"), content.pop("source"), content.pop("tuned", ())
+    return Preset({"name": name, **content}, idea, source, tuple(tuned))

@@ -95,9 +95,11 @@ class Machine(Component):
         threads: of torch on the CPU.
         torch: its version.
         python: its version.
+        instructions: the widest of a CPU that torch uses; ``None`` on a GPU and in older records.
     """
 
     device: str
     threads: int
     torch: str
     python: str
+    instructions: str | None = None

@@ -139,7 +139,9 @@ def _cost(results: Results) -> str:
     }
     text = ", ".join(f"{name} {value / 60:.1f} minutes" for name, value in seconds.items() if value)
     machines = {
-        f"{m.device}, {m.threads} thread(s), torch {m.torch}, Python {m.python}"
+        ", ".join(
+            filter(None, (m.device, m.instructions, f"{m.threads} thread(s), torch {m.torch}, Python {m.python}"))
+        )
         for m in (record.machine for record in results.measurements)
     }
     where = "".join(f"<p>{escape(machine)}</p>\n" for machine in sorted(machines))

@@ -32,7 +32,6 @@ from atlpa.analysis import (
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order
 from atlpa.machine import describe
-from atlpa.models import STAGES
 from atlpa.records import Analysis, Attention, Embedding, Landscape, Regions, Seen
 from atlpa.runs.folder import Run
 from atlpa.runs.sights import Sights
@@ -140,7 +139,7 @@ class Analyses:
     def _maps(self, run: Run, images: Tensor) -> dict[str, Tensor]:
         """The attention maps ``(N, h, w)`` of each stage."""
         parts = self._each(run, images, attention_maps)
-        return {stage: torch.cat([maps[stage].cpu() for maps in parts]) for stage in STAGES}
+        return {stage: torch.cat([maps[stage].cpu() for maps in parts]) for stage in parts[0]}
 
     def _attention(self, run: Run, seen: Seen, source: Run | None) -> Attention:
         images = self.sights.shown(seen, source)

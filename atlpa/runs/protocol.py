@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from atlpa.attacks import PGD, Attack, AutoAttack, Noise
 from atlpa.attacks.auto_attack import FEWEST_CLASSES
+from atlpa.engine import precision_note, usable
 from atlpa.errors import UserError
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import Pairing
@@ -37,6 +40,18 @@ class Protocol:
     seed: int = 0
     draws: int = 10
     average: int = 1
+
+    def on(self, device: torch.device) -> Protocol:
+        """The same on a device: what it would compute in another precision than asked is recorded as what it is."""
+        if not isinstance(self.attack, PGD):
+            return self
+        changed = {"precision": usable(self.attack.precision, device)}
+        return replace(self, attack=self.attack.model_copy(update=changed))
+
+    def notes(self, device: torch.device) -> list[str]:
+        """What ``on`` changes there, for the user."""
+        note = precision_note(self.attack.precision, device) if isinstance(self.attack, PGD) else None
+        return [note] if note else []
 
     def attack_by(self, pairing: Pairing) -> Attack:
         """The attack as it is made in a pairing."""

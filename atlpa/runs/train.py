@@ -17,6 +17,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
+from atlpa.runs.remarks import training_remarks
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
 
@@ -53,10 +54,7 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
     if not resumed:
         remarks += experiment.model.load_initial_weights(model)
-    if experiment.defense.needs_adversarial:
-        remarks += [
-            f"training attack: {remark}" for remark in experiment.defense.training_attack(recipe.attack).remarks()
-        ]
+    remarks += training_remarks(experiment, model, device)
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:

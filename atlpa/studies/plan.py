@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atlpa.experiment import Experiment
+from atlpa.machine import pick_device
 from atlpa.runs import Run
 from atlpa.studies.steps import Analysis, Attack, Check, trained
 from atlpa.studies.study import UNDEFENDED, Study
@@ -69,7 +70,8 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
     targets = [*sources, *(row for row in rows if row not in sources)]
     surrogates = [study.experiment(defense, max(study.seeds) + 1, where) for defense in study.surrogates]
     attacks = []
-    for protocol in study.protocols():
+    device = pick_device(gray.device)
+    for protocol in [one.on(device) for one in study.protocols()]:
         attacks += [Attack(target, (target,), protocol) for target in targets]
         attacks += [
             Attack(source, tuple(target for target in targets if target != source), protocol) for source in sources

@@ -127,10 +127,10 @@ class Analysis:
 
     def analyses(self) -> Analyses:
         """They, of the trained runs."""
-        attack = self.study.protocols()[0].attack
+        device = pick_device(self.targets[0].device)
+        attack = self.study.protocols()[0].on(device).attack
         assert isinstance(attack, PGD)
         runs = [Run.open(target.folder) for target in self.targets]
-        device = pick_device(self.targets[0].device)
         return Analyses(Sights(runs, attack, self.study.epsilons, device, self.study.analysis_limit))
 
     def state(self) -> State:

@@ -204,10 +204,12 @@ def test_options_of_randomized_networks_reach_them_alone(noisy, runs, capsys):
 
 
 def test_randomization_and_its_gray_box_source_have_the_same_weights_and_are_two_networks(runs, tiny_run, capsys):
-    run = tiny_run("randomization")
+    run = tiny_run("randomization_clean")
     shutil.copytree(run.folder, runs / run.folder.name)
     assert main(["--run", str(runs / run.folder.name), "--threat", "gray", *FAST, "--draws", "2"]) == 0
-    assert [row[:3] for row in rows(capsys.readouterr().out)] == [["randomization resnet18", "gray", "none resnet18"]]
+    assert [row[:3] for row in rows(capsys.readouterr().out)] == [
+        ["randomization_clean resnet18", "gray", "none resnet18"]
+    ]
 
 
 def test_the_same_defense_with_another_seed_is_a_surrogate(runs, tiny_run, capsys):

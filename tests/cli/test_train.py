@@ -231,7 +231,8 @@ def test_defenses_are_listed_with_idea_source_and_cost(capsys):
         cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (line.split("|") for line in lines[2:-1])
     }
     assert list(listed) == preset_names()
-    assert listed["igr"] == ["clean training that keeps the input gradient short", "Ross & Doshi-Velez 2017", "1", "2"]
+    clean = ["clean training that keeps the input gradient short", "Ross & Doshi-Velez 2017", "1", "2"]
+    assert listed["igr_clean"] == clean
     assert listed["trades"][2:] == ["6", "4"]
 
 

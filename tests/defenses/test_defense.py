@@ -14,15 +14,26 @@ NO_IMAGES = torch.empty(0)
 
 def test_every_preset_builds():
     table1 = {"none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa"}
-    assert table1 | {"trades", "pat_smooth"} == set(preset_names())
+    variants = {"igr_clean", "randomization_clean"}
+    assert table1 | variants | {"trades", "pat_smooth"} == set(preset_names())
     built = {name: Defense.model_validate(load_preset(name).fields) for name in preset_names()}
     assert {name for name, defense in built.items() if defense.undefended} == {"none"}
-    assert {name for name, defense in built.items() if defense.randomized} == {"rat", "randomization"}
-    assert {name for name, defense in built.items() if not defense.needs_adversarial} == {
-        "none",
-        "igr",
-        "randomization",
-    }
+    randomized = {"rat", "randomization", "randomization_clean"}
+    assert {name for name, defense in built.items() if defense.randomized} == randomized
+    # §5.3: every defense is trained on the 1 : 1 mix.
+    mixes = {name: defense.adversarial_fraction for name, defense in built.items()}
+    assert mixes == {name: 0 if name in variants | {"none"} else 0.5 for name in built}
+
+
+def test_values_chosen_elsewhere_are_fields_of_their_preset():
+    for name in preset_names():
+        preset = load_preset(name)
+        built = Defense.model_validate(preset.fields).model_dump()
+        for dotted in preset.tuned:
+            given, value = preset.fields, built
+            for part in dotted.split("."):
+                given, value = given[part], value[part]
+            assert given == value > 0
 
 
 def test_unknown_preset_offers_the_nearest():

@@ -1,0 +1,68 @@
+"""What a user should know before a training starts: allowed, but perhaps not what was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from atlpa.defenses import load_preset, preset_names
+from atlpa.defenses.preset import TUNED_SIZE, TUNED_WEIGHTS
+from atlpa.engine import precision_note
+from atlpa.experiment import Experiment
+from atlpa.models import record_stages
+from atlpa.undisturbed import undisturbed
+
+
+def training_remarks(experiment: Experiment, model: nn.Module, device: torch.device) -> list[str]:
+    """Sentences about an experiment and the network that it trains.
+
+    Args:
+        experiment: as it will be carried out.
+        model: its network, on the CPU; left as found.
+        device: where it will be trained.
+    """
+    recipe, defense = experiment.training, experiment.defense
+    remarks = []
+    if defense.needs_adversarial:
+        attack = defense.training_attack(recipe.attack)
+        remarks += [f"training attack: {remark}" for remark in attack.remarks()]
+    notes = {precision_note(precision, device) for precision in (recipe.precision, recipe.attack.precision)}
+    remarks += [note for note in notes if note]
+    return remarks + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
+
+
+def _chosen_elsewhere(experiment: Experiment) -> list[str]:
+    """Values that a preset brings along from a small network, where another one is trained."""
+    size, weights = experiment.data.size, experiment.model.weights
+    if (size, weights) == (TUNED_SIZE, TUNED_WEIGHTS) or experiment.defense.name not in preset_names():
+        return []
+    preset = load_preset(experiment.defense.name)
+    ours, theirs = experiment.defense.model_dump(), preset.fields
+    kept = [field for field in preset.tuned if _at(ours, field) == _at(theirs, field)]
+    if not kept:
+        return []
+    values = ", ".join(f"{field} {_at(ours, field):g}" for field in kept)
+    return [
+        f"chosen with ResNet-18 from random weights at {TUNED_SIZE}×{TUNED_SIZE}: {values}; "
+        f"at {size}×{size} from weights {weights!r} nothing was chosen (docs/defenses.md)"
+    ]
+
+
+def _at(fields: Any, dotted: str) -> Any:
+    for part in dotted.split("."):
+        fields = (fields or {}).get(part)
+    return fields
+
+
+@torch.no_grad()
+def _constant_maps(experiment: Experiment, model: nn.Module) -> list[str]:
+    """Stages whose attention map is a single place, so that Eq. 4 compares 1 with 1."""
+    term, size = experiment.defense.terms.attention_map, experiment.data.size
+    if term is None:
+        return []
+    with undisturbed(model), record_stages(model) as stages, torch.random.fork_rng(devices=[]):
+        model(torch.zeros(1, 3, size, size))
+    single = [stage for stage in term.stages if stages[stage].shape[2:].numel() == 1]
+    return [f"{', '.join(single)} has one place at {size}×{size}: its attention loss is 0"] if single else []
