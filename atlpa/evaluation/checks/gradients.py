@@ -95,7 +95,8 @@ def _rounding(case: Case) -> tuple[Status, str]:
 
 
 def _iterations(case: Case) -> tuple[Status, str]:
-    status, text = compare(*case.by_iterations, MATERIAL, case.randomized)
+    fewer, more = case.by_iterations
+    status, text = compare(fewer, more, MATERIAL, case.randomized)
     return status, f"{ITERATIONS} → {2 * ITERATIONS} steps of ε/8: {text}"
 
 
