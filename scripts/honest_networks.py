@@ -2,8 +2,8 @@
 
     python scripts/honest_networks.py runs/honest
 
-One undefended ResNet-18, the transfer source and the reference, and PAT at two ε with three seeds each, judged at the ε
-of its training on 256 test images. What is there is not made again. Cost: about 20 minutes on one CPU core.
+One undefended ResNet-18, the transfer source and the reference, and PAT at two ε with two seeds each, judged at the ε
+of its training on 128 test images. What is there is not made again. Cost: about 20 minutes on one CPU core.
 docs/results/credibility/digits holds the records.
 """
 
@@ -14,7 +14,7 @@ from atlpa.experiment import load
 from atlpa.machine import pick_device
 from atlpa.runs import Examination, Run, train_run
 
-EPSILONS, SEEDS = (0.05, 0.1), (0, 1, 2)
+EPSILONS, SEEDS, IMAGES = (0.05, 0.1), (0, 1), 128
 
 
 def trained(folder: Path, defense: str, seed: int, epsilon: float) -> Run:
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
     for seed in SEEDS:
         for epsilon in EPSILONS:
             run = trained(folder / f"pat-eps{epsilon:g}-seed{seed}", "pat", seed, epsilon)
-            examination = Examination(run, epsilon)
+            examination = Examination(run, epsilon, IMAGES)
             record = examination.recorded or examination.make(pick_device("auto"))
             for finding in record.findings:
                 print(f"{run.folder.name:20} {finding.check:20} {finding.status:5} {finding.measured}")
