@@ -62,8 +62,8 @@ def overstated(broken: int, mended: int | None, standing: int, tolerance: float)
 
     Returns:
         ``skip`` if there are too few to tell; ``fail`` if surely more than the tolerance falls (one-sided binomial p
-        below 0.01), seven images at least, where a sign test is as sure; ``warn`` above the tolerance, and above half of
-        it where no chance is in it; for one image, ``pass``.
+        below 0.01), and seven images at least, where a sign test is sure too; ``warn`` above the tolerance, and above
+        half of it where no chance is in it; for one image, ``pass``.
     """
     if too_few(standing, tolerance, mended is not None):
         return "skip"
