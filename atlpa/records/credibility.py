@@ -41,6 +41,7 @@ class Credibility(Record):
         epsilon: ε of the attacks, in units of the [0, 1] pixel range.
         seed: of all that is drawn.
         findings: one for each check, in order.
+        rejudged: whether their statuses were given anew, by later tolerances, to what had been measured.
         seconds: wall time.
         machine: where it ran.
         atlpa: this package's version.
@@ -52,6 +53,7 @@ class Credibility(Record):
     epsilon: float
     seed: int
     findings: Annotated[tuple[Finding, ...], FromList]
+    rejudged: bool = False
     seconds: float
     machine: Machine
     atlpa: str

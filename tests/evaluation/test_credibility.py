@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from atlpa.attacks import PGD
 from atlpa.evaluation import credibility
 from atlpa.evaluation.checks import CHECKS
+from atlpa.evaluation.checks.case import Case, Subject
 from atlpa.records import verdict
 
 EPSILON = 0.1
@@ -78,11 +79,19 @@ def honest(digits):
 
 @pytest.fixture(scope="module")
 def adversarial(digits):
-    return trained(network, digits, PGD(epsilon=EPSILON, step=EPSILON / 2, iterations=4, start="uniform"), 400)
+    return trained(network, digits, PGD(epsilon=EPSILON, step=EPSILON / 2, iterations=4, start="uniform"))
 
 
-def by_name(findings):
-    return {finding.check: finding for finding in findings}
+def by_name(findings, key="check"):
+    return {getattr(finding, key): finding for finding in findings}
+
+
+def found(check, model, images, labels, epsilon=EPSILON):
+    """What one check finds on its own."""
+    case = Case(Subject(model), images, labels, epsilon, None, [])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return by_name(CHECKS, "name")[check](case)
 
 
 class Reversed(torch.autograd.Function):
@@ -153,9 +162,9 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_defense_is_found_out(name, honest, judged):
     defend, check, status = BROKEN[name]
-    findings = by_name(credibility(defend(honest), *judged, EPSILON, sources=[honest]))
-    assert findings[check].status == status, findings[check].measured
-    assert findings[check].advice
+    finding = found(check, defend(honest), *judged)
+    assert finding.status == status, finding.measured
+    assert finding.advice
 
 
 def test_winners_that_take_all_are_found_out(digits):
@@ -166,18 +175,20 @@ def test_winners_that_take_all_are_found_out(digits):
             *(nn.Flatten(), nn.Linear(2048, 10)),
         )
 
-    findings = by_name(credibility(trained(network, digits, steps=500), *digits[2:], 0.04))
-    assert findings["restarts"].status == "fail"
+    # Its gradient is another one a step away: for two images of three it does not tell the slope; a tenth may be so.
+    # How many more fall to restarts is another number on each processor, since training amplifies the last bit.
+    finding = found("finite differences", trained(network, digits, steps=250), *digits[2:])
+    assert finding.status == "fail", finding.measured
 
 
 def test_averaged_gradients_break_what_noise_hid(honest, judged):
-    findings = by_name(credibility(lambda x: honest(Veiled.apply(x)), *judged, EPSILON))
-    assert findings["averaged gradients"].status == "fail"
+    finding = found("averaged gradients", lambda x: honest(Veiled.apply(x)), *judged)
+    assert finding.status == "fail", finding.measured
 
 
-@pytest.mark.parametrize("epsilon", [2 / 255, EPSILON, 0.3, 0.5])
+@pytest.mark.parametrize("epsilon", [2 / 255, EPSILON / 2, 0.5])
 def test_honest_models_are_left_alone(epsilon, honest, adversarial, judged):
-    images, labels = judged
+    images, labels = judged[0][:64], judged[1][:64]
     for model, reference in ((honest, None), (adversarial, honest)):
         findings = credibility(model, images, labels, epsilon, reference, [honest] if reference else [])
         assert not verdict(findings).startswith("fail"), verdict(findings)
@@ -203,11 +214,10 @@ def test_a_wrong_unit_ends_the_checks(change, epsilon, check, honest, judged):
 
 def test_constant_gray_at_one_half(honest, adversarial, judged):
     """At ε 0.5 every image may become the same gray, so that nothing beyond the largest class may stand."""
-    findings = by_name(credibility(adversarial, *judged, 0.5))
-    assert findings["guessing"].status == "pass"
-    cut = by_name(credibility(lambda x: honest(x.detach()), *judged, 0.5))
-    assert cut["guessing"].status == cut["gray"].status == "fail"
-    assert by_name(credibility(honest, *judged, 0.1))["guessing"].status == "skip"
+    assert found("guessing", adversarial, *judged, 0.5).status == "pass"
+    for check in ("guessing", "gray"):
+        assert found(check, lambda x: honest(x.detach()), *judged, 0.5).status == "fail"
+    assert found("guessing", honest, *judged).status == "skip"
 
 
 def test_reference_and_sources_are_asked_for(honest, adversarial, judged):
@@ -219,12 +229,13 @@ def test_reference_and_sources_are_asked_for(honest, adversarial, judged):
     assert [given[name].status for name in ("reference", "transfer")] == ["pass", "pass"]
 
 
-def test_few_images_cannot_fail_an_accuracy(honest, judged):
-    """Three points are nothing among six images: a gap warns, it does not fail."""
-    few = judged[0][:6], judged[1][:6]
-    findings = by_name(credibility(lambda x: honest(x.detach()), *few, 2 * EPSILON, sources=[honest]))
-    assert findings["gradient-free"].measured.endswith("0.0 % of 6")
-    assert findings["gradient-free"].status == "warn"
+def test_a_few_standing_images_are_enough_and_none_is_said(honest, judged):
+    """Eight of eight that fall are more than chance; where nothing stands there is nothing to overstate."""
+    few = judged[0][:8], judged[1][:8]
+    finding = found("gradient-free", lambda x: honest(x.detach()), *few, 2 * EPSILON)
+    assert (finding.status, finding.measured) == ("fail", "100.0 % → 0.0 % of 8: 8 of 8 fall")
+    finding = found("gradient-free", honest, *few, 0.5)
+    assert (finding.status, finding.measured) == ("skip", "0 of 8 stand, too few to tell")
 
 
 class Demanding(nn.Module):
@@ -245,7 +256,7 @@ def test_no_model_is_asked_about_nothing(noise, honest, judged):
     few, labels = judged[0][:8], judged[1][:8]
     for given in (labels, (labels + 1) % 10):
         findings = credibility(Demanding(honest, noise), few, given, 0.4, Demanding(honest), [Demanding(honest)])
-        assert by_name(findings)["iterations"].measured.startswith("0.0 %")
+        assert "0.0 % → 0.0 % of 8, too few" in by_name(findings)["iterations"].measured
 
 
 def test_models_and_global_randomness_are_left_as_they_were(honest, digits):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack, undisturbed
-from atlpa.evaluation.checks.evidence import MATERIAL, percent, surpasses, weigh
+from atlpa.evaluation.checks.evidence import MATERIAL, compare, too_few
 from atlpa.records import Status
 from atlpa.undisturbed import Logits
 
@@ -130,9 +130,10 @@ class Case:
         Args:
             before: ``(N,)``, what stands without them.
             attacks: each takes the images ``(N,)`` to attack, and says which of these stand ``(N,)``.
-            tolerance: net share of the images that an honest evaluation may show; above the usual 3 points only what
-                surpasses it beyond chance fails.
+            tolerance: share of what stands that may fall in an honest evaluation.
         """
+        if too_few(int(before.sum()), tolerance, self.randomized):
+            return "skip", f"{int(before.sum())} of {len(self)} stand, too few to tell"
         after = before
         for attack in attacks:
             after = attack(self.clean if self.randomized else after)
@@ -140,11 +141,7 @@ class Case:
                 break
         else:
             self.worst = self.worst & (after | ~before)
-        broken, mended = int((before & ~after).sum()), int((after & ~before).sum())
-        text = f"{percent(before)} → {percent(after)} of {len(self)}"
-        if tolerance > MATERIAL:
-            return surpasses(broken - mended, len(self), tolerance), text
-        return weigh(broken, mended, len(self), tolerance), text
+        return compare(before, after, tolerance, self.randomized)
 
     def stands(self, attack: Attack, candidates: Tensor, model: Subject | None = None) -> Tensor:
         """Which images ``(N,)`` stand at the attack's end; the arguments are those of ``standing_at``."""

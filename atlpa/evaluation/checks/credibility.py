@@ -30,8 +30,8 @@ def credibility(
 ) -> list[Finding]:
     """Look for evidence that a model's robust accuracy is overstated, or its evaluation invalid.
 
-    The number in question is what 40 steps of ε/8 of PGD on the cross-entropy leave standing. Two hundred images are
-    enough for most checks; with fewer than 50, little can be more than chance.
+    The number in question is what 80 steps of ε/8 of PGD on the cross-entropy leave standing. The more stands, the more
+    a check can tell; where too little does, it says so.
 
     Args:
         model: images → logits ``(B, C)``; left exactly as found.

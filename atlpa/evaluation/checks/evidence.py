@@ -1,4 +1,4 @@
-"""How much evidence makes a finding: a material gap, and one that chance does not explain."""
+"""How much evidence makes a finding: more than an honest evaluation shows, and more than chance explains."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from atlpa.records import Finding, Status
 if TYPE_CHECKING:
     from atlpa.evaluation.checks.case import Case
 
-MATERIAL = 0.03
-ADAPTIVE = 0.1  # a margin loss breaks 2 to 10 points more than cross-entropy on honest networks
-TOGETHER = 0.2  # several such attacks, image by image, up to 17
+# docs/credibility.md shows the honest networks that these shares are taken from.
+MATERIAL = 0.03  # of what stands, to an attack that ought to be no stronger; also of all images that are looked at
+ADAPTIVE = 1 / 3  # of what stands, to attacks made for hidden gradients, one or all of them together
 SURE = 0.01
 
 
@@ -46,37 +46,59 @@ class Check:
         )
 
 
-def weigh(worse: int, better: int, n: int, tolerance: float = MATERIAL) -> Status:
-    """How bad it is that so many images speak against the evaluation, and so many for it.
+def too_few(standing: int, tolerance: float, paired: bool = False) -> bool:
+    """Whether so few images cannot show anything, not even if all of them fell."""
+    return not standing or _chance(standing, 0 if paired else None, standing, tolerance) >= SURE
+
+
+def overstated(broken: int, mended: int | None, standing: int, tolerance: float) -> Status:
+    """How bad it is that another attack breaks so many of the images that stand.
 
     Args:
-        worse: images that speak against it.
-        better: images that speak for it.
-        n: all images.
-        tolerance: net share of the images that an honest evaluation may show.
+        broken: standing images that fall to the other attack.
+        mended: fallen images that stand under it; ``None`` if a fallen image stays fallen, so that no chance is in it.
+        standing: what stands without it.
+        tolerance: share of these that may fall, net of what is mended, in an honest evaluation.
 
     Returns:
-        ``fail`` above the tolerance with one-sided paired p < 0.01; ``warn`` above the tolerance with less certainty,
-        or above half of it with p < 0.01; else ``pass``.
+        ``skip`` if there are too few to tell; ``fail`` if surely more than the tolerance falls (one-sided binomial p
+        below 0.01), and seven images at least, where a sign test is sure too; ``warn`` above the tolerance, and above
+        half of it where no chance is in it; for one image, ``pass``.
     """
-    net = (worse - better) / n
-    if net <= tolerance / 2:
+    if too_few(standing, tolerance, mended is not None):
+        return "skip"
+    tolerated = tolerance * standing
+    if broken - (mended or 0) <= max(1, tolerated / 2 if mended is None else tolerated):
         return "pass"
-    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SURE
-    if net > tolerance:
-        return "fail" if sure else "warn"
-    return "warn" if sure else "pass"
+    return "fail" if _chance(broken, mended, standing, tolerance) < SURE else "warn"
 
 
-def surpasses(count: int, n: int, tolerance: float) -> Status:
-    """How bad it is that so many images speak against the evaluation, where honest networks differ among themselves.
+def _chance(broken: int, mended: int | None, standing: int, tolerance: float) -> float:
+    """How likely so many fall where no more than the tolerance would."""
+    if mended is None:
+        # A sign test beside, so that a few borderline images, which may be all that stands, are no failure.
+        return max(float(binomtest(broken, standing, tolerance, alternative="greater").pvalue), 0.5**broken)
+    # Of the images that change sides by chance alone half fall; the tolerated ones come on top.
+    changed = broken + mended
+    rate = min(1.0, (1 + tolerance * standing / changed) / 2) if changed else 1.0
+    return float(binomtest(broken, changed, rate, alternative="greater").pvalue) if changed else 1.0
 
-    Returns:
-        ``fail`` with one-sided binomial p < 0.01 above the tolerance, ``warn`` above half of it, else ``pass``.
+
+def compare(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tuple[Status, str]:
+    """Weigh what is left under another attack against what stands without it.
+
+    Args:
+        before: ``(N,)`` bool, what stands without it.
+        after: ``(N,)``, what stands with it.
+        tolerance: as ``overstated`` takes it.
+        paired: whether an image that fell may stand under the other attack.
     """
-    if exceeds(count, n, tolerance) == "fail":
-        return "fail"
-    return "warn" if count > tolerance / 2 * n and count > 1 else "pass"
+    standing, broken, mended = int(before.sum()), int((before & ~after).sum()), int((after & ~before).sum())
+    status = overstated(broken, mended if paired else None, standing, tolerance)
+    text = f"{percent(before)} → {percent(after)} of {len(before)}"
+    if status == "skip":
+        return status, f"{text}, too few to tell"
+    return status, f"{text}: {broken} of {standing} fall" + (f", {mended} come back" if mended else "")
 
 
 def exceeds(count: int, n: int, rate: float) -> Status:

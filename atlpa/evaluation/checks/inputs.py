@@ -9,13 +9,29 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from atlpa.evaluation.checks.case import REPEATABLE, Case, logits
-from atlpa.evaluation.checks.evidence import SURE, Check, percent, weigh
+from atlpa.evaluation.checks.evidence import MATERIAL, SURE, Check, percent
 from atlpa.records import Status
 
 _CARLINI = "Carlini et al. 2019"
 CONTRAST = 0.1  # share of the images that another contrast may gain an honest network
 _HALF_A_LEVEL = 0.5 / 255
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which most pretrained networks expect
+
+
+def _weigh(worse: int, better: int, n: int) -> Status:
+    """How bad it is that so many of ``n`` images speak against the evaluation, and so many for it.
+
+    Returns:
+        ``fail`` above 3 % with one-sided paired p < 0.01; ``warn`` above 3 % with less certainty, or above half of that
+        with p < 0.01; else ``pass``.
+    """
+    net = (worse - better) / n
+    if net <= MATERIAL / 2:
+        return "pass"
+    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SURE
+    if net > MATERIAL:
+        return "fail" if sure else "warn"
+    return "warn" if sure else "pass"
 
 
 def _pixel_range(case: Case) -> tuple[Status, str]:
@@ -56,7 +72,7 @@ def _repeatable(case: Case) -> tuple[Status, str]:
     if not case.randomized:
         return "pass", text
     # One verdict an image is then a matter of luck, whatever the attack.
-    return ("fail" if weigh(differing, 0, len(case)) == "fail" else "warn"), text
+    return ("fail" if _weigh(differing, 0, len(case)) == "fail" else "warn"), text
 
 
 def _batch(case: Case) -> tuple[Status, str]:
@@ -70,7 +86,7 @@ def _batch(case: Case) -> tuple[Status, str]:
     text = f"in another batch logits differ by {apart:.2g} of their size, and {differing} of {len(case)} predictions"
     if apart <= 10 * REPEATABLE:
         return "pass", text
-    return ("fail" if weigh(differing, 0, len(case)) == "fail" else "warn"), text
+    return ("fail" if _weigh(differing, 0, len(case)) == "fail" else "warn"), text
 
 
 def _clean(case: Case) -> tuple[Status, str]:
@@ -101,7 +117,7 @@ def _normalization(case: Case) -> tuple[Status, str]:
     best = max(right, key=lambda name: right[name].sum().item())
     worse, better = int((right[best] & ~case.clean).sum()), int((case.clean & ~right[best]).sum())
     text = f"{percent(case.clean)} as given, {percent(right[best])} {best}"
-    status = weigh(worse, better, len(case))
+    status = _weigh(worse, better, len(case))
     # More contrast helps some honest networks a little; the right normalization helps a lot.
     wrong = int((~case.clean).sum())
     gain = worse - better

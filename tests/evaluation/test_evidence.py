@@ -1,0 +1,79 @@
+"""The rule that judges what another attack breaks: how often it errs, and that it speaks wherever something stands."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import beta
+
+from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, compare, overstated, too_few
+
+TOLERANCES = (MATERIAL, ADAPTIVE)
+
+
+def probability(k, n, rate):
+    """Of k among n, by its definition."""
+    return math.comb(n, k) * rate**k * (1 - rate) ** (n - k)
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("standing", [5, 12, 33, 79, 256])
+def test_an_honest_network_fails_one_time_in_a_hundred_at_most(tolerance, standing):
+    """Enumerated at the tolerance itself, the worst of what is honest."""
+    fails = [overstated(broken, None, standing, tolerance) == "fail" for broken in range(standing + 1)]
+    assert sum(probability(k, standing, tolerance) for k in range(standing + 1) if fails[k]) <= 0.01
+    assert fails == sorted(fails), "more that falls cannot be better"
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("standing", [5, 7, 28, 79, 256])
+def test_it_fails_where_the_clopper_pearson_bound_lies_above_the_tolerance(tolerance, standing):
+    """And where seven images fall: fewer may all lie at the border."""
+    for broken in range(1, standing + 1):
+        lowest = beta.ppf(0.01, broken, standing - broken + 1)
+        assert (overstated(broken, None, standing, tolerance) == "fail") == (lowest > tolerance and broken >= 7)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "paired", "most"),
+    [(MATERIAL, False, 6), (MATERIAL, True, 6), (ADAPTIVE, False, 6), (ADAPTIVE, True, 11)],
+)
+def test_whatever_stands_can_fail_or_is_said_to_be_too_little(tolerance, paired, most):
+    """Of 256 images as of 10 000: only what stands counts."""
+    assert too_few(0, tolerance, paired)
+    few = [standing for standing in range(1, 300) if too_few(standing, tolerance, paired)]
+    assert few == list(range(1, most + 1))
+    for standing in range(1, 300):
+        status = overstated(standing, 0 if paired else None, standing, tolerance)
+        assert status == ("skip" if standing in few else "fail")
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+def test_half_of_the_tolerance_is_a_warning_and_one_image_is_none(tolerance):
+    half = round(1200 * tolerance / 2)
+    assert [overstated(broken, None, 1200, tolerance) for broken in (0, half, half + 1)] == ["pass", "pass", "warn"]
+    assert overstated(1, None, 10, MATERIAL) == "pass"
+    paired = [overstated(broken, 3, 1200, tolerance) for broken in (half + 4, 2 * half + 3, 2 * half + 4)]
+    assert paired == ["pass", "pass", "warn"], "chance may account for half of the tolerance"
+
+
+@pytest.mark.parametrize("standing", [40, 120])
+@pytest.mark.parametrize(("tolerance", "chance"), [(MATERIAL, 0.1), (MATERIAL, 0.3), (ADAPTIVE, 0.1)])
+def test_a_network_that_draws_is_not_accused_of_its_chance(standing, tolerance, chance):
+    """Simulated: as many images change sides by chance in either direction, and the tolerated share falls beside."""
+    generator = np.random.default_rng(0)
+    fails = 0
+    for _ in range(2000):
+        mended = generator.binomial(standing, chance)
+        broken = min(standing, generator.binomial(standing, chance) + generator.binomial(standing, tolerance))
+        fails += overstated(broken, mended, standing, tolerance) == "fail"
+    assert fails / 2000 <= 0.02
+
+
+def test_what_it_says_is_counted():
+    before, after = torch.zeros(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)
+    before[:12], after[8:15] = True, True
+    assert compare(before, after, MATERIAL, paired=True)[1] == "60.0 % → 35.0 % of 20: 8 of 12 fall, 3 come back"
+    assert compare(before, before & after, MATERIAL, paired=False) == ("fail", "60.0 % → 20.0 % of 20: 8 of 12 fall")
+    assert compare(~before & after, after, ADAPTIVE, False) == ("skip", "15.0 % → 35.0 % of 20, too few to tell")

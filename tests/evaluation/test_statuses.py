@@ -1,0 +1,162 @@
+"""Every check gives every status it can: on networks that treat some images in a known way and the others honestly."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from hiding import (
+    EPSILON,
+    ROBUST,
+    WEAK,
+    Mixed,
+    N,
+    along_a_corridor,
+    cut,
+    honest,
+    less_the_batch,
+    mended_by_rounding,
+    mislabeled,
+    noisy,
+    overwhelmed,
+    pictures,
+    reversed_gradient,
+    saturated,
+    sees_the_grid,
+    stuck_at_the_grid,
+    stuck_off_the_grid,
+    veiled,
+    wants_negative_pixels,
+    within_a_shell,
+)
+
+from atlpa.evaluation.checks import CHECKS
+from atlpa.evaluation.checks.case import Case, Subject
+
+
+@dataclass
+class Setting:
+    """A case, and the checks that are made before."""
+
+    images: tuple
+    model: object = honest
+    epsilon: float = EPSILON
+    reference: object = None
+    sources: tuple = ()
+    before: tuple = ()
+
+    def case(self):
+        given = [Subject(source, "a source") for source in self.sources]
+        reference = None if self.reference is None else Subject(self.reference, "the reference")
+        return Case(Subject(self.model), *self.images, self.epsilon, reference, given)
+
+
+def by_share(treat, gap, *, fail=30, warn=2, others_gap=ROBUST, **rest):
+    """Three settings that differ in how many of the sixty images are treated otherwise."""
+    shares = {"fail": fail, "warn": warn, "pass": 0}
+    return {status: Setting(pictures(n, gap, others_gap), Mixed(treat), **rest) for status, n in shares.items()}
+
+
+# Checks of what another attack breaks: what hides from PGD alone, and with which gap between the channels.
+HIDDEN = {
+    "iterations": (along_a_corridor, ROBUST),
+    "larger epsilon": (within_a_shell, ROBUST),
+    "epsilon 1": (cut, ROBUST),
+    "margin": (saturated, WEAK),
+    "dlr": (saturated, WEAK),
+    "targeted": (saturated, WEAK),
+    "restarts": (stuck_at_the_grid, WEAK),
+    "fgsm": (stuck_off_the_grid, WEAK),
+    "noise": (sees_the_grid, ROBUST),
+    "gray": (sees_the_grid, ROBUST),
+    "gradient-free": (sees_the_grid, ROBUST),
+    "transfer": (cut, WEAK),
+    "worst case": (saturated, WEAK),
+}
+ALL_ROBUST = pictures(0, WEAK)
+CASES = {
+    "pixel range": {"fail": Setting((255 * ALL_ROBUST[0], ALL_ROBUST[1])), "pass": Setting(ALL_ROBUST)},
+    "epsilon unit": {"fail": Setting(ALL_ROBUST, epsilon=8.0), "pass": Setting(ALL_ROBUST)},
+    "finite logits": {"fail": Setting(pictures(1, WEAK), Mixed(lambda x: honest(x) / 0)), "pass": Setting(ALL_ROBUST)},
+    "clean accuracy": {
+        status: Setting(mislabeled(wrong, ALL_ROBUST)) for status, wrong in {"fail": 30, "warn": 27, "pass": 0}.items()
+    },
+    "normalization": {
+        "fail": Setting(pictures(30, ROBUST), Mixed(wants_negative_pixels)),
+        "warn": Setting(mislabeled(20, pictures(8, ROBUST)), Mixed(wants_negative_pixels)),
+        "pass": Setting(mislabeled(20, ALL_ROBUST)),
+    },
+    "logits": {"fail": Setting(ALL_ROBUST, lambda x: honest(x).softmax(dim=1)), "pass": Setting(ALL_ROBUST)},
+    "repeatability": {
+        "fail": Setting(pictures(30, ROBUST), Mixed(overwhelmed)),
+        "warn": Setting(pictures(30, ROBUST), Mixed(noisy)),
+        "pass": Setting(ALL_ROBUST),
+    },
+    "batch independence": {
+        status: Setting(ALL_ROBUST, less_the_batch(share))
+        for status, share in {"fail": 8, "warn": 1, "pass": 0}.items()
+    },
+    "gradients": by_share(cut, WEAK),
+    "finite differences": by_share(reversed_gradient, ROBUST, warn=7),
+    "loss rises": by_share(reversed_gradient, ROBUST, warn=4),
+    "perturbation": by_share(cut, ROBUST),
+    "8-bit rounding": by_share(mended_by_rounding, ROBUST, others_gap=WEAK),
+    "iterations": by_share(*HIDDEN["iterations"]),
+    "larger epsilon": by_share(*HIDDEN["larger epsilon"]),
+    "epsilon 1": by_share(*HIDDEN["epsilon 1"], warn=4),
+    "margin": by_share(*HIDDEN["margin"], fail=40, warn=15),
+    "dlr": by_share(*HIDDEN["dlr"], fail=40, warn=15),
+    "targeted": by_share(*HIDDEN["targeted"], fail=40, warn=15),
+    "restarts": by_share(*HIDDEN["restarts"]),
+    "averaged gradients": {
+        "fail": Setting(pictures(30, 34), Mixed(veiled)),
+        "warn": Setting(pictures(2, 34), Mixed(veiled)),
+        "pass": Setting(pictures(30, 34), Mixed(noisy)),
+    },
+    "fgsm": by_share(*HIDDEN["fgsm"]),
+    "noise": by_share(*HIDDEN["noise"]),
+    "gray": by_share(*HIDDEN["gray"]),
+    "guessing": by_share(cut, ROBUST, fail=60, warn=33, epsilon=0.5),
+    "gradient-free": by_share(*HIDDEN["gradient-free"]),
+    "transfer": by_share(*HIDDEN["transfer"], sources=(honest,)),
+    "worst case": by_share(*HIDDEN["worst case"], fail=40, warn=15, before=("margin",)),
+    "reference": {"warn": Setting(ALL_ROBUST, reference=honest), "pass": Setting(pictures(N, WEAK), reference=honest)},
+}
+IMPOSSIBLE = {
+    ("pixel range", "warn"): "pixels lie within [0, 1] or they do not",
+    ("epsilon unit", "warn"): "so does ε",
+    ("finite logits", "warn"): "one infinite logit is proof",
+    ("logits", "warn"): "outputs are probabilities or they are not",
+    ("reference", "fail"): "a small ε may be meant",
+}
+BY_NAME = {check.name: check for check in CHECKS}
+
+
+def found(name, setting):
+    """What one check finds, after those that are made before."""
+    case = setting.case()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for earlier in setting.before:
+            BY_NAME[earlier](case)
+        return BY_NAME[name](case)
+
+
+def test_every_check_and_status_has_a_case_or_a_reason():
+    cases = {(name, status) for name, settings in CASES.items() for status in settings}
+    assert cases | set(IMPOSSIBLE) == {(check.name, status) for check in CHECKS for status in ("fail", "warn", "pass")}
+    assert not cases & set(IMPOSSIBLE)
+
+
+@pytest.mark.parametrize(("name", "status"), [(name, status) for name, found in CASES.items() for status in found])
+def test_a_check_gives_this_status(name, status):
+    finding = found(name, CASES[name][status])
+    assert finding.status == status, finding.measured
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_seven_of_240_images_are_enough_if_nothing_else_stands(name):
+    """2.9 % of all images, and all that stands: that every one of them falls is a failure of PGD."""
+    treat, gap = HIDDEN[name]
+    fail = CASES[name]["fail"]
+    finding = found(name, replace(fail, images=pictures(7, gap, WEAK, n=240), model=Mixed(treat)))
+    assert finding.status == "fail", finding.measured
