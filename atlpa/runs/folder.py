@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from atlpa.data import PARTS, Index
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment, differences, load, parse
-from atlpa.files import write_text
+from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
 from atlpa.runs.split import read_split
@@ -60,12 +59,9 @@ class Run:
             if differing := differences(cls.open(folder).experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
-        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise UserError(
-                f"{folder} cannot be made: {nearest} is no folder that can be written; choose another --output"
-            )
-        if nearest == folder and any(entry.suffix != ".half" for entry in folder.iterdir()):
+        if problem := unwritable(folder):
+            raise UserError(f"{folder} cannot be made: {problem}; choose another --output")
+        if folder.exists() and any(entry.suffix != ".half" for entry in folder.iterdir()):
             raise UserError(f"{folder} exists and is no run; choose another --output")
         return None
 
