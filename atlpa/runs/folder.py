@@ -15,6 +15,7 @@ from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
+from atlpa.runs.owner import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
 
@@ -61,19 +62,13 @@ class Run:
             return cls(folder, experiment)
         if problem := unwritable(folder):
             raise UserError(f"{folder} cannot be made: {problem}; choose another --output")
-        if folder.exists() and any(entry.suffix != ".half" for entry in folder.iterdir()):
+        if folder.exists() and any(entry.suffix != ".half" and entry.name != LOCK for entry in folder.iterdir()):
             raise UserError(f"{folder} exists and is no run; choose another --output")
         return None
 
     @classmethod
     def create(cls, experiment: Experiment) -> Run:
-        """Make a new run's folder with its ``experiment.yaml``."""
-        try:
-            experiment.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{experiment.folder} cannot be made ({error.strerror}); choose another --output"
-            ) from error
+        """Begin a new run in a folder that is there and owned, with its ``experiment.yaml``."""
         text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
         write_text(experiment.folder / "experiment.yaml", text)
         return cls(experiment.folder, experiment)
