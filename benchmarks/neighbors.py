@@ -1,6 +1,6 @@
-"""What a command loses beside busy programs, by how OpenMP's threads wait: ``python -m benchmarks.neighbors``.
+"""What is lost beside busy programs, by how OpenMP's threads wait: ``python -m benchmarks.neighbors``.
 
-Training steps are timed in two processes in turns, one of which waits as torch does by itself and one as our commands
+Two works are timed, each in two processes in turns, one of which waits as torch does by itself and one as our commands
 do; on the machine as it is, which must be quiet, and beside programs that never wait.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -24,19 +25,29 @@ from benchmarks.__main__ import FOLDER
 from benchmarks.page import neighbors
 from benchmarks.turns import Contestant, Worker
 
-SETTINGS = {"contestant": "atlpa fp32", "defense": "pat", "architecture": "resnet18", "device": "cpu"}
-STEP = Contestant("atlpa fp32", "training step", {**SETTINGS, "side": 32, "batch": 16})
-STEPS = 10
-"""Training steps in a turn."""
+NAME = "atlpa fp32"
+SETTINGS = {"contestant": NAME, "architecture": "resnet18", "side": 32, "device": "cpu"}
+WORKS = {
+    "step of training": Contestant(NAME, "training step", {**SETTINGS, "defense": "pat", "batch": 16}),
+    "iteration of an attack, an image": Contestant(NAME, "iteration", {**SETTINGS, "batch": 64, "iterations": 3}),
+}
+WAYS = ("as torch does", "as our commands do")
+REPEATED = 8
+"""How often a work is done in a turn."""
 
 
-def workers() -> dict[str, Worker]:
+def workers(work: Contestant) -> dict[str, Worker]:
     """One process for each way to wait; OpenMP reads the environment as it starts."""
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         os.environ.pop(name, None)
-    made = {"as torch does": Worker(STEP)}
+    first = Worker(work)
     wait_passively()
-    return {**made, "as our commands do": Worker(STEP)}
+    return dict(zip(WAYS, (first, Worker(work)), strict=True))
+
+
+def timed(worker: Worker) -> float:
+    """Seconds of a work, by the mean of a turn."""
+    return sum(float(worker.answer("turn")["seconds"]) for _ in range(REPEATED)) / REPEATED
 
 
 @contextmanager
@@ -51,11 +62,6 @@ def busy(count: int) -> Iterator[None]:
             program.wait()
 
 
-def timed(worker: Worker) -> float:
-    """Seconds of a training step, by the mean of a turn."""
-    return sum(float(worker.answer("turn")["seconds"]) for _ in range(STEPS)) / STEPS
-
-
 def main() -> None:
     """Measure both ways, write the record and print what it says."""
     cores = os.cpu_count() or 1
@@ -63,21 +69,25 @@ def main() -> None:
     parser.add_argument("--neighbors", type=int, default=cores, help="busy programs; default: one a core")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each way and state; default: %(default)s")
     arguments = parser.parse_args()
-    ways, programs = workers(), {"quiet": 0, "busy": arguments.neighbors}
-    seconds: dict[str, dict[str, list[float]]] = {name: {state: [] for state in programs} for name in ways}
-    for worker in ways.values():
-        timed(worker)  # the first steps prepare what the others use
-    with Progress("neighbors", 2 * len(ways) * arguments.rounds, "turn", keep=True) as progress:
-        for number in range(arguments.rounds):
-            for state, count in programs.items():
-                with busy(count):
-                    for name in list(ways)[:: 1 if number % 2 else -1]:
-                        seconds[name][state].append(timed(ways[name]))
-                        progress.update()
-    for worker in ways.values():
-        worker.end()
+    states = {"quiet": 0, "busy": arguments.neighbors}
+    rows: list[dict[str, Any]] = []
+    with Progress("neighbors", len(WORKS) * len(WAYS) * 2 * arguments.rounds, "turn", keep=True) as progress:
+        for work, contestant in WORKS.items():
+            ways = workers(contestant)
+            seconds: dict[str, dict[str, list[float]]] = {way: {state: [] for state in states} for way in ways}
+            for worker in ways.values():
+                timed(worker)  # what is first prepares what the others use
+            for number in range(arguments.rounds):
+                for state, count in states.items():
+                    with busy(count):
+                        for way in WAYS[:: 1 if number % 2 else -1]:
+                            seconds[way][state].append(timed(ways[way]))
+                            progress.update()
+            for worker in ways.values():
+                worker.end()
+            rows += [{"work": work, "waits": way, **seconds[way]} for way in WAYS]
     machine = describe(torch.device("cpu")).model_dump()
-    record = {"machine": machine, "cores": cores, "neighbors": arguments.neighbors, "seconds": seconds}
+    record = {"machine": machine, "cores": cores, "neighbors": arguments.neighbors, "rows": rows}
     write_text(FOLDER / "neighbors.json", json.dumps(record, indent=1) + "\n")
     print("\n".join(neighbors(record)))
 

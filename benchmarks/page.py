@@ -174,19 +174,17 @@ def breakdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def neighbors(record: Record) -> list[str]:
-    """A training step alone and beside busy programs, by how threads wait.
+    """Works alone and beside busy programs, by how threads wait.
 
     k threads beside n busy ones on c cores are due c / (k + n) of a core each, of which they have one when alone.
     """
     fair = max(1.0, (record["machine"]["threads"] + record["neighbors"]) / record["cores"])
     beside = f"beside {record['neighbors']} busy programs, ms"
-    lines = [f"| threads wait | alone, ms | ratio | {beside} | of the fair share's time |", "|---|---:|---:|---:|---:|"]
-    first = next(iter(record["seconds"].values()))["quiet"]
-    for name, times in record["seconds"].items():
-        alone = [own / other for own, other in zip(times["quiet"], first, strict=True)]
-        shares = [busy / (fair * statistics.median(times["quiet"])) for busy in times["busy"]]
-        quiet, busy = (spread([1000 * s for s in times[state]], 0) for state in ("quiet", "busy"))
-        lines.append(f"| {name} | {quiet} | {spread(alone)} | {busy} | **{spread(shares)}** |")
+    lines = [f"| work | threads wait | alone, ms | {beside} | of the fair share's time |", "|---|---|---:|---:|---:|"]
+    for row in record["rows"]:
+        shares = [seconds / (fair * statistics.median(row["quiet"])) for seconds in row["busy"]]
+        quiet, busy = (spread([1000 * seconds for seconds in row[state]], 1) for state in ("quiet", "busy"))
+        lines.append(f"| {row['work']} | {row['waits']} | {quiet} | {busy} | **{spread(shares)}** |")
     return lines
 
 
