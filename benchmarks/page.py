@@ -173,6 +173,21 @@ def breakdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def neighbors(record: Record) -> list[str]:
+    """Works alone and beside busy programs, by how threads wait.
+
+    k threads beside n busy ones on c cores are due c / (k + n) of a core each, of which they have one when alone.
+    """
+    fair = max(1.0, (record["machine"]["threads"] + record["neighbors"]) / record["cores"])
+    beside = f"beside {record['neighbors']} busy programs, ms"
+    lines = [f"| work | threads wait | alone, ms | {beside} | of the fair share's time |", "|---|---|---:|---:|---:|"]
+    for row in record["rows"]:
+        shares = [seconds / (fair * statistics.median(row["quiet"])) for seconds in row["busy"]]
+        quiet, busy = (spread([1000 * seconds for seconds in row[state]], 1) for state in ("quiet", "busy"))
+        lines.append(f"| {row['work']} | {row['waits']} | {quiet} | {busy} | **{spread(shares)}** |")
+    return lines
+
+
 def described(machine: Mapping[str, Any]) -> list[str]:
     """The machine, and the best it shows."""
     lines = [
@@ -213,6 +228,10 @@ def write_page(folder: Path) -> None:
             sections.append([f"### {title}", "", *table])
     if (path := folder / "strength.json").exists():
         sections.append(["### Is bf16 as strong?", "", *strength(json.loads(path.read_text(encoding="utf-8")))])
+    if (path := folder / "neighbors.json").exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        title = f"### Beside busy programs ({record['cores']} cores, {record['machine']['threads']} threads)"
+        sections.append([title, "", *neighbors(record)])
     if hours := table1(records):
         what = "≈: what `atlpa-study flowers` and `bmw` pass, at the rates of a training step and an iteration above."
         sections.append(["### The paper's Table 1 here", "", what, "", *hours])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
+from atlpa.progress import Progress
 
 Settings = dict[str, Any]
 
@@ -43,7 +42,6 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TQDM_DISABLE": "1"},
         )
 
     def answer(self, request: str) -> dict[str, Any]:
@@ -91,15 +89,15 @@ def compete(contestants: Sequence[Contestant], rounds: int, title: str, together
     """
     workers = [Here(contestant) if together else Worker(contestant) for contestant in contestants]
     try:
-        with tqdm(total=(rounds + 1) * len(workers), desc=title, unit="turn", disable=None) as bar:
+        with Progress(title, (rounds + 1) * len(workers), "turn", keep=True) as progress:
             for worker, contestant in zip(workers, contestants, strict=True):
                 contestant.facts = worker.answer("facts")
-                bar.update()
+                progress.update()
             for number in range(rounds):
                 for place in range(len(workers)):
                     at = (place + number) % len(workers)
                     contestants[at].turns.append(workers[at].answer("turn"))
-                    bar.update()
+                    progress.update()
     finally:
         for worker in workers:
             worker.end()

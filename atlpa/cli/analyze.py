@@ -11,6 +11,7 @@ from atlpa.attacks import PGD
 from atlpa.cli.command import Parser, count, number, run_command, seed
 from atlpa.cli.eval import RUNS
 from atlpa.errors import UserError
+from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.report import Results, save_training, write_report
 from atlpa.runs import ANALYSES, Analyses, Run, Sights, finished_runs, save_attention
@@ -55,10 +56,8 @@ def work(arguments: argparse.Namespace) -> None:
     for run in runs:
         _ = run.training  # refuses what is not finished
     output = Path(arguments.output) if arguments.output else runs[0].folder.parent / "analysis"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be made ({error.strerror})") from error
+    if problem := unwritable(output):
+        raise UserError(f"--output {output} cannot be made: {problem}")
     attack = PGD(epsilon=max(arguments.eps), step=arguments.step, iterations=arguments.iters)
     sights = Sights(runs, attack, arguments.eps, pick_device(arguments.device), arguments.limit, arguments.seed)
     analyses = Analyses(sights, arguments.perplexity)
@@ -74,7 +73,8 @@ def work(arguments: argparse.Namespace) -> None:
         print(write_report(Results((), analyses=records, files=files, logs=logs), output), end="")
     elif logs:
         save_training(logs, output)
-    print(f"{output}: {', '.join(sorted(path.name for path in output.iterdir() if path.suffix != '.svg'))}")
+    made = sorted(path.name for path in output.iterdir() if path.suffix != ".svg") if output.is_dir() else []
+    print(f"{output}: {', '.join(made) or 'nothing'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

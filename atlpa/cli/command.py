@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -10,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 from pydantic import ValidationError
 
+from atlpa.cli.startup import Stopped, stoppable
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain
 from atlpa.memory import keep_memory
@@ -69,8 +72,11 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
     """
     keep_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a pipe, too, is told at once
     try:
-        return work() or 0
+        with stoppable():
+            return work() or 0
     except UserError as error:
         message = str(error)
     except ValidationError as error:
@@ -80,8 +86,8 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     except Interrupted as interruption:
         print(f"saved after step {interruption.step}; the same command again resumes", file=sys.stderr)
         return 128 + interruption.signal_number
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"{name}: interrupted; what is finished is kept", file=sys.stderr)
-        return 130
+        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     return 2

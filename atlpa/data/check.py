@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
-from tqdm import tqdm
 
 from atlpa.data.index import Index, Item, Part
 from atlpa.data.masks import INSIDE, UNKNOWN
 from atlpa.errors import UserError
+from atlpa.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def inspect(index: Index) -> Findings:
     """Open every image and mask, with a progress bar."""
     todo = [(part, item) for part, items in index.parts.items() for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = tqdm(pool.map(_inspect, todo), "checking", len(todo), unit="image", leave=False, disable=None)
-        images = list(bar)
+        images = list(Progress("checking", len(todo), "image").over(pool.map(_inspect, todo)))
     alike = defaultdict(list)
     for image in images:
         if image.size:

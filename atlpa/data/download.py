@@ -10,9 +10,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from atlpa.errors import UserError, reason
+from atlpa.progress import BYTES, Progress
 
 ATTEMPTS = 3
 TIMEOUT = 30  # seconds without a byte
@@ -116,12 +115,12 @@ def _receive(url: str, part: Path) -> bool:
         total = have + int(missing) if missing is not None else None
         with (
             part.open("ab" if resumed else "wb") as file,
-            tqdm(total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, disable=None) as bar,
+            Progress(part.stem, total, BYTES, done=have, keep=True) as progress,
         ):
             try:
                 while chunk := response.read(CHUNK):
                     file.write(chunk)
-                    bar.update(len(chunk))
+                    progress.update(len(chunk))
             except (http.client.HTTPException, ConnectionError, TimeoutError):
                 return False
     return total is None or part.stat().st_size >= total

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from atlpa.data import cache
 from atlpa.data.index import Index, Item
 from atlpa.data.masks import UNKNOWN
 from atlpa.errors import UserError
+from atlpa.progress import Progress
 
 IN_MEMORY_LIMIT = 4 * 2**30  # bytes; Flowers-17 at 256×256 takes 0.27 GB
 
@@ -86,11 +86,10 @@ def load_images(items: Sequence[Item], side: int, device: torch.device, title: s
     streamed = Streamed(items, side)
     if len(items) * 3 * side**2 > IN_MEMORY_LIMIT:
         return streamed
-    kept = cache.path(tqdm(streamed.fingerprints(), f"{title}, hash", len(items), leave=False, disable=None), side)
+    kept = cache.path(Progress(f"{title}, hash", len(items), "image").over(streamed.fingerprints()), side)
     pixels = cache.read(kept, len(items), side)
     if pixels is None:
-        bar = tqdm(streamed.all(), title, len(items), unit="image", leave=False, disable=None)
-        pixels = cache.fill(kept, len(items), side, bar)
+        pixels = cache.fill(kept, len(items), side, Progress(title, len(items), "image").over(streamed.all()))
     return InMemory(pixels.to(device), streamed.labels)
 
 
@@ -122,7 +121,7 @@ def unreadable(index: Index) -> dict[str, str]:
 
     items = [item for part in index.parts.values() for item in part]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = tqdm(pool.map(problem, items), "reading", len(items), unit="image", leave=False, disable=None)
+        problems = Progress("reading", len(items), "image").over(pool.map(problem, items))
         return {item.name: found for item, found in zip(items, problems, strict=True) if found}
 
 

@@ -9,9 +9,8 @@ import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from atlpa.errors import UserError, reason
+from atlpa.progress import Progress
 
 SCRATCH = ".unpacking-"
 
@@ -48,7 +47,7 @@ def unpack(archive: Path, folder: Path, wanted: str, proof: str) -> None:
 def _extract(archive: Path, scratch: Path) -> None:
     with gzip.open(archive) as stream:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
-            for member in tqdm(tar, f"unpacking {archive.name}", unit="file", leave=False, disable=None):
+            for member in Progress(f"unpacking {archive.name}", None, "file").over(tar):
                 place = PurePosixPath(member.name.lstrip("/"))
                 if ".." in place.parts:
                     raise UserError(f"{archive} wants to write outside its folder ({member.name}); it is not unpacked")

@@ -12,11 +12,9 @@ from matplotlib.ticker import PercentFormatter
 from atlpa.records import Evaluation
 from atlpa.report.accuracy import attacks, network_titles, targets
 from atlpa.report.columns import column_of
+from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.statistics import share
 
-# Okabe and Ito's colors, which color-blind readers can tell apart.
-COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")
-MARKERS = "os^Dv<>P"
 TITLES = {
     "white": "white-box: the network itself",
     "gray": "gray-box: undefended, same architecture",
@@ -34,7 +32,7 @@ class Look(NamedTuple):
 
 
 def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
-    """One panel for each threat and ε, one line for each network, with 95 % Wilson bands.
+    """One panel for each threat that was measured and ε, one line for each network, with 95 % Wilson bands.
 
     Args:
         records: evaluations on the same images, with several iteration budgets each.
@@ -46,7 +44,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     }
     epsilons = sorted({record.attack["epsilon"] for record in records})
     shown = attacks(records)
-    figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons) + 0.6), layout="constrained")
+    figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons)), layout="constrained")
     panels = figure.subplots(len(epsilons), len(shown), sharex=True, sharey=True, squeeze=False)
     for row, epsilon in zip(panels, epsilons, strict=True):
         for panel, threat in zip(row, shown, strict=True):
@@ -54,6 +52,8 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
                 if column_of(record, titles)[1:] == (threat, epsilon):
                     weights = record.target.weights
                     _draw(panel, record, titles[weights], looks[weights])
+            if not panel.has_data():
+                panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
         row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
@@ -65,9 +65,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         panel.set_xlabel("PGD iterations")
     lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
     labels = [title for network in networks if (title := titles[network.weights]) in lines]
-    figure.legend(
-        [lines[label] for label in labels], labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False
-    )
+    legend_below(figure, {label: lines[label] for label in labels})
     return figure
 
 

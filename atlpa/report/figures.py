@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.accuracy import row_order
 from atlpa.report.analyses import drawn_around, name, sight, sight_order
-from atlpa.report.curves import COLORS, MARKERS
+from atlpa.report.legend import COLORS, MARKERS, legend_below
 
 
 def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
@@ -24,7 +24,7 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
     networks = sorted({r.target.weights: r.target for r in found}.values(), key=row_order)
     sights = sorted({sight(r.seen): r.seen for r in found}.items(), key=lambda item: sight_order(item[1]))
     classes = found[0].classes
-    figure = Figure(figsize=(2.5 * len(sights) + 0.4, 2.5 * len(networks) + 0.9), layout="constrained")
+    figure = Figure(figsize=(2.5 * len(sights) + 0.4, 2.5 * len(networks) + 0.3), layout="constrained")
     panels = figure.subplots(len(networks), len(sights), squeeze=False)
     for row, network in zip(panels, networks, strict=True):
         for panel, (title, _) in zip(row, sights, strict=True):
@@ -39,8 +39,8 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
         row[0].set_ylabel(name(network), fontsize=9)
     for panel, (title, _) in zip(panels[0], sights, strict=True):
         panel.set_title(title, fontsize=10)
-    dots = [Line2D([], [], linestyle="", markersize=5, **_look(label)) for label in range(len(classes))]
-    figure.legend(dots, classes, loc="outside lower center", ncols=min(len(classes), 9), frameon=False, fontsize=8)
+    dots = {name: Line2D([], [], linestyle="", markersize=5, **_look(label)) for label, name in enumerate(classes)}
+    legend_below(figure, dots, fontsize=8)
     return figure
 
 

@@ -18,21 +18,23 @@ FIGURES = {
     "attention": "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial",
     "embedding": "Figure 7: t-SNE of the pooled features",
     "landscape": "Figures 4 and 8: loss around one image, ‖δ‖∞ up to |a| + |b|; one range and color scale for all",
-    "training": "Training: loss terms, accuracy on batches (running means) and learning rate",
+    "training": "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate",
 }
 
 
-def page(results: Results, folder: Path) -> str:
-    """The page, to lie in a folder with the figures.
+def page(results: Results, folder: Path, drawn: Path) -> str:
+    """The page, with the PNG figures put into it.
 
     Args:
         results: what is on record.
-        folder: where the page will lie; its PNG figures are put into the page.
+        folder: where the page will lie, and figures that were drawn from pixels (attention*.png) do.
+        drawn: where the figures lie that were drawn from these records.
     """
     parts = [_how(results)]
     parts += [_section(s.name, s.title, _table(s.table, results, folder) + _note(s.note)) for s in sections(results)]
     for name, title in FIGURES.items():
-        parts += [_figure(file, title) for file in [folder / f"{name}.png"] if file.is_file()]
+        file = (folder if name == "attention" else drawn) / f"{name}.png"
+        parts += [_figure(file, title)] if file.is_file() else []
     for file in sorted(folder.glob("attention-*.png")):
         title = f"Figure 1: attention of every stage, {file.stem.removeprefix('attention-')}"
         parts.append(_figure(file, title))

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from atlpa.errors import UserError
-from atlpa.files import write_text
+from atlpa.files import placing, write_text
 from atlpa.report.accuracy import tidy
 from atlpa.report.curves import accuracy_curves
 from atlpa.report.figures import embedding_figure, landscape_figure
@@ -34,7 +34,8 @@ def summary(results: Results) -> str:
 def write_report(results: Results, folder: Path) -> str:
     """Write ``index.html``, ``table.md``, ``table.csv``, each table as LaTeX, and the figures as PNG and SVG.
 
-    Figures that were drawn from pixels (attention*.png) are shown on the page if they lie in the folder already.
+    Figures that were drawn from pixels (attention*.png) are shown on the page if they lie in the folder already. All of
+    it appears when all of it is made; a failure leaves the report that was there.
 
     Args:
         results: what is on record.
@@ -47,29 +48,31 @@ def write_report(results: Results, folder: Path) -> str:
         UserError: the folder cannot be written.
     """
     try:
-        return _write(results, folder)
+        with placing(folder) as scratch:
+            return _write(results, folder, scratch)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror})") from error
 
 
-def _write(results: Results, folder: Path) -> str:
+def _write(results: Results, folder: Path, scratch: Path) -> str:
+    """Make a report in a scratch folder that is to lie in another."""
     text = summary(results)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "table.md", text)
+    write_text(scratch / "table.md", text)
     if results.evaluations:
-        write_text(folder / "table.csv", tidy(results.evaluations).csv())
+        write_text(scratch / "table.csv", tidy(results.evaluations).csv())
     for section in sections(results):
-        write_text(folder / f"{section.name}.tex", section.table.latex())
+        write_text(scratch / f"{section.name}.tex", section.table.latex())
     for name, figure in figures(results).items():
-        save(figure, folder / name)
-    write_text(folder / "index.html", page(results, folder))
+        save(figure, scratch / name)
+    write_text(scratch / "index.html", page(results, folder, scratch))
     return text
 
 
 def save_training(logs: Mapping[str, Path], folder: Path) -> None:
     """Write the training curves alone."""
     if figure := training_figure({name: read_log(path) for name, path in logs.items()}):
-        save(figure, folder / "training")
+        with placing(folder) as scratch:
+            save(figure, scratch / "training")
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from atlpa import __version__
 from atlpa.analysis import (
@@ -32,6 +31,7 @@ from atlpa.analysis import (
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order
 from atlpa.machine import describe
+from atlpa.progress import Progress
 from atlpa.records import Analysis, Attention, Embedding, Landscape, Regions, Seen
 from atlpa.runs.folder import Run
 from atlpa.runs.sights import Sights
@@ -201,7 +201,7 @@ class Analyses:
         steps = torch.linspace(-max(self.sights.epsilons), max(self.sights.epsilons), self.grid)
         chosen = [number * len(images) // self.landscapes for number in range(min(self.landscapes, len(images)))]
         surfaces = []
-        for number in tqdm(chosen, f"landscapes {run.folder.name}", unit="image", leave=False, disable=None):
+        for number in Progress(f"landscapes {run.folder.name}", len(chosen), "image").over(chosen):
             image, label = images[number].to(self.sights.device), labels[number].to(self.sights.device)
             surface = landscape(model, image, label, steps.to(self.sights.device), self.sights.seed, number).cpu()
             surfaces.append(tuple(_rounded(row) for row in surface))

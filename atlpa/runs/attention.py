@@ -11,6 +11,7 @@ from torch import Tensor
 
 from atlpa.analysis import attention_maps, overlay_maps, telling_stage
 from atlpa.evaluation.accuracy import generators
+from atlpa.files import placing
 from atlpa.report import save
 from atlpa.report.gallery import defenses_figure, stages_figure
 from atlpa.runs.folder import Run
@@ -45,9 +46,10 @@ def attention_figures(sights: Sights, count: int) -> dict[str, Figure]:
 
 
 def save_attention(sights: Sights, count: int, folder: Path) -> None:
-    """Write the figures into a folder as PNG and SVG."""
-    for name, figure in attention_figures(sights, count).items():
-        save(figure, folder / name, dpi=90)  # of few pixels anyway
+    """Write the figures into a folder as PNG and SVG, all or none."""
+    with placing(folder) as scratch:
+        for name, figure in attention_figures(sights, count).items():
+            save(figure, scratch / name, dpi=90)  # of few pixels anyway
 
 
 def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from atlpa import __version__
 from atlpa.data import load_images
@@ -17,6 +16,7 @@ from atlpa.evaluation import credibility
 from atlpa.evaluation.accuracy import pictures
 from atlpa.evaluation.checks import CHECKS
 from atlpa.machine import describe
+from atlpa.progress import Progress
 from atlpa.records import Credibility
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
@@ -85,7 +85,7 @@ class Examination:
         ]
         began = time.monotonic()
         title = f"checks {run.folder.name} ε {self.epsilon:g}"
-        with tqdm(total=len(CHECKS), desc=title, unit="check", leave=False, disable=None) as bar:
+        with Progress(title, len(CHECKS), "check") as progress:
             findings = credibility(
                 run.load_model(device),
                 images,
@@ -94,7 +94,7 @@ class Examination:
                 undefended[0].load_model(device) if undefended else None,
                 [source.load_model(device) for source in sources],
                 seed=self.seed,
-                progress=lambda _: bar.update(),
+                progress=lambda _: progress.update(),
             )
         record = Credibility(
             target=run.network,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from atlpa import __version__
 from atlpa.attacks import PGD, Noise
@@ -19,6 +18,7 @@ from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
 from atlpa.models import Averaged
+from atlpa.progress import Progress
 from atlpa.records import Evaluation, Judged
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
@@ -123,10 +123,10 @@ def _attack(
     source = _model(first.source, protocol, device)
     title = f"{first.threat} {first.source.folder.name} ε {attack.epsilon:g}"
     if first.threat == "white" and isinstance(attack, PGD) and not first.source.randomized:
-        with tqdm(total=len(images) * attack.restarts, desc=title, unit="image", leave=False, disable=None) as bar:
-            return [white_box(source, images, attack, budgets, seed=seed, progress=bar.update)]
-    with tqdm(total=len(images) * budgets[-1], desc=title, unit="step", leave=False, disable=None) as bar:
-        show = partial(transfer, seed=seed, draws=draws, progress=bar.update)
+        with Progress(title, len(images) * attack.restarts, "image") as progress:
+            return [white_box(source, images, attack, budgets, seed=seed, progress=progress.update)]
+    with Progress(title, len(images) * budgets[-1], "step") as progress:
+        show = partial(transfer, seed=seed, draws=draws, progress=progress.update)
         if first.threat == "white" and not isinstance(attack, Noise):
             outcome = show(source, {"itself": source}, images, attack, budgets)["itself"]
             return [outcome.standing()]

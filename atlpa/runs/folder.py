@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,10 @@ import yaml
 from atlpa.data import PARTS, Index
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment, differences, load, parse
-from atlpa.files import write_text
+from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
+from atlpa.runs.owner import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
 
@@ -62,25 +62,16 @@ class Run:
             if differing := differences(there.experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
-        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise UserError(
-                f"{folder} cannot be made: {nearest} is no folder that can be written; choose another --output"
-            )
-        if nearest == folder and any(entry.suffix != ".half" for entry in folder.iterdir()):
+        if problem := unwritable(folder):
+            raise UserError(f"{folder} cannot be made: {problem}; choose another --output")
+        if folder.exists() and any(entry.suffix != ".half" and entry.name != LOCK for entry in folder.iterdir()):
             raise UserError(f"{folder} exists and is no run; choose another --output")
         return None
 
     @classmethod
     def create(cls, experiment: Experiment) -> Run:
-        """Make a new run's folder with its ``experiment.yaml``."""
+        """Begin a new run in a folder that is there and owned, with its ``experiment.yaml``."""
         text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
-        try:
-            experiment.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{experiment.folder} cannot be made ({error.strerror}); choose another --output"
-            ) from error
         write_text(experiment.folder / "experiment.yaml", text)
         return cls(experiment.folder, experiment)
 

@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from atlpa.attacks import PGD
 from atlpa.data import Index, Item, load_images, load_masks
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order, pictures
+from atlpa.progress import Progress
 from atlpa.records import Judged, Seen
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
@@ -125,14 +125,14 @@ class Sights:
             attack = self.attack.model_copy(update={"epsilon": seen.epsilon})
             made = []
             title = f"images of {source.folder.name}, ε {seen.epsilon:g}"
-            with tqdm(total=len(images) * attack.iterations, desc=title, unit="step", leave=False, disable=None) as bar:
+            with Progress(title, len(images) * attack.iterations, "step") as progress:
                 for rows in in_order(self.items):
                     batch, own = images[rows].to(self.device), labels[rows].to(self.device)
                     draws = generators(self.seed, "attack", rows, device=self.device)
                     iterates = attack.iterates(model, batch, own, generator=draws)
                     for iterate in iterates:
                         last = iterate
-                        bar.update(len(rows))
+                        progress.update(len(rows))
                     made.append(last.cpu())
             self._made[key] = torch.cat(made)
         return self._made[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,11 +13,13 @@ from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.data import Batches, Images, Index, load_images, unreadable
+from atlpa.errors import UserError
 from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
+from atlpa.runs.owner import owned
 from atlpa.runs.remarks import training_remarks
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
@@ -26,18 +29,26 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     """Train an experiment's network, or go on where it was left, or find it finished.
 
     Everything that can be wrong with the input is found before the folder is made; only the pictures of a set too large
-    to be held decoded are opened as they are needed (``data.skip_unreadable`` opens them all first).
+    to be held decoded are opened as they are needed (``data.skip_unreadable`` opens them all first). Meanwhile this
+    process owns the folder.
 
     Args:
         experiment: what to do.
         say: told what is read, built and left, a line at a time.
 
     Raises:
-        UserError: input that a user can mend.
+        UserError: input that a user can mend; another process trains there.
         Interrupted: a signal came; the state was saved.
     """
+    with ExitStack() as held:
+        return _train_run(experiment, say, held)
+
+
+def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitStack) -> Run:
     experiment.resolved()  # what could not be written down is refused before any work
     run = Run.existing(experiment)
+    if run and not run.finished:
+        held.enter_context(owned(run.folder, say))
     if run and run.finished:
         say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
         return run
@@ -64,7 +75,13 @@ def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
 
-    run = run or Run.create(experiment)
+    if not run:
+        held.enter_context(owned(experiment.folder, say))
+        if Run.existing(experiment):
+            raise UserError(
+                f"{experiment.folder} was begun by another process meanwhile; the same command goes on there"
+            )
+        run = Run.create(experiment)
     if not resumed:
         write_split(run.split_path, index, skipped)
     model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest

@@ -10,6 +10,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.report import Results, collect, write_report
 from atlpa.runs import ANALYSES, Run, evaluate, save_attention, train_run
+from atlpa.runs.owner import LOCK, owned
 from atlpa.studies.plan import Plan
 from atlpa.studies.steps import training_state
 
@@ -104,9 +105,15 @@ def draw(whole: Plan, folder: Path, say: Say = print) -> None:
 
 
 def _put_aside(experiment: Experiment) -> Path:
-    """Move a run that the study no longer means out of its way; nothing of it is mixed in or lost."""
+    """Move a run that the study no longer means out of its way; nothing of it is mixed in or lost.
+
+    Raises:
+        UserError: another process trains it.
+    """
     folder = experiment.folder
     digest = hashlib.sha256((folder / "experiment.yaml").read_bytes()).hexdigest()[:8]
     aside = folder.with_name(f"{folder.name}.stale-{digest}")
-    folder.rename(aside)
+    with owned(folder):
+        folder.rename(aside)
+        (aside / LOCK).unlink()
     return aside

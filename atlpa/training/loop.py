@@ -11,11 +11,11 @@ from types import FrameType
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from atlpa.data import Batches
 from atlpa.defenses import Defense
 from atlpa.errors import Interrupted, UserError
+from atlpa.progress import Progress
 from atlpa.randomness import generator
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
@@ -49,7 +49,7 @@ def train(
         log: where terms, learning rate and accuracies go.
         save: called with the number of steps taken, to write a checkpoint.
         validate: judges the model on the validation part; ``None`` when that part is trained on.
-        title: shown beside the progress bar.
+        title: shown beside the progress.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state was saved after the step in progress.
@@ -57,8 +57,8 @@ def train(
     """
     attack = defense.training_attack(recipe.attack)
     saved = logged = time.monotonic()
-    bar = tqdm(total=recipe.iterations, initial=first_step, desc=title, unit="step", disable=None)
-    with stop_signals() as stopped, bar:
+    progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
+    with stop_signals() as stopped, progress:
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
@@ -74,9 +74,12 @@ def train(
             )
             taken = step + 1
             last = taken == recipe.iterations
-            bar.update()
-            if taken % recipe.log_every == 0 or last:
+            logged_now = taken % recipe.log_every == 0 or last
+            if logged_now or step == first_step:  # a loss is shown from the first step on
                 numbers = _numbers(result, taken)
+                progress.note = f"loss {numbers['loss']:.3f}"
+            progress.update()
+            if logged_now:
                 now = time.monotonic()
                 log.write(
                     step=taken,
@@ -85,7 +88,6 @@ def train(
                     timing={"seconds": now - logged},
                 )
                 logged = now
-                bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)
             if validate is not None and (taken % recipe.validate_every == 0 or last):
                 log.write(step=taken, validation=validate())
             if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:

@@ -1,0 +1,81 @@
+"""One owner for each run's folder: two processes that train in one would overwrite each other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from atlpa.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = "owner.lock"
+"""The file in a folder that is owned. It names the owner, and outlives one that was killed without consequence."""
+
+
+@contextmanager
+def owned(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Own a folder until the ``with`` ends, or the process does, however it dies.
+
+    The lock is the operating system's, which lets go of it when its process is gone. What a dead owner left
+    half-written is removed.
+
+    Args:
+        folder: a run's; made if need be.
+        say: told where the system or the file system knows no locks, and nobody is kept out.
+
+    Raises:
+        UserError: another process owns it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --output") from error
+    path = folder / LOCK
+    file = _locked(path, say)
+    try:
+        os.truncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        for left in folder.glob("*.half"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps the name of an open file
+            if _named(path, file):
+                path.unlink()  # while it is locked
+        os.close(file)
+
+
+def _locked(path: Path, say: Callable[[str], None]) -> int:
+    """A descriptor of the file, locked."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "no locks")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _named(path, file):
+                return file
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                say(f"note: no locks are known here; see to it that no second process trains in {path.parent}")
+                return file
+            owner = os.read(file, 300).decode(errors="replace") or "another process"
+            os.close(file)
+            raise UserError(
+                f"{path.parent} is in the hands of {owner}, and a run is trained by one process; wait for it or choose "
+                "another --output"
+            ) from error
+        os.close(file)  # locked too late: its owner has removed it
+
+
+def _named(path: Path, file: int) -> bool:
+    """Whether an open file still has its name: its folder may be moved, its owner may have removed it."""
+    return path.exists() and os.path.samestat(os.fstat(file), path.stat())

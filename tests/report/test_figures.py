@@ -1,0 +1,84 @@
+"""What figures show: every value that is there, every network by a look of its own, nothing cut off."""
+
+import numpy as np
+import pytest
+from test_summary import NONE, PAT, record
+
+from atlpa.report import accuracy_curves
+from atlpa.report.training import WINDOW, training_figure
+
+
+def log(steps, watched=()):
+    """The log of a run of some steps, with what `atlpa-train` writes."""
+    lines = []
+    for step in range(1, steps + 1):
+        accuracies = {"clean_accuracy": (step % 7) / 7, "adversarial_accuracy": (step % 5) / 5}
+        lines.append(
+            {"step": step, "learning_rate": 0.01, "loss": 1 / step, "terms": {"cross_entropy": 1 / step}, **accuracies}
+        )
+        if step in watched:
+            lines.append({"step": step, "validation": {"clean_accuracy": 0.5, "adversarial_accuracy": step / 100}})
+    return lines
+
+
+def panel(figure, label):
+    (axes,) = [axes for axes in figure.axes if axes.get_ylabel() == label]
+    return axes.get_lines()
+
+
+def test_validation_is_drawn_where_it_was_watched():
+    clean, adversarial = panel(training_figure({"pat": log(40, (20, 40))}), "accuracy on validation part")
+    assert clean.get_xdata().tolist() == adversarial.get_xdata().tolist() == [20, 40]
+    assert clean.get_ydata().tolist() == [0.5, 0.5]
+    assert adversarial.get_ydata().tolist() == [0.2, 0.4]
+    assert clean.get_linestyle() != adversarial.get_linestyle()
+    assert not [a for a in training_figure({"pat": log(40)}).axes if "validation" in a.get_ylabel()]
+
+
+def test_batches_are_drawn_as_running_means():
+    lines = log(100)
+    (mean,) = panel(training_figure({"pat": lines}), "cross entropy, weighted")
+    for step, value in zip(mean.get_xdata(), mean.get_ydata(), strict=True):
+        assert value == pytest.approx(np.mean([1 / s for s in range(step - WINDOW + 1, step + 1)]))
+    assert mean.get_xdata()[-1] == 100
+
+
+def test_a_single_line_of_the_log_can_be_seen():
+    for axes in training_figure({"pat": log(1, (1,))}).axes:
+        for line in axes.get_lines():
+            assert len(line.get_xdata()) == 1
+            assert line.get_marker() == "o"
+
+
+def whole_legend(figure):
+    """The labels of a figure's legend, which lies inside the figure and outside the panels."""
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    extent = legend.get_window_extent()
+    assert extent.x0 > -1
+    assert extent.y0 >= 0
+    assert extent.x1 < figure.bbox.x1 + 1
+    tight = [axes.get_tightbbox() for axes in figure.axes]
+    assert extent.y1 <= min(box.y0 for box in tight) + 1
+    assert min(axes.get_window_extent().height for axes in figure.axes) > 100  # dots: panels were not squeezed flat
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("count", [1, 6, 11])
+def test_legends_are_whole(count):
+    names = [f"a_defense_of_{number}-resnet101-seed0-final" for number in range(count)]
+    training = training_figure({name: log(30, (30,)) for name in names})
+    assert whole_legend(training) == names
+    lines = panel(training, "cross entropy, weighted")
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == count
+    networks = [PAT.model_copy(update={"defense": name, "weights": name}) for name in names]
+    curves = accuracy_curves([record(network, network, "white", 50) for network in networks])
+    assert len(whole_legend(curves)) == count
+
+
+def test_only_what_was_measured_has_a_panel():
+    figure = accuracy_curves([record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 40)])
+    assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["white-box", "gray-box"]
+    figure = accuracy_curves([record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 40, epsilon=0.5)])
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [[], ["not measured"], ["not measured"], []]

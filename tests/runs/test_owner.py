@@ -1,0 +1,141 @@
+"""One process trains in a folder, whatever became of the last one; shown by real processes."""
+
+import errno
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from atlpa.errors import UserError
+from atlpa.experiment import load
+from atlpa.runs import Run, train_run
+from atlpa.runs import owner as owner_module
+from atlpa.runs.owner import owned
+from atlpa.studies import load_study, plan
+from atlpa.studies.carry_out import carry_out
+
+TINY = {"data.resize": 20, "data.size": 16, "training.batch_size": 4, "training.log_every": 1}
+
+
+def command(folder, iterations):
+    fields = [f"{name}={value}" for name, value in {**TINY, "training.iterations": iterations}.items()]
+    options = [word for field in fields for word in ("--set", field)]
+    return [sys.executable, "-m", "atlpa.cli.train", "--config", "digits", "--final", *options, "--output", str(folder)]
+
+
+def start(*arguments):
+    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def steps(folder):
+    return [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def wait_for_steps(process, folder, count=2):
+    while not ((folder / "log.jsonl").exists() and len(steps(folder)) >= count):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_of_two_that_start_at_once_one_trains(tmp_path):
+    folder = tmp_path / "run"
+    both = [start(folder, 20), start(folder, 20)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    refused = said[[process.returncode for process in both].index(2)][1].splitlines()
+    assert len(refused) == 1
+    assert re.search(r"is in the hands of process \d+ on |was begun by another process meanwhile", refused[0])
+    assert steps(folder) == list(range(1, 21))
+    assert Run.open(folder).finished
+    assert not list(folder.glob("*.lock")) + list(folder.glob("*.half"))
+
+
+def test_a_second_is_refused_and_a_dead_owner_keeps_nothing(tmp_path):
+    """It learns who the owner is; when that one is killed without a word, the same command goes on."""
+    folder = tmp_path / "run"
+    with start(folder, 100_000) as first:
+        wait_for_steps(first, folder)
+        second = subprocess.run(command(folder, 100_000), capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        (line,) = second.stderr.splitlines()
+        assert f"{folder} is in the hands of process {first.pid} on " in line
+        assert second.stdout == ""
+        first.kill()
+    (folder / "last.pt.0123abcd.half").write_bytes(b"cut off")
+    (folder / "log.jsonl").unlink()  # to see when the next one is at work
+    with start(folder, 100_000) as third:
+        wait_for_steps(third, folder)
+        assert not list(folder.glob("*.half"))
+        third.send_signal(signal.SIGTERM)
+        assert third.wait(60) == 143
+    assert steps(folder) == list(range(1, len(steps(folder)) + 1))
+    assert not list(folder.glob("*.lock"))
+
+
+def test_a_process_killed_before_the_run_was_begun(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "owner.lock").write_text("process 1 on elsewhere")
+    changes = [*TINY.items(), ("training.iterations", 2), ("final", True), ("output", str(tmp_path / "run"))]
+    assert train_run(load("digits", changes), say=lambda _: None).finished
+    assert not list((tmp_path / "run").glob("*.lock"))
+
+
+def test_a_folder_has_one_owner_at_a_time(tmp_path):
+    with owned(tmp_path), pytest.raises(UserError, match="is in the hands of process"), owned(tmp_path):
+        pass
+    with owned(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, monkeypatch):
+    """Its owner removed it between our opening and our locking it: what is locked then must be the new one."""
+    real, removed = owner_module.fcntl.flock, []
+
+    def flock(file, how):
+        if not removed:
+            removed.append((tmp_path / "owner.lock").unlink())
+        real(file, how)
+
+    monkeypatch.setattr(owner_module.fcntl, "flock", flock)
+    with owned(tmp_path):
+        assert (tmp_path / "owner.lock").exists()
+        with pytest.raises(UserError), owned(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.EOPNOTSUPP, None])
+def test_where_no_locks_are_known_it_is_said(tmp_path, monkeypatch, reason):
+    def flock(*_):
+        raise OSError(reason, "no locks")
+
+    if reason:
+        monkeypatch.setattr(owner_module.fcntl, "flock", flock)
+    else:
+        monkeypatch.setattr(owner_module, "fcntl", None)
+    said = []
+    with owned(tmp_path, said.append):
+        pass
+    assert said == [f"note: no locks are known here; see to it that no second process trains in {tmp_path}"]
+
+
+def test_a_study_does_not_move_what_is_being_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fields = {**TINY, "training.iterations": 2}
+    text = f"config: digits\nchanges: {json.dumps(fields)}\ndefenses: [none]\nepsilons: [0.25]\nbudgets: [1]\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    todo = plan(load_study("mine.yaml"))
+    (experiment,) = todo.trainings
+    other = load("digits", [*fields.items(), ("seed", 5), ("output", str(experiment.folder)), ("final", True)])
+    train_run(other, say=lambda _: None)
+    with owned(experiment.folder), pytest.raises(UserError, match="is in the hands of process"):
+        carry_out(todo, ["train"], say=lambda _: None)
+    assert Run.open(experiment.folder).experiment.seed == 5
+    carry_out(todo, ["train"], say=lambda _: None)
+    assert Run.open(experiment.folder).experiment.seed == 0
+    (aside,) = experiment.folder.parent.glob("*.stale-*")
+    assert not list(aside.glob("*.lock"))
