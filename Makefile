@@ -1,4 +1,5 @@
-# make demo: train five small networks, attack them, print the table. make test: everything developers check.
+# make demo: train five small networks, attack them, print the table. make test: everything developers check;
+# make test-avx2: what depends on the processor, as on an older one.
 # make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ RUN := $(VENV)/bin
 BENCH := .venv-bench
 FLAGS :=
 
-.PHONY: demo test bench clean
+.PHONY: demo test test-avx2 bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/atlpa-study digits
@@ -17,6 +18,10 @@ test: $(VENV)/installed-dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/pytest
+
+# As on a processor without AVX-512 and bfloat16, as far as oneDNN and torch let themselves be held back.
+test-avx2: $(VENV)/installed-dev
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(RUN)/pytest tests/engine tests/evaluation tests/training
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks $(FLAGS)

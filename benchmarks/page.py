@@ -188,6 +188,23 @@ def neighbors(record: Record) -> list[str]:
     return lines
 
 
+def copies(records: Sequence[Record]) -> list[str]:
+    """Attacks of every size, whose gradients are computed on a copy of the network or on itself, beside the plain loop."""
+    lines = [
+        "| instructions | attack | on | plain loop, ms an iteration | ours | times faster |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for record in records:
+        for row in record["rows"]:
+            iterations = int(row["work"].split()[-2])
+            plain, own = (f"{1000 * statistics.median(row[way]) / iterations:.1f}" for way in ("reference", "auto"))
+            faster = spread([theirs / ours for theirs, ours in zip(row["reference"], row["auto"], strict=True)])
+            on = "a copy" if row["copied"] else "the network"
+            instructions = record["machine"]["instructions"]
+            lines.append(f"| {instructions} | {row['work']} | {on} | {plain} | {own} | **{faster}** |")
+    return lines
+
+
 def described(machine: Mapping[str, Any]) -> list[str]:
     """The machine, and the best it shows."""
     lines = [
@@ -232,6 +249,9 @@ def write_page(folder: Path) -> None:
         record = json.loads(path.read_text(encoding="utf-8"))
         title = f"### Beside busy programs ({record['cores']} cores, {record['machine']['threads']} threads)"
         sections.append([title, "", *neighbors(record)])
+    if paths := sorted(folder.glob("copies-*.json")):
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        sections.append(["### Every size of attack, on newer and older processors", "", *copies(found)])
     if hours := table1(records):
         what = "≈: what `atlpa-study flowers` and `bmw` pass, at the rates of a training step and an iteration above."
         sections.append(["### The paper's Table 1 here", "", what, "", *hours])
