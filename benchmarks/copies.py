@@ -1,6 +1,6 @@
 """Does a copy pay? Attacks of every size beside the plain loop: ``python -m benchmarks.copies``.
 
-Each work takes both ways in turns in one process. With ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 in the environment
+Each work takes both ways in turns in one process. With ONEDNN_MAX_CPU_ISA=AVX2 and ATEN_CPU_CAPABILITY=avx2 set
 it is measured as on a processor without AVX-512; the record's name says so.
 """
 

@@ -189,7 +189,7 @@ def neighbors(record: Record) -> list[str]:
 
 
 def copies(records: Sequence[Record]) -> list[str]:
-    """Attacks of every size, whose gradients are computed on a copy of the network or on itself, beside the plain loop."""
+    """Attacks of every size beside the plain loop, on a copy of the network or on the network itself."""
     lines = [
         "| instructions | attack | on | plain loop, ms an iteration | ours | times faster |",
         "|---|---|---|---:|---:|---:|",
