@@ -31,13 +31,15 @@ def prepare() -> None:
 
 
 def wait_passively() -> None:
-    """Let threads that wait for others leave the processor to whoever needs it; the user's own settings stand.
+    """Let threads that wait for others soon leave the processor to whoever needs it; the user's own settings stand.
 
-    OpenMP's threads spin otherwise: beside other programs they burn the time that the slowest of them needs. It reads
-    this when torch is loaded. ``benchmarks/neighbors.py`` measures what it is worth.
+    OpenMP's threads spin otherwise: beside other programs they burn the time that the slowest of them needs. Those of
+    libgomp, which torch's wheels for Linux bring, spin for some microseconds first, since small operations follow each
+    other faster than a thread is woken. It reads this when torch is loaded. ``benchmarks/neighbors.py`` measures what
+    it is worth.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
 @contextmanager

@@ -85,17 +85,17 @@ def test_a_signal_that_is_ignored_stays_ignored(blocked):
     assert process.returncode == 143
 
 
-PRINTS = "import os\nprint(os.environ.get('OMP_WAIT_POLICY'))\nos._exit(0)\n"
+PRINTS = "import os\nprint(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))\nos._exit(0)\n"
 
 
 @pytest.mark.parametrize(
     ("command", "own", "found"),
     [
-        (["-m", "atlpa.cli.train"], {}, "PASSIVE"),
-        (["-m", "atlpa.cli.train"], {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"),
-        (["-m", "atlpa.cli.train"], {"GOMP_SPINCOUNT": "1000"}, "None"),
-        (["-c", "import atlpa.attacks"], {}, "None"),
-        (["-c", "import atlpa.cli.train"], {}, "None"),
+        (["-m", "atlpa.cli.train"], {}, "PASSIVE 1000"),
+        (["-m", "atlpa.cli.train"], {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        (["-m", "atlpa.cli.train"], {"GOMP_SPINCOUNT": "7"}, "None 7"),
+        (["-c", "import atlpa.attacks"], {}, "None None"),
+        (["-c", "import atlpa.cli.train"], {}, "None None"),
     ],
 )
 def test_threads_of_commands_wait_passively_and_a_librarys_as_ever(tmp_path, command, own, found):
