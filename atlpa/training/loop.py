@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -92,6 +93,7 @@ def train(
                 log.write(step=taken, validation=validate())
             if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:
                 _numbers(result, taken)
+                _must_be_finite(model, taken)
                 save(taken)
                 saved = time.monotonic()
             if stopped:
@@ -120,6 +122,15 @@ def _numbers(result: StepResult, step: int) -> dict[str, object]:
         "clean_accuracy": accuracy(views.clean),
         "adversarial_accuracy": accuracy(views.adversarial),
     }
+
+
+def _must_be_finite(model: nn.Module, step: int) -> None:
+    """Refuse weights that the last step, whose terms were still finite, has ruined."""
+    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(
+            f"training diverged by step {step}: {broken[0]} is not finite; try a lower learning rate or weight of a term"
+        )
 
 
 @contextmanager

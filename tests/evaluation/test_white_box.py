@@ -10,6 +10,7 @@ from atlpa.data.images import InMemory
 from atlpa.engine import ready
 from atlpa.evaluation import transfer, verdicts, white_box
 from atlpa.evaluation.accuracy import generators
+from tests.engine.test_ready import needs_bfloat16
 
 BUDGETS = (2, 5, 12)
 
@@ -244,6 +245,7 @@ class Shown:
         return self.images[positions]
 
 
+@needs_bfloat16
 def test_half_precision_never_judges():
     """Logits that differ in what bfloat16 cannot hold: it finds every image wrong, and the model is right on half."""
     torch.manual_seed(0)

@@ -201,6 +201,12 @@ def test_a_diverged_training_is_no_result(tmp_path):
     assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 
+def test_weights_that_the_last_step_ruined_are_not_saved(tmp_path):
+    with pytest.raises(UserError, match=r"training diverged by step 1: .*weight is not finite; try a lower learning"):
+        train_quietly(tmp_path / "run", ("training.learning_rate", 1e39), ("training.iterations", 1))
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
 def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
     with pytest.raises(UserError, match="11 top classes of 10"):
         train_quietly(tmp_path / "run", ("defense.terms.tolerant_logit.k", 11))
