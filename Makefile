@@ -1,3 +1,4 @@
+# Tests run one on each core, with one thread each: small operations on several threads wait more than they work.
 # make demo: train five small networks, attack them, print the table. make test: everything developers check;
 # make test-avx2: what depends on the processor, as on an older one.
 # make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
@@ -17,11 +18,11 @@ test: $(VENV)/installed-dev
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/pytest
+	OMP_NUM_THREADS=1 $(RUN)/pytest -n auto
 
 # As on a processor without AVX-512 and bfloat16, as far as oneDNN and torch let themselves be held back.
 test-avx2: $(VENV)/installed-dev
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(RUN)/pytest tests/engine tests/evaluation tests/training
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(RUN)/pytest -n auto tests/engine tests/evaluation tests/training
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks $(FLAGS)

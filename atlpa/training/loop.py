@@ -129,7 +129,7 @@ def _must_be_finite(model: nn.Module, step: int) -> None:
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise UserError(
-            f"training diverged by step {step}: {broken[0]} is not finite; try a lower learning rate or weight of a term"
+            f"training diverged by step {step}: {broken[0]} is not finite; try a lower learning rate or term weight"
         )
 
 
