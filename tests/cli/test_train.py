@@ -191,7 +191,7 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch,
 
     monkeypatch.setattr(train_module, "_save", save)
     # The squared gradient of a network from scratch is steep.
-    slow = ["--set", "training.learning_rate=1e-4"]
+    slow = ["--set", "training.learning_rate=1e-6"]
     assert main(["--config", "digits", *QUICK, *slow, "--defense", defense, "--output", "run"]) == 0
     run = Run.open(elsewhere / "run")
 
