@@ -1,28 +1,103 @@
-"""A component is its own configuration: a frozen, validated value whose fields are its YAML."""
+"""A component is its own configuration: a frozen, validated dataclass whose fields are its YAML."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
 from fractions import Fraction
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs, CoreSchema
 
 from atlpa.errors import unknown_name
 
+SomeComponent = TypeVar("SomeComponent", bound="Component")
 
-class Component(BaseModel):
-    """Base of everything a YAML file can describe: immutable, strictly typed, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+class Component:
+    """Base of everything a YAML file can describe: immutable, strictly typed, no unknown keys.
+
+    A subclass becomes a dataclass on pydantic, so that what it offers is its own: ``dir`` and ``help`` show nothing of
+    the machinery. ``dataclasses.replace`` makes a changed copy, which is validated as any other.
+    """
+
+    def __init_subclass__(cls, *, kw_only: bool = True, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True, kw_only=kw_only, config=ConfigDict(extra="forbid", strict=True))(cls)
+        signature = inspect.signature(cls)
+        plain = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+        cls.__signature__ = inspect.Signature(plain)  # type: ignore[attr-defined]  # as help shows it
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Accept a mapping where a component is wanted, though its fields are strict."""
+        schema = handler(source)
+        inner: Any = schema
+        while inner["type"] != "dataclass" and "schema" in inner:
+            inner = inner["schema"]
+        if inner["type"] == "dataclass":
+            inner["strict"] = False
+        return schema
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
+    def _by_name(cls, values: Any) -> Any:
+        """Arguments by position become fields by name; an unknown key is refused with the nearest valid one."""
+        names = field_names(cls)
+        if isinstance(values, ArgsKwargs):
+            given, named = values.args, dict(values.kwargs or {})
+            if len(given) > len(names):
+                raise ValueError(f"{len(given)} arguments; {cls.__name__} takes {', '.join(names)}")
+            first = dict(zip(names, given, strict=False))
+            if twice := first.keys() & named:
+                raise ValueError(f"{', '.join(twice)} is given twice, by position and by name")
+            values = first | named
+        if isinstance(values, Mapping):
             for key in values:
-                if key not in cls.model_fields:
-                    raise ValueError(unknown_name("key", str(key), cls.model_fields))
+                if key not in names:
+                    raise ValueError(unknown_name("key", str(key), names))
         return values
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def field_names(component: Component | type[Component]) -> list[str]:
+    """The names of a component's fields, in order."""
+    return [field.name for field in fields(component)]  # type: ignore[arg-type]  # every subclass is a dataclass
+
+
+def validate(kind: type[SomeComponent], values: Mapping[str, Any]) -> SomeComponent:
+    """A component from its fields.
+
+    Raises:
+        pydantic.ValidationError: a field is missing, unknown or out of its range.
+    """
+    wanted: Any = kind
+    component: SomeComponent = _adapter(wanted).validate_python(values)
+    return component
+
+
+def dump(component: Component, *, exclude_defaults: bool = False) -> dict[str, Any]:
+    """A component's fields as plain YAML or JSON types; ``validate`` reads them back."""
+    kind: Any = type(component)
+    content: dict[str, Any] = _adapter(kind).dump_python(component, mode="json", exclude_defaults=exclude_defaults)
+    return content
 
 
 def parse_number(value: Any) -> Any:

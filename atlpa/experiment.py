@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
-from atlpa.component import Component
+from atlpa.component import Component, dump, field_names, validate
 from atlpa.data import DATASETS, Dataset, Part
 from atlpa.defenses import Defense, load_preset
 from atlpa.errors import UserError, explain, unknown_name
@@ -34,7 +35,7 @@ def _dataset(value: Any) -> Any:
     name = value.get("name")
     if name not in DATASETS:
         raise ValueError(f"name: {unknown_name('data set', str(name), DATASETS)}")
-    return DATASETS[name].model_validate(dict(value))
+    return validate(DATASETS[name], dict(value))
 
 
 def _defense(value: Any) -> Any:
@@ -102,7 +103,7 @@ class Experiment(Component):
         Raises:
             UserError: the defense cannot be had with so few classes.
         """
-        return self.model_copy(update={"defense": self.defense.for_classes(classes)})
+        return replace(self, defense=self.defense.for_classes(classes))
 
     def resolved(self) -> dict[str, Any]:
         """Every field with its value, as plain YAML types; ``parse`` reads it back.
@@ -110,9 +111,9 @@ class Experiment(Component):
         Raises:
             UserError: it would read back as something else, as a component does that somebody else has written.
         """
-        fields = self.model_dump(mode="json")
+        values = dump(self)
         try:
-            lost = _unlike(self, parse(fields))
+            lost = _unlike(self, parse(values))
         except UserError as error:
             lost = str(error)
         if lost:
@@ -120,7 +121,7 @@ class Experiment(Component):
                 f"experiment.yaml could not hold this experiment: {lost}; make it part of atlpa, or train with "
                 "atlpa.training.training_step, which takes any defense and attack"
             )
-        return fields
+        return values
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
@@ -141,7 +142,7 @@ def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
         return f"{place} is {given!r}, read back {read!r}"
     if type(given) is not type(read):
         return f"{place} is a {type(given).__name__}, read back a {type(read).__name__}"
-    inside = type(given).model_fields
+    inside = field_names(given)
     found = (_unlike(getattr(given, name), getattr(read, name), f"{place}.{name}") for name in inside)
     return next(filter(None, found), place)
 
@@ -153,7 +154,7 @@ def parse(fields: Mapping[str, Any]) -> Experiment:
         UserError: one line with each offending field, what was given and what is allowed.
     """
     try:
-        return Experiment.model_validate(dict(fields))
+        return validate(Experiment, dict(fields))
     except ValidationError as error:
         raise UserError(explain(error)) from error
 
@@ -166,10 +167,10 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
         overrides: (dotted field, value), applied in order before validation.
     """
     path = find(config, shipped_configs(), "config")
-    fields = read(path, "experiment", Experiment.model_fields)
+    values = read(path, "experiment", field_names(Experiment))
     for dotted, value in overrides:
-        _set(fields, dotted, value)
-    return parse(fields)
+        _set(values, dotted, value)
+    return parse(values)
 
 
 def shipped_configs() -> dict[str, Path]:

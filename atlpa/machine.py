@@ -45,10 +45,12 @@ def describe(device: torch.device) -> Machine:
 
 def _instructions() -> str:
     """AVX2, AVX512 and bfloat16, as far as the environment lets oneDNN use them."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if held := os.environ.get("ONEDNN_MAX_CPU_ISA"):
+        return f"{capability}, held to {held}"
     known = torch.cpu.get_capabilities()
     half = [name for name in ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16") if known.get(name)]
-    limit = [f"held to {held}" for held in [os.environ.get("ONEDNN_MAX_CPU_ISA")] if held]
-    return ", ".join([torch.backends.cpu.get_cpu_capability(), *half, *limit])
+    return ", ".join([capability, *half])
 
 
 def _cpu_model() -> str:

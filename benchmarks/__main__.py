@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from atlpa.component import dump
 from atlpa.files import write_text
 from atlpa.machine import describe, pick_device
 from benchmarks.floor import dense_rates
@@ -30,7 +31,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     return {
-        **describe(device).model_dump(),
+        **dump(describe(device)),
         "flags": [flag for flag in USEFUL_FLAGS if flag in words],
         "system": platform.system(),
         "rates": dense_rates(device),

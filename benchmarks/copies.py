@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from atlpa.attacks import PGD
+from atlpa.component import dump
 from atlpa.engine import ready
 from atlpa.engine.frozen import Frozen
 from atlpa.files import write_text
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each way; default: %(default)s")
     arguments = parser.parse_args()
     keep_memory()
-    machine = describe(torch.device("cpu")).model_dump()
+    machine = dump(describe(torch.device("cpu")))
     rows = [
         measured(*work, rounds=arguments.rounds)
         for work in Progress("copies", len(WORKS), "work", keep=True).over(WORKS)

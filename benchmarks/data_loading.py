@@ -23,6 +23,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from atlpa.component import validate
 from atlpa.data import Batches, Flowers17, Folder, load_images
 from atlpa.defenses import Defense, load_preset
 from atlpa.machine import describe, pick_device
@@ -90,7 +91,7 @@ def waiting(root: str, device: torch.device, steps: int) -> float:
     items = Flowers17(root=root).index().items("train")
     batches = Batches(load_images(items, RESIZE, device), BATCH, SIZE, True, 0, device)
     model = ModelSpec(architecture="resnet18", weights="none").build(17, seed=0).to(device)
-    defense, recipe = Defense.model_validate(load_preset("none").fields), Recipe()
+    defense, recipe = validate(Defense, load_preset("none").fields), Recipe()
     optimizer = recipe.optimizer(model)
     source, waited = batches.from_step(0, steps + 3), 0.0
     for number in range(steps + 3):

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from atlpa.cli.startup import wait_passively
+from atlpa.component import dump
 from atlpa.files import write_text
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -86,7 +87,7 @@ def main() -> None:
             for worker in ways.values():
                 worker.end()
             rows += [{"work": work, "waits": way, **seconds[way]} for way in WAYS]
-    machine = describe(torch.device("cpu")).model_dump()
+    machine = dump(describe(torch.device("cpu")))
     record = {"machine": machine, "cores": cores, "neighbors": arguments.neighbors, "rows": rows}
     write_text(FOLDER / "neighbors.json", json.dumps(record, indent=1) + "\n")
     print("\n".join(neighbors(record)))

@@ -1,6 +1,7 @@
 """Settings of float32's precision: strict inside, and as they were afterwards, whatever they were."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,7 +168,7 @@ def test_every_pass_of_an_evaluation_is_strict(judge):
 
 def test_restarts_are_judged_strictly_and_gradients_outside_of_evaluation_follow_the_user():
     model, before = Watched(), settings()
-    GENTLE.model_copy(update={"start": "uniform", "restarts": 2})(model, PICTURES, CLASSES)
+    replace(GENTLE, start="uniform", restarts=2)(model, PICTURES, CLASSES)
     assert model.seen == [(False, True), (False, True), (True, False)] * 2
     assert settings() == before
 

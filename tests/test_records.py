@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.records import Budget, Evaluation, Judged, Machine, Network
 from atlpa.report import accuracy_curves, each_accuracy, protocol, threat_table, tidy
@@ -76,7 +78,7 @@ def test_round_trip(records, tmp_path):
 )
 def test_what_cannot_be_read_is_said(records, tmp_path, change, message):
     path = tmp_path / "record.json"
-    path.write_text(json.dumps({**records[0].model_dump(mode="json"), **change}))
+    path.write_text(json.dumps({**dump(records[0]), **change}))
     with pytest.raises(UserError, match=message) as caught:
         Evaluation.load(path)
     assert str(path) in str(caught.value)
@@ -107,7 +109,7 @@ def test_two_sources_for_one_cell_are_refused(records):
 
 
 def test_networks_that_would_be_called_the_same_are_told_apart(records):
-    twin = network(weights="t").model_copy(update={"run": "runs/twin"})
+    twin = replace(network(weights="t"), run="runs/twin")
     names = [row[0] for row in each_accuracy([*records[:1], evaluation(twin, twin, "white")]).rows]
     assert set(names) == {"runs/x", "runs/twin"}
 

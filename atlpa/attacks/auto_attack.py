@@ -17,7 +17,7 @@ FEWEST_CLASSES = 4
 MOST_TARGETS = 9
 
 
-class AutoAttack(Once):
+class AutoAttack(Once, kw_only=False):
     """APGD on cross-entropy, targeted APGD and FAB on nine classes each, and Square, each on what the former left.
 
     A randomized model meets its own version of the ensemble: APGD on cross-entropy and DLR with gradients averaged over

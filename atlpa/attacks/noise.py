@@ -11,7 +11,7 @@ from atlpa.randomness import Generators, uniform
 from atlpa.undisturbed import Logits
 
 
-class Noise(Once):
+class Noise(Once, kw_only=False):
     """Uniform noise in [−ε, ε] on every pixel, clipped to [0, 1]. It looks at neither the model nor the label.
 
     Fields:

@@ -22,7 +22,7 @@ from atlpa.randomness import Generators, rewound, uniform
 from atlpa.undisturbed import Logits, undisturbed
 
 
-class PGD(Component):
+class PGD(Component, kw_only=False):
     """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
 
     One iteration climbs the loss along the sign of its input gradient and projects back:

@@ -23,7 +23,7 @@ _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _FIRST_AREA = 0.8
 
 
-class Square(Component):
+class Square(Component, kw_only=False):
     """Sets random squares of the image to x ± ε and keeps what raises the margin; it needs no gradient.
 
     The start is vertical stripes of ±ε. An image that has fallen is left alone.

@@ -68,7 +68,7 @@ def work(arguments: argparse.Namespace) -> None:
     if "attention" in what:
         save_attention(sights, arguments.images, output)
     logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
-    files = {record.model_dump_json(): path for record, (path, *_) in zip(records, analyses.steps(kinds), strict=True)}
+    files = {repr(record): path for record, (path, *_) in zip(records, analyses.steps(kinds), strict=True)}
     if records:
         print(write_report(Results((), analyses=records, files=files, logs=logs), output), end="")
     elif logs:

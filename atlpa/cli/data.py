@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import Parser, run_command, settings
+from atlpa.component import field_names, validate
 from atlpa.data import DATASETS, PARTS, Dataset
 from atlpa.data.check import Findings, inspect
 from atlpa.data.dataset import data_root
@@ -69,7 +70,7 @@ def fetch_data(arguments: argparse.Namespace) -> None:
         raise UserError(unknown_name("data set", arguments.name, FETCHABLE))
     root = data_root(arguments.root)
     fetch(arguments.name, root, arguments.origins)
-    index = DATASETS[arguments.name].model_validate({"name": arguments.name, "root": str(root)}).index()
+    index = validate(DATASETS[arguments.name], {"name": arguments.name, "root": str(root)}).index()
     counts = ", ".join(f"{len(index.parts[part])} {part}" for part in PARTS)
     print(f"{arguments.name}: {len(index.classes)} classes, {counts} images in {root}")
 
@@ -85,10 +86,10 @@ def dataset(arguments: argparse.Namespace) -> Dataset:
             raise UserError(f"--root says where published data sets lie; {name} is a folder of its own")
         name, root = "folder", name
     if root:
-        if "root" not in DATASETS[name].model_fields:
+        if "root" not in field_names(DATASETS[name]):
             raise UserError(f"{name} needs no files; leave out --root")
         fields["root"] = root
-    return DATASETS[name].model_validate({"name": name, **fields})
+    return validate(DATASETS[name], {"name": name, **fields})
 
 
 def check_data(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, run_command
+from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.machine import pick_device
@@ -90,7 +91,7 @@ def work(arguments: argparse.Namespace) -> None:
         raise UserError(f"--json {arguments.json}: its folder does not exist, or it is a folder itself")
     records = check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
-        content = [record.model_dump(mode="json") for record in records]
+        content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atlpa.cli.command import Parser, run_command, seed, settings
+from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.experiment import load, shipped_configs
 from atlpa.report import Table
@@ -38,7 +39,7 @@ class ListDefenses(argparse.Action):
         rows = []
         for name in preset_names():
             preset = load_preset(name)
-            cost = Defense.model_validate(preset.fields).cost(attack.iterations)
+            cost = validate(Defense, preset.fields).cost(attack.iterations)
             rows.append((name, preset.idea, preset.source, cost.forwards, cost.backwards))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
         print(

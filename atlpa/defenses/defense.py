@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal, NamedTuple
+from dataclasses import replace
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from atlpa.attacks import PGD
-from atlpa.component import Component, Number
+from atlpa.component import Component, Number, dump
 from atlpa.defenses.terms import Terms, Views
 from atlpa.errors import UserError
 from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
@@ -74,13 +75,13 @@ class Defense(Component):
         Raises:
             UserError: an option that a data set of this many classes cannot serve.
         """
-        decided = {}
+        decided: dict[str, Any] = {}
         for name, term in self.terms.present().items():
             try:
                 decided[name] = term.for_classes(sys.maxsize if classes is None else classes)
             except ValueError as error:
                 raise UserError(f"defense.terms.{name}: {error}") from error
-        return self.model_copy(update={"terms": self.terms.model_copy(update=decided)})
+        return replace(self, terms=replace(self.terms, **decided))
 
     def remarks(self, classes: int) -> list[str]:
         """Where a default gives way to a data set of this many classes."""
@@ -122,7 +123,7 @@ class Defense(Component):
         """The recipe's attack as this defense uses it."""
         if self.attack_loss == "cross_entropy":
             return attack
-        return PGD(**{**attack.model_dump(), "loss": self.attack_loss, "start": "uniform"})
+        return PGD(**{**dump(attack), "loss": self.attack_loss, "start": "uniform"})
 
     def cost(self, attack_iterations: int) -> Cost:
         """Passes of a batch through the network in one training step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self, get_args
 
 import torch
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component, FromList, Number, field_names
 from atlpa.losses import (
     attention_map_loss,
     input_gradient_loss,
@@ -141,7 +141,7 @@ class TolerantLogit(Classification):
 
     def for_classes(self, classes: int) -> Self:
         k = top_classes(ranked_classes(self.k, self.weights), classes, fewest=2)
-        return self.model_copy(update={"k": k})
+        return replace(self, k=k)
 
     def of(self, logits: Tensor, labels: Tensor) -> Tensor:
         del labels
@@ -214,7 +214,7 @@ class TopKPairing(PairedLogits):
     k: Annotated[int, Field(ge=1)] | None = None
 
     def for_classes(self, classes: int) -> Self:
-        return self.model_copy(update={"k": top_classes(self.k, classes)})
+        return replace(self, k=top_classes(self.k, classes))
 
     def between(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         return top_k_pairing_loss(clean, adversarial, self.k)
@@ -260,4 +260,4 @@ class Terms(Component):
 
     def present(self) -> dict[str, Term]:
         """The terms that are there, by name, in a fixed order."""
-        return {name: term for name in type(self).model_fields if (term := getattr(self, name)) is not None}
+        return {name: term for name in field_names(self) if (term := getattr(self, name)) is not None}

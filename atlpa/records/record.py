@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
-from atlpa.component import Component
+from atlpa.component import Component, dump, validate
 from atlpa.errors import UserError, explain
 from atlpa.files import write_text
 
@@ -24,7 +24,7 @@ class Record(Component):
     def save(self, path: Path) -> None:
         """Write as JSON, in one move, so that a reader never sees half a record."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(dump(self), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -42,7 +42,7 @@ class Record(Component):
                 f"{path} has record version {fields['version']}, this atlpa reads up to {VERSION}; update it"
             )
         try:
-            return cls.model_validate(fields)
+            return validate(cls, fields)
         except ValidationError as error:
             raise UserError(f"{path}: {explain(error)}") from error
 

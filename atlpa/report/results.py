@@ -40,7 +40,7 @@ class Results:
 
     def link(self, record: Record, folder: Path) -> str | None:
         """The way from a folder to a record's file."""
-        file = self.files.get(record.model_dump_json())
+        file = self.files.get(repr(record))
         return Path(os.path.relpath(file, folder)).as_posix() if file else None
 
 
@@ -69,7 +69,7 @@ def collect(places: Iterable[Path]) -> Results:
         checks=[record for record in records if isinstance(record, Credibility)],
         analyses=[record for record in records if isinstance(record, Analysis)],
         trainings=[record for record in records if isinstance(record, Training)],
-        files={record.model_dump_json(): file for file, record in found.items()},
+        files={repr(record): file for file, record in found.items()},
         logs={
             file.parents[1].name: file.parents[1] / "log.jsonl"
             for file, record in found.items()

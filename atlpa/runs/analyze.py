@@ -28,6 +28,7 @@ from atlpa.analysis import (
     silhouette,
     telling_stage,
 )
+from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.evaluation.accuracy import generators, in_order
 from atlpa.machine import describe
@@ -103,8 +104,8 @@ class Analyses:
         """Where an analysis lies, or will."""
         everything = {
             "target": run.network.weights,
-            "data": self.sights.data.model_dump(mode="json"),
-            "seen": seen and seen.model_dump(mode="json", exclude={"source": {"run"}}),
+            "data": dump(self.sights.data),
+            "seen": seen and _without_folder(dump(seen)),
             "seed": self.sights.seed,
             "perplexity": self.perplexity if kind == "embedding" else None,
             "grid": [self.grid, self.landscapes, max(self.sights.epsilons)] if kind == "landscape" else None,
@@ -216,3 +217,9 @@ class Analyses:
 def _rounded(values: Tensor) -> tuple[float, ...]:
     """Five digits, which is more than anything here is certain to."""
     return tuple(float(f"{value:.5g}") for value in values.tolist())
+
+
+def _without_folder(seen: dict[str, Any]) -> dict[str, Any]:
+    """What was shown, without where its source lies."""
+    source = seen["source"]
+    return {**seen, "source": source and {key: value for key, value in source.items() if key != "run"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def _attacked(sights: Sights, run: Run, rows: Tensor) -> Tensor:
     for seen, source in sights.of(run):
         if seen.threat == "gray":
             return sights.shown(seen, source)[rows]
-    attack = sights.attack.model_copy(update={"epsilon": sights.epsilons[0]})
+    attack = replace(sights.attack, epsilon=sights.epsilons[0])
     images, labels = (tensor[rows].to(sights.device) for tensor in sights.clean)
     model = run.load_model(sights.device)
     draws = generators(sights.seed, "attack", rows, device=sights.device)

@@ -14,6 +14,7 @@ from torch import nn
 
 from atlpa import __version__
 from atlpa.attacks import PGD, Noise
+from atlpa.component import dump
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import Outcome, transfer, white_box
 from atlpa.machine import describe
@@ -104,7 +105,7 @@ def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: Judge
         return None
     everything = {
         "source": pairing.source.network.weights,
-        "images": judged.model_dump(mode="json"),
+        "images": dump(judged),
         "attack": protocol.settings(pairing),
         "budgets": protocol.budgets,
         "seed": protocol.seed,
@@ -174,7 +175,7 @@ def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
         "data": pairing.target.training.data,
         "part": pairing.target.experiment.judged_part,
         # Fields at their default are left out, so that a field that is added later does not orphan what is on record.
-        "attack": {"name": name, **attack.model_dump(mode="json", exclude={"iterations"}, exclude_defaults=True)},
+        "attack": {"name": name, **{k: v for k, v in dump(attack, exclude_defaults=True).items() if k != "iterations"}},
         "budgets": protocol.budgets,
         "limit": protocol.limit,
         "seed": protocol.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -147,7 +147,7 @@ class Run:
     @property
     def network(self) -> Network:
         """How records name this run's network."""
-        return self.training.network.model_copy(update={"run": self.folder.as_posix()})
+        return replace(self.training.network, run=self.folder.as_posix())
 
     def read_checkpoint(self) -> Checkpoint:
         """The last checkpoint.

@@ -11,6 +11,7 @@ import torch
 
 from atlpa.attacks import PGD, Attack, AutoAttack, Noise
 from atlpa.attacks.auto_attack import FEWEST_CLASSES
+from atlpa.component import dump
 from atlpa.engine import precision_note, usable
 from atlpa.errors import UserError
 from atlpa.runs.folder import Run
@@ -45,8 +46,7 @@ class Protocol:
         """The same on a device: what it would compute in another precision than asked is recorded as what it is."""
         if not isinstance(self.attack, PGD):
             return self
-        changed = {"precision": usable(self.attack.precision, device)}
-        return replace(self, attack=self.attack.model_copy(update=changed))
+        return replace(self, attack=replace(self.attack, precision=usable(self.attack.precision, device)))
 
     def notes(self, device: torch.device) -> list[str]:
         """What ``on`` changes there, for the user."""
@@ -64,14 +64,17 @@ class Protocol:
             changes |= {"momentum": 0.0, "diversity": 0.0}
         if not pairing.source.randomized:
             changes |= {"eot": 1, "fixed_draws": False}
-        return self.attack.model_copy(update=changes)
+        return replace(self.attack, **changes)
 
     def settings(self, pairing: Pairing) -> dict[str, Any]:
         """The attack as a record holds it; its iterations are the budgets."""
         if self.attack == Noise(epsilon=0):
             return {"name": "none", "epsilon": 0.0}
         attack = self.attack_by(pairing)
-        return {"name": type(attack).__name__.lower(), **attack.model_dump(mode="json", exclude={"iterations"})}
+        return {
+            "name": type(attack).__name__.lower(),
+            **{key: value for key, value in dump(attack).items() if key != "iterations"},
+        }
 
     def average_of(self, run: Run) -> int:
         """How many draws a run's prediction is the mean of."""

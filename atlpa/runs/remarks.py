@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from atlpa.component import dump
 from atlpa.defenses import load_preset, preset_names
 from atlpa.defenses.preset import TUNED_SIZE, TUNED_WEIGHTS
 from atlpa.engine import precision_note
@@ -39,7 +40,7 @@ def _chosen_elsewhere(experiment: Experiment) -> list[str]:
     if (size, weights) == (TUNED_SIZE, TUNED_WEIGHTS) or experiment.defense.name not in preset_names():
         return []
     preset = load_preset(experiment.defense.name)
-    ours, theirs = experiment.defense.model_dump(), preset.fields
+    ours, theirs = dump(experiment.defense), preset.fields
     kept = [field for field in preset.tuned if _at(ours, field) == _at(theirs, field)]
     if not kept:
         return []

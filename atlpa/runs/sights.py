@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks import PGD
+from atlpa.component import dump
 from atlpa.data import Index, Item, load_images, load_masks
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
@@ -110,8 +111,8 @@ class Sights:
         return found
 
     def _seen(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> Seen:
-        attack = self.attack.model_copy(update={"epsilon": epsilon})
-        settings = {"name": "pgd", **attack.model_dump(mode="json")}
+        attack = replace(self.attack, epsilon=epsilon)
+        settings = {"name": "pgd", **dump(attack)}
         return Seen(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=settings)
 
     def shown(self, seen: Seen, source: Run | None) -> Tensor:
@@ -122,7 +123,7 @@ class Sights:
         key = source.network.weights, seen.epsilon
         if key not in self._made:
             model = source.load_model(self.device)
-            attack = self.attack.model_copy(update={"epsilon": seen.epsilon})
+            attack = replace(self.attack, epsilon=seen.epsilon)
             made = []
             title = f"images of {source.folder.name}, ε {seen.epsilon:g}"
             with Progress(title, len(images) * attack.iterations, "step") as progress:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import PGD
-from atlpa.component import Component, FromList, PixelDistance
+from atlpa.component import Component, FromList, PixelDistance, field_names, validate
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load
 from atlpa.models import Architecture
@@ -113,8 +113,8 @@ def load_study(study: str) -> Study:
         UserError: it is not there, no YAML, or wrong; each offending field is named.
     """
     path = find(study, shipped_studies(), "study")
-    fields = read(path, "study", Study.model_fields)
+    values = read(path, "study", field_names(Study))
     try:
-        return Study.model_validate(fields)
+        return validate(Study, values)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from error

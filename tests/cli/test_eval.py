@@ -11,6 +11,7 @@ from PIL import Image
 
 from atlpa.cli.eval import main
 from atlpa.cli.train import main as train
+from atlpa.component import validate
 from atlpa.records import Evaluation
 
 REPOSITORY = Path(__file__).parents[2]
@@ -80,9 +81,7 @@ def test_epsilons_and_budgets_in_one_call(runs, capsys):
     assert [(row[3], row[4]) for row in table] == [("0.25", "1"), ("0.25", "3"), ("0.5", "1"), ("0.5", "3")]
     assert [float(row[8]) for row in table] == [0.125, 0.25, 0.125, 0.375]  # max ‖δ‖∞
     assert [row[7] for row in table] == ["8"] * 4
-    records = [
-        Evaluation.model_validate_json(json.dumps(fields)) for fields in json.loads(Path("all.json").read_text())
-    ]
+    records = [validate(Evaluation, fields) for fields in json.loads(Path("all.json").read_text())]
     assert [record.attack["epsilon"] for record in records] == [0.25, 0.5]
     assert records[0].source.defense == "none"
     assert len(list((runs / "pat-resnet18" / "records").glob("gray-none-resnet18-pgd-*.json"))) == 2

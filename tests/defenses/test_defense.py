@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from atlpa.component import dump, validate
 from atlpa.defenses import Defense, Views, load_preset, preset_names
 from atlpa.errors import UserError
 from atlpa.experiment import load
@@ -16,7 +17,7 @@ def test_every_preset_builds():
     table1 = {"none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa"}
     variants = {"igr_clean", "randomization_clean"}
     assert table1 | variants | {"trades", "pat_smooth"} == set(preset_names())
-    built = {name: Defense.model_validate(load_preset(name).fields) for name in preset_names()}
+    built = {name: validate(Defense, load_preset(name).fields) for name in preset_names()}
     assert {name for name, defense in built.items() if defense.undefended} == {"none"}
     randomized = {"rat", "randomization", "randomization_clean"}
     assert {name for name, defense in built.items() if defense.randomized} == randomized
@@ -28,7 +29,7 @@ def test_every_preset_builds():
 def test_values_chosen_elsewhere_are_fields_of_their_preset():
     for name in preset_names():
         preset = load_preset(name)
-        built = Defense.model_validate(preset.fields).model_dump()
+        built = dump(validate(Defense, preset.fields))
         for dotted in preset.tuned:
             given, value = preset.fields, built
             for part in dotted.split("."):

@@ -1,5 +1,7 @@
 """Judging randomized networks: several draws, keyed by the image, the same clean and under attack."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -75,7 +77,7 @@ def test_standing_counts_an_image_that_is_right_clean_in_the_same_draw():
 
 def test_steps_count_every_draw_of_an_averaged_gradient(data):
     model = Noisy()
-    averaged = ATTACK.model_copy(update={"eot": 3})
+    averaged = replace(ATTACK, eot=3)
     assert transfer(model, {"m": model}, data, averaged, (6,))["m"].steps == 40 * 6 * 3
 
 

@@ -1,5 +1,6 @@
 """How often an evaluation waits for the device, on a device that counts."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -187,7 +188,7 @@ def test_one_wait_an_iteration(data, start, batch_size, monkeypatch):
 def test_the_loop_of_an_attack_never_waits(attack, data):
     """Its images and labels are looked at once, before it begins."""
     pixels, labels = data
-    attack = attack.model_copy(update={"engine": "reference"})
+    attack = replace(attack, engine="reference")
     images = pixels.float() / 255
     with Counted() as counted:
         adversarial = attack(put_afar(Network(counted)), Far(images), Far(labels))

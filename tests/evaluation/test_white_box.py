@@ -1,5 +1,7 @@
 """White-box evaluation against the plain definition, image by image."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -103,13 +105,13 @@ def test_restarts_touch_only_what_stands_and_never_help_the_model(models, data):
     model, _ = models
     attack = PGD(epsilon=0.08, step=0.04, iterations=3, start="uniform")
     once = white_box(model, data, attack, (3,))
-    five = white_box(model, data, attack.model_copy(update={"restarts": 5}), (3,))
+    five = white_box(model, data, replace(attack, restarts=5), (3,))
     assert (five.correct <= once.correct).all()
     assert five.steps <= once.steps + 4 * (3 + 1) * once.correct.sum()
     with pytest.raises(ValueError, match="one budget at a time"):
-        white_box(model, data, attack.model_copy(update={"restarts": 2}), (1, 3))
+        white_box(model, data, replace(attack, restarts=2), (1, 3))
     progress = []
-    white_box(model, data, attack.model_copy(update={"restarts": 2}), (3,), progress=progress.append)
+    white_box(model, data, replace(attack, restarts=2), (3,), progress=progress.append)
     assert sum(progress) == 2 * 60
 
 
@@ -187,7 +189,7 @@ def test_budgets_of_one_run_are_separate_runs_bit_for_bit(models, data, start):
     draws = [generators(0, "attack", torch.arange(60)) for _ in range(4)]
     iterates = list(attack.iterates(model, images_of(data), data.labels, generator=draws[3]))
     for row, budget in enumerate(BUDGETS):
-        shorter = attack.model_copy(update={"iterations": budget})
+        shorter = replace(attack, iterations=budget)
         alone = (
             white_box(model, data, shorter, [budget], seed=3),
             transfer(model, {"o": other}, data, shorter, [budget])["o"],

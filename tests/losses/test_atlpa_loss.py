@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from atlpa.component import validate
 from atlpa.defenses import Defense, Views, load_preset
 from atlpa.losses import ATLPALoss, attention_map_loss, tolerant_logit_loss
 
@@ -45,7 +46,7 @@ def test_without_attention_needs_no_stages(outputs):
 @pytest.mark.parametrize(("preset", "beta"), [("atlpa", 1.0), ("atlpa_no_attention", 0.0)])
 def test_is_the_trainers_objective(outputs, preset, beta):
     clean, adversarial, labels, clean_stages, adversarial_stages = outputs
-    objective = Defense.model_validate(load_preset(preset).fields).objective(
+    objective = validate(Defense, load_preset(preset).fields).objective(
         Views(labels, torch.empty(0), clean, adversarial, clean_stages, adversarial_stages)
     )
     expected = ATLPALoss(beta=beta)(

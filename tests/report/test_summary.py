@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from math import comb
 
 import pytest
@@ -120,7 +121,7 @@ def test_significance_within_a_column(records):
 
 
 def test_every_network_has_a_line_of_its_own():
-    networks = [NONE.model_copy(update={"defense": f"d{n}", "weights": str(n)}) for n in range(14)]
+    networks = [replace(NONE, defense=f"d{n}", weights=str(n)) for n in range(14)]
     figure = accuracy_curves([record(network, network, "white", n) for n, network in enumerate(networks)])
     lines = [line for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")]
     assert len(lines) == 14
@@ -180,9 +181,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
 def of_seeds(count, right, source=NONE, threat="gray"):
     """Of several defenses, the networks of so many seeds under one attack, each an image better than the last."""
     return [
-        record(
-            network.model_copy(update={"seed": seed, "weights": f"{network.weights}{seed}"}), source, threat, n + seed
-        )
+        record(replace(network, seed=seed, weights=f"{network.weights}{seed}"), source, threat, n + seed)
         for network, n in right.items()
         for seed in range(count)
     ]
@@ -217,7 +216,7 @@ def test_no_p_is_smaller_than_so_many_seeds_allow():
 
 def test_transfer_says_from_where(records):
     """Two sources that are neither undefended nor of the judged defense are two columns, in every table and figure."""
-    alp, twin = (PAT.model_copy(update={"defense": "alp", "weights": w, "seed": s}) for w, s in (("x", 0), ("y", 1)))
+    alp, twin = (replace(PAT, defense="alp", weights=w, seed=s) for w, s in (("x", 0), ("y", 1)))
     both = [record(target, source, "transfer", n) for target in (PAT, ATLPA) for source, n in ((alp, 20), (twin, 50))]
     everything = [*records, *both]
     titles = ["transfer from alp resnet18 0.25", "transfer from alp resnet18 seed 1 0.25"]
@@ -233,14 +232,12 @@ def test_transfer_says_from_where(records):
     seeds = of_seeds(3, {PAT: 40}, alp, "transfer") + of_seeds(3, {PAT: 20}, twin, "transfer")
     assert [cell.split()[0] for cell in several_seeds(seeds).rows[0][1:]] == ["41.0", "21.0"]
     with pytest.raises(ValueError, match=r"under attack 'transfer from alp resnet18 0\.25', which differ"):
-        threat_table([*everything, both[0].model_copy(update={"seed": 1})])
+        threat_table([*everything, replace(both[0], seed=1)])
 
 
 def test_an_undefended_network_is_known_by_its_part_not_by_its_name():
     """Gray-box attacks are made on it, so that its own is white-box; a defended one named ``none`` is not it."""
-    plain, none = (
-        NONE.model_copy(update={"defense": name, "weights": w}) for name, w in (("plain", "q"), ("none", "z"))
-    )
+    plain, none = (replace(NONE, defense=name, weights=w) for name, w in (("plain", "q"), ("none", "z")))
     records = [record(plain, plain, "white", 5), record(none, none, "white", 7), record(PAT, plain, "gray", 9)]
     cells = {row[0]: str(row[-1]) for row in threat_table(records).rows}
     assert cells == {"plain resnet18": "= white", "none resnet18": "–", "pat resnet18": cells["pat resnet18"]}

@@ -262,7 +262,7 @@ def clean(terms):
 def test_what_experiment_yaml_could_not_hold_is_refused(tmp_path, section, value, message):
     """Such a run could neither be resumed nor judged: its folder would describe another."""
     usual = experiment(tmp_path / "run")
-    fields = {name: getattr(usual, name) for name in type(usual).model_fields}
+    fields = {name: getattr(usual, name) for name in usual.__dataclass_fields__}
     with pytest.raises(UserError, match=f"experiment.yaml could not hold this experiment: .*{message}.*training_step"):
         train_run(Experiment(**{**fields, section: value}), say=lambda _: None)
     assert not (tmp_path / "run").exists()

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from atlpa.attacks import PGD
+from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.losses import ATLPALoss
 from atlpa.models import ModelSpec, record_stages
@@ -27,7 +28,7 @@ def batch():
 
 
 def step(model, preset, batch, **changes):
-    defense = Defense.model_validate({**load_preset(preset).fields, **changes})
+    defense = validate(Defense, {**load_preset(preset).fields, **changes})
     return training_step(model, defense, defense.training_attack(ATTACK), Recipe().optimizer(model), *batch)
 
 
@@ -100,7 +101,7 @@ def test_trades_step_climbs_and_descends_the_kl_divergence(model, batch):
     twin = copy.deepcopy(model)
     images, labels = batch
     draw = torch.Generator().manual_seed(7)
-    defense = Defense.model_validate(load_preset("trades").fields)
+    defense = validate(Defense, load_preset("trades").fields)
     attack = defense.training_attack(ATTACK)
     training_step(model, defense, attack, Recipe().optimizer(model), images, labels, draw.clone_state())
 
@@ -124,5 +125,5 @@ def test_a_step_costs_what_it_claims(model, batch, preset):
 
     model.register_forward_hook(count)
     step(model, preset, batch)
-    cost = Defense.model_validate(load_preset(preset).fields).cost(ATTACK.iterations)
+    cost = validate(Defense, load_preset(preset).fields).cost(ATTACK.iterations)
     assert passes == {"forward": cost.forwards, "backward": cost.backwards}

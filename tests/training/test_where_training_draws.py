@@ -4,6 +4,7 @@ from importlib import import_module
 
 import torch
 
+from atlpa.component import validate
 from atlpa.defenses import Defense, Views, load_preset
 from atlpa.randomness import generator
 from atlpa.training import Recipe, TrainingLog
@@ -27,7 +28,7 @@ def test_the_attack_of_a_step_draws_where_its_images_lie(monkeypatch, tmp_path):
 
     monkeypatch.setattr(loop, "generator", keyed)
     monkeypatch.setattr(loop, "training_step", step)
-    defense = Defense.model_validate(load_preset("pat").fields)
+    defense = validate(Defense, load_preset("pat").fields)
     model, recipe = torch.nn.Linear(2, 2), Recipe(iterations=2)
     loop.train(
         *(model, defense, recipe, recipe.optimizer(model), Afar(), 7),

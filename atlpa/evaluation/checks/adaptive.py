@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from atlpa.attacks.objectives import Objective
 from atlpa.evaluation.checks.case import ITERATIONS, NONE_RIGHT, Case, Subject, batches
 from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, compare
 from atlpa.records import Status
@@ -18,8 +20,8 @@ _COSTLY = "the model draws, so that every attack is made in full; margin stands 
 _SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
 
 
-def _climbing(case: Case, loss: str) -> tuple[Status, str]:
-    attack = case.pgd.model_copy(update={"loss": loss})
+def _climbing(case: Case, loss: Objective) -> tuple[Status, str]:
+    attack = replace(case.pgd, loss=loss)
     return case.rival(case.base, [partial(case.stands, attack)], ADAPTIVE)
 
 
@@ -50,7 +52,7 @@ class _Duel(nn.Module):
 def _targeted(case: Case) -> tuple[Status, str]:
     if case.randomized:
         return "skip", _COSTLY
-    attack = case.pgd.model_copy(update={"loss": "margin"})
+    attack = replace(case.pgd, loss="margin")
     ranked = case.outputs[0].scatter(1, case.labels[:, None], -torch.inf).argsort(dim=1, descending=True)
 
     def aim_at(aim: Tensor, candidates: Tensor) -> Tensor:
@@ -69,13 +71,13 @@ def _averaged(case: Case) -> tuple[Status, str]:
         return "skip", "the model does not draw"
     if not case.clean.any():
         return "skip", NONE_RIGHT
-    attack = case.pgd.model_copy(update={"eot": _DRAWS, "iterations": ITERATIONS // 2})
+    attack = replace(case.pgd, eot=_DRAWS, iterations=ITERATIONS // 2)
     chosen = torch.zeros_like(case.clean).index_fill(0, torch.nonzero(case.clean).flatten()[:_SAMPLE], True)
     return compare(case.base[chosen], case.stands(attack, chosen)[chosen], MATERIAL, case.randomized)
 
 
 def _restarts(case: Case) -> tuple[Status, str]:
-    attack = case.pgd.model_copy(update={"start": "uniform"})
+    attack = replace(case.pgd, start="uniform")
     return case.rival(case.worst, _RESTARTS * [partial(case.stands, attack)])
 
 

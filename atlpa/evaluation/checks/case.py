@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -106,7 +106,7 @@ class Case:
     @cached_property
     def by_iterations(self) -> list[Tensor]:
         """What stands ``(N,)`` after the plain PGD's iterations, and after twice as many."""
-        attack = self.pgd.model_copy(update={"iterations": 2 * ITERATIONS})
+        attack = replace(self.pgd, iterations=2 * ITERATIONS)
         return self.standing_at((ITERATIONS, 2 * ITERATIONS), attack, self.clean)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -105,7 +106,7 @@ def _monotone(case: Case) -> tuple[Status, str]:
     sizes = [case.epsilon / 2, case.epsilon, min(1.0, 2 * case.epsilon)]
     stands = []
     for size in sizes:
-        attack = case.pgd.model_copy(update={"epsilon": size, "step": size / 8})
+        attack = replace(case.pgd, epsilon=size, step=size / 8)
         stands.append(case.base if size == case.epsilon else case.stands(attack, case.clean))
     gaps = [compare(larger, smaller, MATERIAL, paired=True)[0] for smaller, larger in pairwise(stands)]
     text = ", ".join(f"{percent(stand)} at {size:.4g}" for stand, size in zip(stands, sizes, strict=True))
