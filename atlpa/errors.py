@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake in the input, not in the program. Commands print it as one line and exit with status 2."""
 
 

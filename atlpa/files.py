@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file's new content beside it, and put it in place in one move when the ``with`` ends well.
 
     A crash leaves the old content, and at worst a neighbor that ends in ``.half``. Its name is new each time, since
@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def placing(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Give a scratch folder, and move its files into another folder when the ``with`` ends well.
 
     Files of the same name are replaced; nothing else there is touched. A failure leaves the other folder as it was, or
@@ -58,12 +58,12 @@ def _nearest(folder: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file's content by text, in UTF-8."""
-    with replacing(path) as file:
+    with atomic_file(path) as file:
         file.write(text.encode())
 
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file, making the folder it goes into."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as content, replacing(target) as file:
+    with source.open("rb") as content, atomic_file(target) as file:
         shutil.copyfileobj(content, file)

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlpa.engine import Precision, ready
+from atlpa.engine import Precision, prepare
 from atlpa.files import write_text
 from atlpa.memory import keep_memory
 from benchmarks.__main__ import FOLDER
@@ -53,7 +53,7 @@ def breakdown(architecture: str, side: int, batch: int, precision: Precision) ->
     """Milliseconds an image and iteration by group, and the rate of the convolutions."""
     images = pattern(batch, side, torch.device("cpu"))
     labels, model = torch.arange(batch) % CLASSES, network(architecture, images)
-    copy = ready(model, images, "auto", precision, passes=200)
+    copy = prepare(model, images, "auto", precision, passes=200)
 
     def iterations() -> None:
         for _ in range(REPEATS):

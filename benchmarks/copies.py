@@ -15,7 +15,7 @@ import torch
 
 from atlpa.attacks import PGD
 from atlpa.component import dump
-from atlpa.engine import ready
+from atlpa.engine import prepare
 from atlpa.engine.frozen import Frozen
 from atlpa.files import write_text
 from atlpa.machine import describe
@@ -50,7 +50,7 @@ def measured(architecture: str, side: int, batch: int, iterations: int, rounds: 
             attack(model, images, labels)
             if turn:  # the first one settles memory, and compares the copy with the model
                 seconds[engine].append(time.perf_counter() - began)
-    copied = isinstance(ready(model, images, "auto", "fp32", iterations), Frozen)
+    copied = isinstance(prepare(model, images, "auto", "fp32", iterations), Frozen)
     work = f"{architecture} at {side}, batch {batch}, {iterations} iterations"
     return {"work": work, "copied": copied, **seconds}
 

@@ -28,18 +28,18 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name, epsilon in CASES:
         model, images = Trained(arguments.data_root, None, "cpu").load(f"{arguments.runs}/{name}-resnet18-seed0-final")
-        verdicts = {}
+        correct = {}
         for engine, options in ENGINES.items():
             attack = PGD(epsilon=epsilon, step=epsilon / 4, iterations=50, **options)  # type: ignore[arg-type]
-            verdicts[engine] = white_box(model, images, attack, [50]).correct[0, 0]
+            correct[engine] = white_box(model, images, attack, [50]).correct[0, 0]
         rows.append(
             {
                 "network": name,
                 "epsilon": epsilon,
                 "images": len(images),
-                "accuracy": {engine: found.float().mean().item() for engine, found in verdicts.items()},
+                "accuracy": {engine: found.float().mean().item() for engine, found in correct.items()},
                 "changed": {
-                    engine: (verdicts[engine] != verdicts["reference"]).float().mean().item()
+                    engine: (correct[engine] != correct["reference"]).float().mean().item()
                     for engine in ("fp32", "bf16")
                 },
             }

@@ -18,7 +18,7 @@ from atlpa.attacks import PGD
 from atlpa.data import Images, load_images
 from atlpa.defenses import Defense, load_preset
 from atlpa.evaluation import transfer, white_box
-from atlpa.evaluation.accuracy import in_order, pictures, right
+from atlpa.evaluation.accuracy import batch_indices, is_correct, to_batch
 from atlpa.memory import keep_memory
 from atlpa.models import Classifier, ModelSpec
 from atlpa.runs import Run
@@ -205,14 +205,14 @@ class WhiteBox(Trained):
                 outcome = white_box(self.model, self.images, attack, [self.iterations])
             return outcome.correct[0, 0].float().mean().item(), {"seconds": seconds(), "share": 1.0}
         peer = PEERS[self.contestant](self.model)
-        batches = [pictures(self.images, positions, self.device) for positions in in_order(self.images)]
+        batches = [to_batch(self.images, positions, self.device) for positions in batch_indices(self.images)]
         with clocked(self.device) as attacking:
             made = [peer(batch, labels, self.epsilon, self.step, self.measured) for batch, labels in batches]
         with clocked(self.device) as judging:
-            verdicts = [right(self.model, made[at], labels) for at, (_, labels) in enumerate(batches)]
+            correct = [is_correct(self.model, made[at], labels) for at, (_, labels) in enumerate(batches)]
         whole = attacking() / self.measured * self.iterations + judging()
         share = (attacking() + judging()) / whole
-        return torch.cat(verdicts).float().mean().item(), {"seconds": whole, "share": share}
+        return torch.cat(correct).float().mean().item(), {"seconds": whole, "share": share}
 
     def turn(self) -> Measured:
         return self.once()[1]
@@ -247,12 +247,12 @@ class Transfer(Trained):
         with clocked(self.device) as attacking:
             made = [
                 (attack(batch, labels, self.epsilons[0], 1 / 256, fewest), labels)
-                for batch, labels in (pictures(self.images, where, self.device) for where in in_order(self.images))
+                for batch, labels in (to_batch(self.images, where, self.device) for where in batch_indices(self.images))
             ]
         with clocked(self.device) as judging:
             for target in self.targets.values():
                 for adversarial, labels in made:
-                    right(target, adversarial, labels)
+                    is_correct(target, adversarial, labels)
         calls, iterations = len(self.epsilons) * len(self.budgets), len(self.epsilons) * sum(self.budgets)
         return {
             "seconds": attacking() / fewest * iterations + judging() * calls,

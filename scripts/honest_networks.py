@@ -13,7 +13,7 @@ from pathlib import Path
 
 from atlpa.experiment import load
 from atlpa.machine import pick_device
-from atlpa.runs import Examination, Run, train_run
+from atlpa.runs import CredibilityRun, Run, train_run
 
 EPSILONS, SEEDS, IMAGES = (0.05, 0.1), (0, 1), 128
 BARELY, UNDEFENDED_BARELY = 0.15, 0.1  # where a sixth of PAT's images stands, and a tenth of the undefended network's
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
     }
     judged = [(run, epsilon) for (_, epsilon), run in pat.items()]
     for run, epsilon in [*judged, (pat[0, 0.1], BARELY), (undefended, UNDEFENDED_BARELY)]:
-        examination = Examination(run, epsilon, IMAGES)
+        examination = CredibilityRun(run, epsilon, IMAGES)
         record = examination.recorded or examination.make(pick_device("auto"))
         for finding in record.findings:
             print(f"{run.folder.name:20} {epsilon:<5g} {finding.check:20} {finding.status:5} {finding.measured}")

@@ -2,15 +2,15 @@
 
 import pytest
 
-from atlpa.files import placing, replacing
+from atlpa.files import atomic_file, atomic_folder
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     """The file is whole at every moment, and in the end the later's."""
     path = tmp_path / "record.json"
-    with replacing(path) as first:
+    with atomic_file(path) as first:
         first.write(b"first, ")
-        with replacing(path) as second:
+        with atomic_file(path) as second:
             second.write(b"second")
         assert path.read_bytes() == b"second"
         first.write(b"whole")
@@ -23,7 +23,7 @@ def test_a_folder_appears_with_all_its_files_or_not_at_all(tmp_path, below):
     folder = tmp_path / below
 
     def write(*texts):
-        with placing(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             for name, text in zip("ab", texts, strict=False):
                 (scratch / name).write_text(text)
             if len(texts) < 2:

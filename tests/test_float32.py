@@ -9,7 +9,7 @@ from torch import nn
 
 from atlpa.attacks import PGD, AutoAttack, Square
 from atlpa.data.images import InMemory
-from atlpa.evaluation import credibility, transfer, verdicts, white_box
+from atlpa.evaluation import correct, credibility, transfer, white_box
 from atlpa.float32 import ieee_float32
 
 BACKENDS = torch.backends
@@ -148,8 +148,8 @@ GENTLE = PGD(epsilon=0.01, step=0.01, iterations=2, engine="reference")
 @pytest.mark.parametrize(
     "judge",
     [
-        lambda model: verdicts(model, DATA),
-        lambda model: verdicts(model, DATA, GENTLE),
+        lambda model: correct(model, DATA),
+        lambda model: correct(model, DATA, GENTLE),
         lambda model: white_box(model, DATA, GENTLE, (1, 2)),
         lambda model: transfer(model, {"itself": model}, DATA, GENTLE, (1, 2)),
         lambda model: credibility(model, PICTURES[:3], CLASSES[:3], 0.9),
@@ -174,7 +174,7 @@ def test_restarts_are_judged_strictly_and_gradients_outside_of_evaluation_follow
 
 
 @pytest.mark.parametrize(
-    "judge", [lambda model: verdicts(model, DATA), lambda model: white_box(model, DATA, GENTLE, (2,))]
+    "judge", [lambda model: correct(model, DATA), lambda model: white_box(model, DATA, GENTLE, (2,))]
 )
 def test_a_model_that_fails_leaves_the_settings_as_they_were(judge):
     class Failing(Watched):

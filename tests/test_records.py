@@ -9,7 +9,7 @@ import pytest
 
 from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.records import Budget, Evaluation, Judged, Machine, Network
+from atlpa.records import Budget, EvaluatedImages, Evaluation, Machine, Network
 from atlpa.report import accuracy_curves, each_accuracy, protocol, threat_table, tidy
 
 
@@ -26,7 +26,7 @@ def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110
         target=target,
         source=source,
         threat=threat,
-        data=Judged(dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest="d"),
+        data=EvaluatedImages(dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest="d"),
         attack={
             "name": "pgd",
             "epsilon": epsilon,

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atlpa.attacks import undisturbed
+from atlpa.attacks import eval_mode
 from atlpa.losses import attention_map
+from atlpa.model_state import with_generators
 from atlpa.models import record_stages
-from atlpa.random_layer import drawing
 from atlpa.randomness import Generators
 
 FEWEST_PLACES = 4  # along each side
@@ -31,7 +31,7 @@ def attention_maps(model: nn.Module, images: Tensor, generators: Generators = No
         conv2_x … conv5_x → ``(B, h, w)``, non-negative. A stage of a single place (conv5_x at 32×32) is left out: its
         normalized map is 1 whatever the network sees.
     """
-    with undisturbed(model), drawing(model, generators), record_stages(model) as stages:
+    with eval_mode(model), with_generators(model, generators), record_stages(model) as stages:
         model(images)
     return {stage: attention_map(f, p) for stage, f in stages.items() if f.shape[2:].numel() > 1}
 
@@ -53,7 +53,7 @@ def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(normalized[:, None], size=size, mode="bilinear", align_corners=False).squeeze(1).clamp(0, 1)
 
 
-def telling_stage(maps: Mapping[str, Tensor]) -> str:
+def comparison_stage(maps: Mapping[str, Tensor]) -> str:
     """The deepest stage whose maps have at least 4×4 places: conv5_x at 224×224, conv4_x at 64×64, conv3_x at 32×32.
 
     A map of 1×1 or 2×2 places says nothing about where a network looks.

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import undisturbed
+from atlpa.attacks import eval_mode
+from atlpa.model_state import with_generators
 from atlpa.models import record_stages
-from atlpa.random_layer import drawing
 from atlpa.randomness import Generators
 
 PERPLEXITY = 30
@@ -23,7 +23,7 @@ def pooled_features(model: nn.Module, images: Tensor, generators: Generators = N
         images: ``(B, 3, H, W)`` in [0, 1].
         generators: of a randomized model's draws.
     """
-    with undisturbed(model), drawing(model, generators), record_stages(model) as stages:
+    with eval_mode(model), with_generators(model, generators), record_stages(model) as stages:
         model(images)
     return stages["conv5_x"].mean(dim=(2, 3))
 

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.attacks import undisturbed
+from atlpa.attacks import eval_mode
 from atlpa.evaluation.accuracy import generators
-from atlpa.random_layer import drawing
+from atlpa.model_state import Logits, with_generators
 from atlpa.randomness import generator
-from atlpa.undisturbed import Logits
 
 BATCH_SIZE = 256
 
@@ -37,15 +36,15 @@ def landscape(model: Logits, image: Tensor, label: Tensor, steps: Tensor, seed: 
 
     def drawn(points: int) -> AbstractContextManager[None]:
         same = torch.full((points,), position)
-        return drawing(model, generators(seed, "analysis", same, device=image.device))
+        return with_generators(model, generators(seed, "analysis", same, device=image.device))
 
     noise = 2 * torch.randint(2, image.shape, generator=generator(seed, "landscape")).to(image) - 1
-    with undisturbed(model), drawn(1), torch.enable_grad():
+    with eval_mode(model), drawn(1), torch.enable_grad():
         point = image[None].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(point), label[None]), point)
     a, b = (axis.flatten()[:, None, None, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
     losses = []
-    with torch.no_grad(), undisturbed(model):
+    with torch.no_grad(), eval_mode(model):
         for rows in torch.arange(len(a)).split(BATCH_SIZE):  # type: ignore[no-untyped-call]
             points = image + a[rows] * gradient.sign() + b[rows] * noise
             with drawn(len(rows)):

@@ -5,7 +5,7 @@ from atlpa.attacks.noise import Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD, fgsm
 from atlpa.attacks.square import Square
-from atlpa.undisturbed import undisturbed
+from atlpa.model_state import eval_mode
 
 Attack = PGD | Square | AutoAttack | Noise
 """Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``.
@@ -13,4 +13,4 @@ Attack = PGD | Square | AutoAttack | Noise
 Both raise ``ValueError`` on images or labels that cannot be attacked, and give images that are part of no graph.
 """
 
-__all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "Square", "fgsm", "undisturbed"]
+__all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "Square", "eval_mode", "fgsm"]

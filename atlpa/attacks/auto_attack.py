@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks.given import Given
+from atlpa.attacks.inputs import AttackBatch
 from atlpa.attacks.once import Once
 from atlpa.component import PixelDistance
 from atlpa.float32 import ieee_float32
-from atlpa.random_layer import random_layers
+from atlpa.model_state import Logits, eval_mode, random_layers
 from atlpa.randomness import Generators
-from atlpa.undisturbed import Logits, undisturbed
 
 FEWEST_CLASSES = 4
 MOST_TARGETS = 9
@@ -33,7 +32,7 @@ class AutoAttack(Once, kw_only=False):
 
     epsilon: PixelDistance = 8 / 255
 
-    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
+    def _attacked(self, model: Logits, batch: AttackBatch, generator: Generators) -> Tensor:
         from pyautoattack import AutoAttack as Ensemble
 
         images = batch.images
@@ -41,9 +40,9 @@ class AutoAttack(Once, kw_only=False):
         first = generator if isinstance(generator, torch.Generator) or generator is None else generator[0]
         seed = first.initial_seed() % 2**31 if first else 0
         # The ensemble seeds torch's global generators, which are nobody's to change.
-        with ieee_float32(), torch.random.fork_rng(), undisturbed(model), torch.enable_grad():
+        with ieee_float32(), torch.random.fork_rng(), eval_mode(model), torch.enable_grad():
             with torch.no_grad():
-                classes = batch.checked(module(images[:1])).shape[1]
+                classes = batch.checked_logits(module(images[:1])).shape[1]
             if classes < FEWEST_CLASSES:
                 raise ValueError(f"{classes} classes; AutoAttack needs at least {FEWEST_CLASSES}")
             version = "rand" if random_layers(model) else "standard"

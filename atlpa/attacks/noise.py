@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from atlpa.attacks.given import Given
+from atlpa.attacks.inputs import AttackBatch
 from atlpa.attacks.once import Once
 from atlpa.component import PixelDistance
+from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
-from atlpa.undisturbed import Logits
 
 
 class Noise(Once, kw_only=False):
@@ -20,6 +20,6 @@ class Noise(Once, kw_only=False):
 
     epsilon: PixelDistance = 0.25
 
-    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
+    def _attacked(self, model: Logits, batch: AttackBatch, generator: Generators) -> Tensor:
         del model
         return (batch.images + uniform(batch.images, self.epsilon, generator)).clamp(0, 1)

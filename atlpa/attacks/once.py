@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from atlpa.attacks.given import Given, given
+from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.component import Component, PixelDistance
+from atlpa.model_state import Logits
 from atlpa.randomness import Generators
-from atlpa.undisturbed import Logits
 
 
 class Once(Component):
@@ -24,10 +24,10 @@ class Once(Component):
 
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
         """Attack a batch ``(B, 3, H, W)``; arguments, result and errors are those of every attack."""
-        return self._attacked(model, given(images, labels), generator)
+        return self._attacked(model, check_batch(images, labels), generator)
 
     @abstractmethod
-    def _attacked(self, model: Logits, batch: Given, generator: Generators) -> Tensor:
+    def _attacked(self, model: Logits, batch: AttackBatch, generator: Generators) -> Tensor:
         """What becomes of images that can be attacked."""
 
     def iterates(
@@ -36,7 +36,7 @@ class Once(Component):
         """The images, once."""
         yield self(model, images, labels, generator=generator)
 
-    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """Nothing surprises."""
         del budgets
         return []

@@ -11,15 +11,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.attacks.diversity import diversified
-from atlpa.attacks.given import Given, given
+from atlpa.attacks.input_diversity import input_diversity
+from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import OBJECTIVES, Objective
 from atlpa.component import Component, Number, PixelDistance
-from atlpa.engine import Engine, Precision, ready
+from atlpa.engine import Engine, Precision, prepare
 from atlpa.float32 import ieee_float32
-from atlpa.random_layer import drawing, random_layers
+from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, rewound, uniform
-from atlpa.undisturbed import Logits, undisturbed
 
 
 class PGD(Component, kw_only=False):
@@ -89,8 +88,8 @@ class PGD(Component, kw_only=False):
         Raises:
             ValueError: images that are no floats in [0, 1], or labels that are not one class of the model's for each.
         """
-        batch = given(images, labels)
-        network = self.ready(model, batch.images)
+        batch = check_batch(images, labels)
+        network = self.prepare(model, batch.images)
         *_, best = self._run(network, batch, generator)
         if self.restarts == 1:
             return best
@@ -107,10 +106,10 @@ class PGD(Component, kw_only=False):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
-        batch = given(images, labels)
-        yield from self._run(self.ready(model, batch.images), batch, generator)
+        batch = check_batch(images, labels)
+        yield from self._run(self.prepare(model, batch.images), batch, generator)
 
-    def _run(self, model: Logits, batch: Given, generator: Generators) -> Iterator[Tensor]:
+    def _run(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
         bounds = self._bounds(batch.images)
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
@@ -128,30 +127,38 @@ class PGD(Component, kw_only=False):
             return images.clone()
         return (images + uniform(images, self.epsilon, generator)).clamp(*self._bounds(images))
 
-    def ready(self, model: Logits, images: Tensor) -> Logits:
+    def prepare(self, model: Logits, images: Tensor) -> Logits:
         """What the gradients are computed on, to be made once where ``advance`` is called often.
 
         Args:
             model: images → logits; the result notices no later change of its weights.
             images: ``(B, 3, H, W)``, any that will be attacked.
         """
-        return ready(model, images, self.engine, self.precision, self.iterations * self.eot)
+        return prepare(model, images, self.engine, self.precision, self.iterations * self.eot)
 
     def advance(
         self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
     ) -> tuple[Tensor, Tensor]:
         """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws).
 
-        The model is taken as it is; ``ready`` gives a faster one. Images and labels are not looked at.
+        The model is taken as it is; ``prepare`` gives a faster one. Images and labels are not looked at.
         """
         adversarial, images = adversarial.detach(), images.detach()
-        gradient, logits = self._climb(model, adversarial, Given(images, labels), generator)
+        gradient, logits = self._climb(model, adversarial, AttackBatch(images, labels), generator)
         return self._step(adversarial, gradient, self._bounds(images)), logits
 
-    def _climb(self, model: Logits, adversarial: Tensor, batch: Given, generator: Generators) -> tuple[Tensor, Tensor]:
+    def _climb(
+        self, model: Logits, adversarial: Tensor, batch: AttackBatch, generator: Generators
+    ) -> tuple[Tensor, Tensor]:
         """The input gradient ``(B, 3, H, W)`` of the loss and the logits, mean over the draws."""
         held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
-        with torch.inference_mode(False), torch.enable_grad(), undisturbed(model), drawing(model, generator), held:
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            eval_mode(model),
+            with_generators(model, generator),
+            held,
+        ):
             # Clones are ordinary tensors even where the caller's were made in inference mode.
             point, batch = adversarial.clone().requires_grad_(True), batch._replace(labels=batch.labels.clone())
             passes = [self._gradient(model, point, batch, generator) for _ in range(self.eot)]
@@ -160,13 +167,15 @@ class PGD(Component, kw_only=False):
         gradient, logits = (torch.stack(tensors).mean(dim=0) for tensors in zip(*passes, strict=True))
         return gradient, logits
 
-    def _gradient(self, model: Logits, point: Tensor, batch: Given, generator: Generators) -> tuple[Tensor, Tensor]:
+    def _gradient(
+        self, model: Logits, point: Tensor, batch: AttackBatch, generator: Generators
+    ) -> tuple[Tensor, Tensor]:
         """The loss's input gradient ``(B, 3, H, W)`` and the logits, for one draw of the model.
 
         Sums keep each image's gradient independent of the size of the batch.
         """
-        seen = diversified(point, self.diversity, generator) if self.diversity else point
-        logits = batch.checked(model(seen))
+        seen = input_diversity(point, self.diversity, generator) if self.diversity else point
+        logits = batch.checked_logits(model(seen))
         if self.loss == "kl":
             reference = model(batch.images.clone()).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
@@ -182,22 +191,22 @@ class PGD(Component, kw_only=False):
     def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
         return torch.add(adversarial, direction.sign(), alpha=self.step).clamp_(*bounds)
 
-    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """What is allowed but may surprise: sentences a command prints before it starts.
 
         Args:
             budgets: iteration budgets that are judged; by default the attack's own iterations.
         """
-        remarks = []
+        notes = []
         if self.step > self.epsilon:
-            remarks.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
+            notes.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
         short = [n for n in budgets or [self.iterations] if n * self.step < self.epsilon * (1 - 1e-9)]
         if self.start == "zero" and short:
-            remarks.append(
+            notes.append(
                 f"ε {self.epsilon:g} cannot bind within {', '.join(map(str, short))} steps of {self.step:.4g} from a "
                 f"zero start: {short[-1]} reach at most {short[-1] * self.step:.4g}"
             )
-        return remarks
+        return notes
 
 
 def fgsm(epsilon: float) -> PGD:
@@ -209,6 +218,6 @@ def fgsm(epsilon: float) -> PGD:
 @ieee_float32()
 def _judge(model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Which images fool the model ``(B,)``, and their loss ``(B,)``."""
-    with undisturbed(model), drawing(model, generator):
+    with eval_mode(model), with_generators(model, generator):
         logits = model(images)
     return logits.argmax(dim=1) != labels, F.cross_entropy(logits, labels, reduction="none")

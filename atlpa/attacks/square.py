@@ -10,13 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.given import Given, given
+from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import margin
 from atlpa.component import Component, PixelDistance
 from atlpa.float32 import ieee_float32
-from atlpa.random_layer import drawing
+from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators, sample
-from atlpa.undisturbed import Logits, undisturbed
 
 # After each of these shares of all queries the squares shrink, as in the original (after 10, 50, 200, … of 10000).
 _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -45,7 +44,7 @@ class Square(Component, kw_only=False):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """The best images after each query."""
-        batch = given(images, labels)
+        batch = check_batch(images, labels)
         images = batch.images
         best = (images + self.epsilon * _signs(images[:, :, :1, :], generator)).clamp(0, 1)
         height = _query(model, best, batch, generator)
@@ -79,7 +78,7 @@ class Square(Component, kw_only=False):
         signs = _signs(images[:, :, :1, :1], generator)
         return torch.where(inside, (images + self.epsilon * signs).clamp(0, 1), best)
 
-    def remarks(self, budgets: Sequence[int] = ()) -> list[str]:
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """Nothing surprises."""
         del budgets
         return []
@@ -92,7 +91,7 @@ def _signs(like: Tensor, generator: Generators) -> Tensor:
 
 @torch.no_grad()
 @ieee_float32()
-def _query(model: Logits, shown: Tensor, batch: Given, generator: Generators) -> Tensor:
+def _query(model: Logits, shown: Tensor, batch: AttackBatch, generator: Generators) -> Tensor:
     """How far each image ``(B,)`` is over the decision boundary if the model is shown these in its place."""
-    with undisturbed(model), drawing(model, generator):
-        return margin(batch.checked(model(shown)), batch.labels)
+    with eval_mode(model), with_generators(model, generator):
+        return margin(batch.checked_logits(model(shown)), batch.labels)

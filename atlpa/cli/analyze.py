@@ -14,7 +14,7 @@ from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.report import Results, save_training, write_report
-from atlpa.runs import ANALYSES, Analyses, Run, Sights, finished_runs, save_attention
+from atlpa.runs import ANALYSES, Analyses, EvaluationImages, Run, finished_runs, save_attention
 
 KINDS = ("attention", "regions", "embedding", "landscape", "training")
 
@@ -59,14 +59,16 @@ def work(arguments: argparse.Namespace) -> None:
     if problem := unwritable(output):
         raise UserError(f"--output {output} cannot be made: {problem}")
     attack = PGD(epsilon=max(arguments.eps), step=arguments.step, iterations=arguments.iters)
-    sights = Sights(runs, attack, arguments.eps, pick_device(arguments.device), arguments.limit, arguments.seed)
-    analyses = Analyses(sights, arguments.perplexity)
+    shown_images = EvaluationImages(
+        runs, attack, arguments.eps, pick_device(arguments.device), arguments.limit, arguments.seed
+    )
+    analyses = Analyses(shown_images, arguments.perplexity)
     kinds = [kind for kind in ANALYSES if kind in what]
-    for remark in analyses.remarks(kinds):
-        print(f"note: {remark}")
-    records = list(analyses.carry_out(kinds, arguments.again))
+    for note in analyses.notes(kinds):
+        print(f"note: {note}")
+    records = list(analyses.execute(kinds, arguments.again))
     if "attention" in what:
-        save_attention(sights, arguments.images, output)
+        save_attention(shown_images, arguments.images, output)
     logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
     files = {repr(record): path for record, (path, *_) in zip(records, analyses.steps(kinds), strict=True)}
     if records:

@@ -12,9 +12,9 @@ from typing import Any
 from atlpa.cli.command import Parser, run_command, settings
 from atlpa.component import field_names, validate
 from atlpa.data import DATASETS, PARTS, Dataset
-from atlpa.data.check import Findings, inspect
 from atlpa.data.dataset import data_root
 from atlpa.data.fetch import FETCHABLE, fetch
+from atlpa.data.inspect import Findings, inspect
 from atlpa.errors import UserError, unknown_name
 from atlpa.report import Table
 

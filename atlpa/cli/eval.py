@@ -18,7 +18,7 @@ from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, Examination, Run, evaluate, finished_runs, pair
+from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, finished_runs, pair
 
 RUNS = Path("runs")
 
@@ -102,7 +102,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     records = []
     for run in chosen_runs(arguments):
         for epsilon in epsilons:
-            one = Examination(run, epsilon, arguments.limit or IMAGES, arguments.seed)
+            one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed)
             record = None if arguments.again else one.recorded
             record = record or one.make(device)
             records.append(record)
@@ -132,14 +132,14 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     if arguments.attack == "autoattack" and importlib.util.find_spec("pyautoattack") is None:
         raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
     asked, device = protocols(arguments), pick_device(arguments.device)
-    notes = [remark for one in asked for remark in (*one.attack.remarks(one.budgets), *one.notes(device))]
+    notes = [note for one in asked for note in (*one.attack.notes(one.budgets), *one.notes(device))]
     for note in dict.fromkeys(notes):
         print(f"note: {note}")
     threats: list[Threat] = arguments.threat
     sources = [Run.open(Path(folder)) for folder in arguments.source]
-    pairings, remarks = pair(chosen_runs(arguments), threats, sources)
-    for remark in remarks:
-        print(f"note: {remark}")
+    pairings, notes = pair(chosen_runs(arguments), threats, sources)
+    for note in notes:
+        print(f"note: {note}")
     check_pairings(arguments, pairings)
 
     keep = Path(arguments.keep_images) if arguments.keep_images else None

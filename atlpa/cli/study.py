@@ -13,7 +13,7 @@ from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.report import Table
-from atlpa.studies import Plan, carry_out, draw, load_study, plan, shipped_studies
+from atlpa.studies import Plan, draw, execute, load_study, plan, shipped_studies
 from atlpa.studies.steps import training_state
 
 
@@ -79,12 +79,12 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
     device = pick_device(todo.trainings[0].device if todo.trainings else "auto")
-    notes = [note for one in study.protocols() for note in (*one.attack.remarks(one.budgets), *one.notes(device))]
+    notes = [note for one in study.protocols() for note in (*one.attack.notes(one.budgets), *one.notes(device))]
     for note in dict.fromkeys(notes):
         print(f"note: {note}")
     if arguments.only != "report":
         keep = Path(arguments.keep_images) if arguments.keep_images else None
-        carry_out(todo, [arguments.only] if arguments.only else ["train", "evaluate"], keep=keep)
+        execute(todo, [arguments.only] if arguments.only else ["train", "evaluate"], keep=keep)
     if arguments.only in (None, "report"):
         draw(whole, Path("runs") / study.name)
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from atlpa.data.decode import Content, picture
 from atlpa.data.masks import Mask
-from atlpa.data.pictures import Content, picture
 from atlpa.errors import UserError
 
 Part = Literal["train", "validation", "test"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from atlpa.data.pictures import as_8_bits
+from atlpa.data.decode import as_8_bits
 from atlpa.errors import UserError, reason
 
 OUTSIDE, INSIDE, UNKNOWN = 0, 1, 255

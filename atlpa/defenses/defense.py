@@ -83,7 +83,7 @@ class Defense(Component):
                 raise UserError(f"defense.terms.{name}: {error}") from error
         return replace(self, terms=replace(self.terms, **decided))
 
-    def remarks(self, classes: int) -> list[str]:
+    def notes(self, classes: int) -> list[str]:
         """Where a default gives way to a data set of this many classes."""
         usual, here = self.for_classes(None).terms.present(), self.for_classes(classes).terms.present()
         fewer = [name for name, term in here.items() if term != usual[name]]

@@ -33,7 +33,7 @@ class Guarded:
         try:
             self.kernel = kernel_for(weights, shape, passes)
         except Exception as error:  # which class oneDNN raises is nowhere promised
-            say_once("the preparation of a convolution", reason(error))
+            warn_once("the preparation of a convolution", reason(error))
 
     def forward(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
         """relu(conv(x) + bias + residual)."""
@@ -52,12 +52,12 @@ class Guarded:
             try:
                 return work(self.kernel)
             except Exception as error:
-                say_once(f"a convolution ({type(self.kernel).__name__})", reason(error))
+                warn_once(f"a convolution ({type(self.kernel).__name__})", reason(error))
                 self.kernel = self.plain
         return work(self.plain)
 
 
 @cache
-def say_once(what: str, why: str) -> None:
+def warn_once(what: str, why: str) -> None:
     """Tell that something fast gave way."""
     logger.warning("%s gives way to torch's own: %s", what, why)

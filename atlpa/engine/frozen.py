@@ -8,11 +8,10 @@ import inspect
 import torch
 from torch import Tensor, fx, nn
 
-from atlpa.engine.fallback import say_once
+from atlpa.engine.fallback import warn_once
 from atlpa.engine.fusing import fuse
 from atlpa.errors import reason
-from atlpa.random_layer import RandomLayer
-from atlpa.undisturbed import undisturbed
+from atlpa.model_state import RandomLayer, eval_mode
 
 
 class Frozen(nn.Module):
@@ -34,7 +33,7 @@ class Frozen(nn.Module):
     def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32, passes: int = 1) -> None:
         super().__init__()
         self.dtype = dtype
-        with undisturbed(model):
+        with eval_mode(model):
             graph = _Tracer().trace(model, concrete_args=_defaults(model))
         modules = dict(model.named_modules())
         fused = fuse(graph, modules, passes)
@@ -80,9 +79,9 @@ class Frozen(nn.Module):
                     logits: Tensor = self.network(images)
                     return logits.float()
                 except Exception as error:  # of the graph's own code, which may raise anything
-                    say_once(f"the copy of a {type(self.model[0]).__name__}", reason(error))
+                    warn_once(f"the copy of a {type(self.model[0]).__name__}", reason(error))
                     self.gave_up = True
-            with undisturbed(self.model[0]):
+            with eval_mode(self.model[0]):
                 logits = self.model[0](images)
         return logits.float()
 

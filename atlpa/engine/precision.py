@@ -15,14 +15,14 @@ Precision = Literal["fp32", "bf16"]
 logger = logging.getLogger("atlpa.engine")
 
 
-def usable(precision: Precision, device: torch.device) -> Precision:
+def supported_precision(precision: Precision, device: torch.device) -> Precision:
     """What a device computes in: ``fp32`` in place of ``bf16`` where it must emulate that, which is slower."""
     return "bf16" if precision == "bf16" and bfloat16_is_fast(device) else "fp32"
 
 
 def precision_note(precision: Precision, device: torch.device) -> str | None:
     """What to tell a user whose wish is not followed."""
-    if usable(precision, device) == precision:
+    if supported_precision(precision, device) == precision:
         return None
     return f"this {device.type} has no instructions for bfloat16; bf16 is computed in float32, which is faster here"
 

@@ -11,11 +11,11 @@ from torch import nn
 
 from atlpa.attacks import PGD, Attack
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, generators, in_order, judge, pictures, verdicts
-from atlpa.evaluation.kept import Made, kept
-from atlpa.evaluation.outcome import Outcome, Perturbation, measure
+from atlpa.evaluation.accuracy import BATCH_SIZE, batch_indices, correct, correct_over_draws, generators, to_batch
+from atlpa.evaluation.adversarial_cache import AdversarialBatches, adversarial_cache
+from atlpa.evaluation.attack_result import AttackResult, Perturbation, measure
 from atlpa.float32 import ieee_float32
-from atlpa.random_layer import random_layers
+from atlpa.model_state import random_layers
 
 
 @ieee_float32()
@@ -31,7 +31,7 @@ def transfer(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
     keep: Path | None = None,
-) -> dict[str, Outcome]:
+) -> dict[str, AttackResult]:
     """Make adversarial images once on the source and judge every target on them at each budget, on the last iterate.
 
     Args:
@@ -49,19 +49,19 @@ def transfer(
     device = next(source.parameters()).device
     perturbation = Perturbation.empty(len(budgets), len(images))
     asked = {name: draws if random_layers(target) else 1 for name, target in targets.items()}
-    correct = {name: torch.zeros(len(budgets), asked[name], len(images), dtype=torch.bool) for name in targets}
+    robust = {name: torch.zeros(len(budgets), asked[name], len(images), dtype=torch.bool) for name in targets}
     make = partial(_made, source, images, attack, budgets, seed, batch_size, progress)
     shape = (len(budgets), len(images), *images[torch.arange(1)].shape[1:])
-    for row, positions, made in kept(keep, shape, make, batch_size) if keep else make():
-        batch, labels = pictures(images, positions, device)
+    for row, positions, made in adversarial_cache(keep, shape, make, batch_size) if keep else make():
+        batch, labels = to_batch(images, positions, device)
         adversarial = made.to(device)
         perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon)
         for name, target in targets.items():
-            judged = judge(target, adversarial, labels, positions, seed, asked[name])
-            correct[name][row, :, positions] = judged
+            judged = correct_over_draws(target, adversarial, labels, positions, seed, asked[name])
+            robust[name][row, :, positions] = judged
     steps = len(images) * budgets[-1] * attack.eot if isinstance(attack, PGD) else None
     return {
-        name: Outcome(verdicts(target, images, seed=seed, draws=asked[name]), correct[name], perturbation, steps)
+        name: AttackResult(correct(target, images, seed=seed, draws=asked[name]), robust[name], perturbation, steps)
         for name, target in targets.items()
     }
 
@@ -74,11 +74,11 @@ def _made(
     seed: int,
     batch_size: int,
     progress: Callable[[int], object],
-) -> Made:
+) -> AdversarialBatches:
     """One run of the attack over all images, with its iterates at each budget."""
     device = next(source.parameters()).device
-    for positions in in_order(images, batch_size):
-        batch, labels = pictures(images, positions, device)
+    for positions in batch_indices(images, batch_size):
+        batch, labels = to_batch(images, positions, device)
         draws = generators(seed, "attack", positions, device=device)
         iterates = attack.iterates(source, batch, labels, generator=draws)
         for iteration, adversarial in enumerate(iterates, 1):

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, generators, pictures, right, verdicts
-from atlpa.evaluation.lanes import Lanes, Ledger
-from atlpa.evaluation.outcome import Outcome
+from atlpa.evaluation.accuracy import BATCH_SIZE, correct, generators, is_correct, to_batch
+from atlpa.evaluation.active_batch import ActiveBatch, RobustTracker
+from atlpa.evaluation.attack_result import AttackResult
 from atlpa.float32 import ieee_float32
-from atlpa.random_layer import random_layers
+from atlpa.model_state import random_layers
 
 
 @ieee_float32()
@@ -27,7 +27,7 @@ def white_box(
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
-) -> Outcome:
+) -> AttackResult:
     """Attack every image with its own model until it falls or the last budget is spent.
 
     A fallen image leaves the batch at once and the next one takes its place, so that the work goes to images that
@@ -47,7 +47,7 @@ def white_box(
     Raises:
         ValueError: momentum or diversity, which serve transfer; restarts with several budgets, whose smaller ones would
             look better than they are; or a randomized model, which would fall by chance at one of so many draws (see
-            ``transfer`` and ``Outcome.standing``).
+            ``transfer`` and ``AttackResult.standing``).
     """
     if attack.momentum or attack.diversity:
         raise ValueError("momentum and diversity serve transfer; a white-box attack follows the gradient itself")
@@ -56,18 +56,18 @@ def white_box(
     if attack.restarts > 1 and len(budgets) > 1:
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     device = next(model.parameters()).device
-    clean = verdicts(model, images)[0]
-    network = attack.ready(model, pictures(images, torch.arange(min(batch_size, len(images))), device)[0])
+    clean = correct(model, images)[0]
+    network = attack.prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
     exact = attack.precision == "fp32"
-    ledger, steps = Ledger(clean, budgets, attack.epsilon), 0
+    tracker, steps = RobustTracker(clean, budgets, attack.epsilon), 0
 
-    def enter(fresh: Tensor, restart: int) -> Lanes:
-        batch, labels = pictures(images, fresh, device)
+    def enter(fresh: Tensor, restart: int) -> ActiveBatch:
+        batch, labels = to_batch(images, fresh, device)
         start = attack.initial(batch, generators(seed, "attack", fresh, restart, device))
-        return Lanes(fresh, torch.zeros_like(fresh), batch, start, start, labels)
+        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, start, start, labels)
 
     for restart in range(attack.restarts):
-        waiting = ledger.standing
+        waiting = tracker.standing
         progress(len(images) - len(waiting))
         if not len(waiting):
             continue
@@ -75,22 +75,22 @@ def white_box(
         suspects = standing[:0]  # what half precision cannot judge, until there is a batch of them
         while len(standing):
             lanes, standing = standing[:batch_size], standing[batch_size:]
-            following, logits = attack.advance(network, lanes.iterate, lanes.origin, lanes.labels)
-            lanes, steps = replace(lanes, following=following), steps + len(lanes)
+            next_adversarial, logits = attack.advance(network, lanes.iterate, lanes.origin, lanes.labels)
+            lanes, steps = replace(lanes, next_adversarial=next_adversarial), steps + len(lanes)
             wrong = (logits.argmax(dim=1) != lanes.labels).cpu()
             ends = wrong | (lanes.age == budgets[-1])
             standing = standing + lanes[~ends].moved()
             if exact:
-                progress(ledger.settle(lanes, wrong))
+                progress(tracker.update(lanes, wrong))
             else:
-                ledger.settle(lanes[~ends], wrong[~ends])
+                tracker.update(lanes[~ends], wrong[~ends])
                 suspects = suspects + lanes[ends]
             if len(suspects) >= (batch_size if len(standing) + len(waiting) else 1):
-                fallen = ~right(model, suspects.iterate, suspects.labels).cpu()
-                progress(ledger.settle(suspects, fallen))
+                fallen = ~is_correct(model, suspects.iterate, suspects.labels).cpu()
+                progress(tracker.update(suspects, fallen))
                 standing = standing + suspects[~fallen & (suspects.age < budgets[-1])].moved()
                 suspects = suspects[:0]
             if len(waiting) and (room := batch_size - len(standing)) > 0:
                 standing, waiting = standing + enter(waiting[:room], restart), waiting[room:]
-    correct = torch.stack([ledger.fell_at > budget for budget in budgets])
-    return Outcome(clean[None], correct[:, None], ledger.perturbation(), steps)
+    robust = torch.stack([tracker.failed_at > budget for budget in budgets])
+    return AttackResult(clean[None], robust[:, None], tracker.perturbation(), steps)

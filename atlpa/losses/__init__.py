@@ -3,8 +3,7 @@
 from atlpa.losses.atlpa_loss import ATLPALoss
 from atlpa.losses.attention_map import attention_map, attention_map_loss
 from atlpa.losses.input_gradient import input_gradient_loss
-from atlpa.losses.kl_pairing import kl_pairing_loss
-from atlpa.losses.logit_pairing import logit_pairing_loss, top_k_pairing_loss
+from atlpa.losses.logit_pairing import kl_pairing_loss, logit_pairing_loss, top_k_pairing_loss
 from atlpa.losses.tolerant_logit import tolerant_logit_loss
 
 __all__ = [

@@ -9,10 +9,10 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
+from atlpa.model_state import RandomLayer
 from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.input_noise import InputNoise
 from atlpa.models.random_resize import RandomResize
-from atlpa.random_layer import RandomLayer
 
 STAGES: dict[str, str] = {"conv2_x": "layer1", "conv3_x": "layer2", "conv4_x": "layer3", "conv5_x": "layer4"}
 """The paper's names of a ResNet's four stages, and torchvision's."""

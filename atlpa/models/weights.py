@@ -77,12 +77,12 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:
     own = model.backbone.state_dict()
-    remarks = []
+    notes = []
     if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in HEAD):
         given, wanted = len(state["fc.weight"]), len(own["fc.weight"])
         if given != wanted:
             state = {**state, **{name: own[name] for name in HEAD}}
-            remarks.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
+            notes.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
     # torchvision's oldest files lack BatchNorm's counters, which load_state_dict then fills in.
     misfits = [f"missing {name}" for name in own if name not in state and not name.endswith("num_batches_tracked")]
     misfits += [f"unknown {name}" for name in state if name not in own]
@@ -95,4 +95,4 @@ def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin
         shown = ", ".join(misfits[:4]) + (f" and {len(misfits) - 4} more" if len(misfits) > 4 else "")
         raise UserError(f"model.weights: {origin} does not fit {architecture}: {shown}")
     model.backbone.load_state_dict(state)
-    return remarks
+    return notes

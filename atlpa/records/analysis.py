@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import Judged, Machine, Network, Record
+from atlpa.records.record import EvaluatedImages, Machine, Network, Record
 
 Floats = Annotated[tuple[float, ...], FromList]
 Grid = Annotated[tuple[Floats, ...], FromList]
 
 
-class Seen(Component):
+class ImageCondition(Component):
     """Which images a network was shown.
 
     Fields:
@@ -42,7 +42,7 @@ class Analysis(Record):
     """
 
     target: Network
-    data: Judged
+    data: EvaluatedImages
     seed: int
     seconds: float
     machine: Machine
@@ -60,7 +60,7 @@ class Regions(Analysis):
     """
 
     kind: Literal["regions"] = "regions"
-    seen: Seen
+    seen: ImageCondition
     stage: str
     inside: Floats
     outside: Floats
@@ -78,7 +78,7 @@ class Attention(Analysis):
     """
 
     kind: Literal["attention"] = "attention"
-    seen: Seen
+    seen: ImageCondition
     stages: Annotated[tuple[str, ...], FromList]
     variation: Floats
     distance: Floats
@@ -98,7 +98,7 @@ class Embedding(Analysis):
     """
 
     kind: Literal["embedding"] = "embedding"
-    seen: Seen
+    seen: ImageCondition
     classes: Annotated[tuple[str, ...], FromList]
     labels: Annotated[tuple[int, ...], FromList]
     perplexity: float

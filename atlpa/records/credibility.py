@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import Judged, Machine, Network, Record
+from atlpa.records.record import EvaluatedImages, Machine, Network, Record
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
@@ -49,7 +49,7 @@ class Credibility(Record):
 
     kind: Literal["credibility"] = "credibility"
     target: Network
-    data: Judged
+    data: EvaluatedImages
     epsilon: float
     seed: int
     findings: Annotated[tuple[Finding, ...], FromList]

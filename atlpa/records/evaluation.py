@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import Judged, Machine, Network, Record
+from atlpa.records.record import EvaluatedImages, Machine, Network, Record
 
 
 def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Evaluation(Record):
     target: Network
     source: Network
     threat: Threat
-    data: Judged
+    data: EvaluatedImages
     attack: dict[str, Any]
     seed: int
     average: int = 1

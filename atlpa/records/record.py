@@ -65,7 +65,7 @@ class Network(Component):
     weights: str
 
 
-class Judged(Component):
+class EvaluatedImages(Component):
     """Which images.
 
     Fields:

@@ -1,8 +1,8 @@
 """Tables and figures drawn from records alone; torch is not needed."""
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
+from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.checks import advice, checked, findings_table
-from atlpa.report.curves import accuracy_curves
 from atlpa.report.paper import beside_paper, published_table1
 from atlpa.report.results import Results, collect
 from atlpa.report.significance import significance

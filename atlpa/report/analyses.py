@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
-from atlpa.records import Analysis, Attention, Embedding, Landscape, Network, Regions, Seen
+from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Network, Regions
 from atlpa.report.accuracy import row_order
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Z
@@ -58,12 +58,12 @@ def attention_table(records: Sequence[Analysis]) -> Table | None:
     found = [record for record in records if isinstance(record, Attention)]
     if not found:
         return None
-    found.sort(key=lambda r: (row_order(r.target), sight_order(r.seen)))
+    found.sort(key=lambda r: (row_order(r.target), condition_order(r.seen)))
     stages = found[0].stages
     rows = [
         (
             name(record.target),
-            sight(record.seen),
+            condition(record.seen),
             *(Linked(f"{value:.3f}", record) for value in record.variation),
             *("–" if record.seen.threat == "clean" else f"{value:.3f}" for value in record.distance),
         )
@@ -105,12 +105,12 @@ def name(network: Network) -> str:
     return f"{network.defense} {network.architecture}" + (f" seed {network.seed}" if network.seed else "")
 
 
-def sight(seen: Seen) -> str:
+def condition(seen: ImageCondition) -> str:
     """How they call what it was shown."""
     return seen.threat if seen.threat == "clean" else f"{seen.threat} {seen.epsilon:.4g}"
 
 
-def sight_order(seen: Seen) -> tuple[int, float]:
+def condition_order(seen: ImageCondition) -> tuple[int, float]:
     """Clean, gray-box, black-box, by ε."""
     return ("clean", "gray", "black").index(seen.threat), seen.epsilon
 
@@ -121,12 +121,12 @@ def _table(
     """Networks × what they were shown, the paper's value in brackets."""
     if not records:
         return None
-    seen = {sight(r.seen): r.seen for r in records}  # type: ignore[attr-defined]
-    columns = sorted(seen, key=lambda title: sight_order(seen[title]))
+    seen = {condition(r.seen): r.seen for r in records}  # type: ignore[attr-defined]
+    columns = sorted(seen, key=lambda title: condition_order(seen[title]))
     networks = sorted({r.target.weights: r.target for r in records}.values(), key=row_order)
     rows = []
     for network in networks:
-        own = {sight(r.seen): r for r in records if r.target.weights == network.weights}  # type: ignore[attr-defined]
+        own = {condition(r.seen): r for r in records if r.target.weights == network.weights}  # type: ignore[attr-defined]
         cells = []
         for title in columns:
             paper = published(number).get((network.defense, seen[title].threat, seen[title].epsilon))

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.accuracy import row_order
-from atlpa.report.analyses import drawn_around, name, sight, sight_order
+from atlpa.report.analyses import condition, condition_order, drawn_around, name
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 
 
@@ -22,14 +22,14 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
     if not found:
         return None
     networks = sorted({r.target.weights: r.target for r in found}.values(), key=row_order)
-    sights = sorted({sight(r.seen): r.seen for r in found}.items(), key=lambda item: sight_order(item[1]))
+    sights = sorted({condition(r.seen): r.seen for r in found}.items(), key=lambda item: condition_order(item[1]))
     classes = found[0].classes
     figure = Figure(figsize=(2.5 * len(sights) + 0.4, 2.5 * len(networks) + 0.3), layout="constrained")
     panels = figure.subplots(len(networks), len(sights), squeeze=False)
     for row, network in zip(panels, networks, strict=True):
         for panel, (title, _) in zip(row, sights, strict=True):
             panel.set(xticks=[], yticks=[])
-            own = [r for r in found if r.target.weights == network.weights and sight(r.seen) == title]
+            own = [r for r in found if r.target.weights == network.weights and condition(r.seen) == title]
             for record in own:
                 points, labels = np.array(record.points), np.array(record.labels)
                 for label in range(len(classes)):

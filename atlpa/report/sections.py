@@ -10,7 +10,7 @@ from atlpa.report.accuracy import protocol, threat_table
 from atlpa.report.analyses import attention_table, drawn_around, embedding_table, landscape_table, regions_table
 from atlpa.report.paper import beside_paper
 from atlpa.report.results import Results
-from atlpa.report.several_seeds import defense_differences, several_seeds
+from atlpa.report.seed_statistics import defense_differences, seed_statistics
 from atlpa.report.significance import significance
 from atlpa.report.table import Table
 
@@ -67,7 +67,7 @@ def accuracy_sections(results: Results) -> list[Section]:
         title = "Differences in points, exact McNemar tests on the same images, Holm's correction within a column"
         note = "They compare these two networks each; two defenses take several seeds.\n"
         found.append(Section("significance", title, table, note))
-    if table := several_seeds(records):
+    if table := seed_statistics(records):
         title = "Mean over seeds, with its 95 % interval over seeds and images, percent"
         note = (
             "About the defense on images of this kind: the variances over seeds and over images, added; Student's t,\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from atlpa.errors import UserError
-from atlpa.files import placing, write_text
+from atlpa.files import atomic_folder, write_text
 from atlpa.report.accuracy import tidy
-from atlpa.report.curves import accuracy_curves
+from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.figures import embedding_figure, landscape_figure
 from atlpa.report.page import page
 from atlpa.report.results import Results
@@ -48,7 +48,7 @@ def write_report(results: Results, folder: Path) -> str:
         UserError: the folder cannot be written.
     """
     try:
-        with placing(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             return _write(results, folder, scratch)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror})") from error
@@ -71,7 +71,7 @@ def _write(results: Results, folder: Path, scratch: Path) -> str:
 def save_training(logs: Mapping[str, Path], folder: Path) -> None:
     """Write the training curves alone."""
     if figure := training_figure({name: read_log(path) for name, path in logs.items()}):
-        with placing(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             save(figure, scratch / "training")
 
 

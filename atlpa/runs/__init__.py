@@ -2,11 +2,11 @@
 
 from atlpa.runs.analyze import ANALYSES, Analyses, What
 from atlpa.runs.attention import save_attention
-from atlpa.runs.check import IMAGES, Examination
+from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.evaluate import evaluate, recorded
+from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.folder import Run, finished_runs
 from atlpa.runs.protocol import Protocol
-from atlpa.runs.sights import Sights
 from atlpa.runs.threats import Pairing, pair
 from atlpa.runs.train import train_run
 
@@ -14,11 +14,11 @@ __all__ = [
     "ANALYSES",
     "IMAGES",
     "Analyses",
-    "Examination",
+    "CredibilityRun",
+    "EvaluationImages",
     "Pairing",
     "Protocol",
     "Run",
-    "Sights",
     "What",
     "evaluate",
     "finished_runs",

@@ -16,11 +16,11 @@ from atlpa import __version__
 from atlpa.attacks import PGD, Noise
 from atlpa.component import dump
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
-from atlpa.evaluation import Outcome, transfer, white_box
+from atlpa.evaluation import AttackResult, transfer, white_box
 from atlpa.machine import describe
 from atlpa.models import Averaged
 from atlpa.progress import Progress
-from atlpa.records import Evaluation, Judged
+from atlpa.records import EvaluatedImages, Evaluation
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
@@ -56,7 +56,7 @@ def evaluate(
     for pairing in pairings:
         if pairing not in missing:
             yield Evaluation.load(paths[pairing])
-    loaded: dict[Judged, Images] = {}
+    loaded: dict[EvaluatedImages, Images] = {}
     for group in _sharing_an_attack(missing):
         target = group[0].target
         items, judged = judged_images(target, indices[target.folder], protocol.limit)
@@ -73,7 +73,12 @@ def evaluate(
 
 
 def _record(
-    pairing: Pairing, protocol: Protocol, judged: Judged, outcome: Outcome, seconds: float, device: torch.device
+    pairing: Pairing,
+    protocol: Protocol,
+    judged: EvaluatedImages,
+    outcome: AttackResult,
+    seconds: float,
+    device: torch.device,
 ) -> Evaluation:
     """What was found, as it is kept."""
     return Evaluation(
@@ -99,7 +104,7 @@ def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:
     return Evaluation.load(path) if path.is_file() else None
 
 
-def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: Judged) -> Path | None:
+def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: EvaluatedImages) -> Path | None:
     """Where the images of a transfer attack are kept: named after all that determines them."""
     if pairing.threat == "white":
         return None
@@ -117,7 +122,7 @@ def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: Judge
 
 def _attack(
     group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device, keep: Path | None
-) -> list[Outcome]:
+) -> list[AttackResult]:
     """One attack on one source, judged by every target of a group."""
     first = group[0]
     attack, budgets, seed, draws = protocol.attack_by(first), protocol.budgets, protocol.seed, protocol.draws
@@ -149,12 +154,12 @@ def _sharing_an_attack(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
     return list(groups.values())
 
 
-def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], Judged]:
+def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], EvaluatedImages]:
     """The images a run is judged on, and how records describe them."""
     data, part = run.experiment.data, run.experiment.judged_part
     available = index.items(part)
     items = evenly_spaced(available, limit)
-    return items, Judged(
+    return items, EvaluatedImages(
         dataset=data.name,
         part=part,
         count=len(items),

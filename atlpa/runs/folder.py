@@ -15,7 +15,7 @@ from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
-from atlpa.runs.owner import LOCK
+from atlpa.runs.lock import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
 

@@ -12,7 +12,7 @@ import torch
 from atlpa.attacks import PGD, Attack, AutoAttack, Noise
 from atlpa.attacks.auto_attack import FEWEST_CLASSES
 from atlpa.component import dump
-from atlpa.engine import precision_note, usable
+from atlpa.engine import precision_note, supported_precision
 from atlpa.errors import UserError
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import Pairing
@@ -46,7 +46,7 @@ class Protocol:
         """The same on a device: what it would compute in another precision than asked is recorded as what it is."""
         if not isinstance(self.attack, PGD):
             return self
-        return replace(self, attack=replace(self.attack, precision=usable(self.attack.precision, device)))
+        return replace(self, attack=replace(self.attack, precision=supported_precision(self.attack.precision, device)))
 
     def notes(self, device: torch.device) -> list[str]:
         """What ``on`` changes there, for the user."""

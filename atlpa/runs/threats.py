@@ -42,7 +42,7 @@ def pair(
     """
     if "transfer" in threats and not sources:
         raise UserError("--threat transfer needs --source DIR, the network to attack with")
-    pairings, remarks = [], []
+    pairings, notes = [], []
     targets = list({target.folder.resolve(): target for target in targets}.values())
     for target in targets:
         if not threats or "white" in threats:
@@ -59,10 +59,10 @@ def pair(
             if threat in ("surrogate", "transfer") and not threats:
                 continue
             if not matching and (problem := _why_none(target, threat, candidates, named=bool(sources))):
-                remarks.append(problem)
+                notes.append(problem)
     if not pairings:
-        raise UserError(remarks[0])
-    return pairings, remarks
+        raise UserError(notes[0])
+    return pairings, notes
 
 
 def sources_beside(target: Run) -> list[Run]:

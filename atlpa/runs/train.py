@@ -19,8 +19,8 @@ from atlpa.experiment import Experiment
 from atlpa.machine import describe, pick_device
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
-from atlpa.runs.owner import owned
-from atlpa.runs.remarks import training_remarks
+from atlpa.runs.lock import run_lock
+from atlpa.runs.notes import training_notes
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
 
@@ -48,7 +48,7 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
     experiment.resolved()  # what could not be written down is refused before any work
     run = Run.existing(experiment)
     if run and not run.finished:
-        held.enter_context(owned(run.folder, say))
+        held.enter_context(run_lock(run.folder, say))
     if run and run.finished:
         say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
         return run
@@ -60,23 +60,23 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
-    remarks = experiment.defense.remarks(len(index.classes))
+    notes = experiment.defense.notes(len(index.classes))
     experiment = experiment.for_classes(len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
     if not resumed:
-        remarks += experiment.model.load_initial_weights(model)
-    remarks += training_remarks(experiment, model, device)
+        notes += experiment.model.load_initial_weights(model)
+    notes += training_notes(experiment, model, device)
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
-        remarks.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
-    for remark in remarks:
-        say(f"note: {remark}")
+        notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
+    for note in notes:
+        say(f"note: {note}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
 
     if not run:
-        held.enter_context(owned(experiment.folder, say))
+        held.enter_context(run_lock(experiment.folder, say))
         if Run.existing(experiment):
             raise UserError(
                 f"{experiment.folder} was begun by another process meanwhile; the same command goes on there"

@@ -9,7 +9,18 @@ from atlpa.attacks import PGD
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat
-from atlpa.runs import ANALYSES, Analyses, Examination, Pairing, Protocol, Run, Sights, What, pair, recorded
+from atlpa.runs import (
+    ANALYSES,
+    Analyses,
+    CredibilityRun,
+    EvaluationImages,
+    Pairing,
+    Protocol,
+    Run,
+    What,
+    pair,
+    recorded,
+)
 from atlpa.runs.threats import TRANSFERS
 from atlpa.studies.study import Study
 
@@ -85,9 +96,9 @@ class Check:
         """What a plan calls it."""
         return f"checks, {self.target.folder.name}, ε {self.epsilon:.4g}"
 
-    def examination(self) -> Examination:
+    def examination(self) -> CredibilityRun:
         """It, of the trained run."""
-        return Examination(Run.open(self.target.folder), self.epsilon, self.limit)
+        return CredibilityRun(Run.open(self.target.folder), self.epsilon, self.limit)
 
     def records(self) -> list[Credibility]:
         """What has been measured of it."""
@@ -131,7 +142,7 @@ class Analysis:
         attack = self.study.protocols()[0].on(device).attack
         assert isinstance(attack, PGD)
         runs = [Run.open(target.folder) for target in self.targets]
-        return Analyses(Sights(runs, attack, self.study.epsilons, device, self.study.analysis_limit))
+        return Analyses(EvaluationImages(runs, attack, self.study.epsilons, device, self.study.analysis_limit))
 
     def state(self) -> State:
         """Whether all is on record, can be made, or waits for a training."""

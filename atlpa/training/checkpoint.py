@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from atlpa.errors import UserError, reason
-from atlpa.files import replacing
+from atlpa.files import atomic_file
 
 FORMAT = 1
 
@@ -70,7 +70,7 @@ class Checkpoint:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint in place of the one before, which a crash leaves whole."""
-    with replacing(path) as file:
+    with atomic_file(path) as file:
         torch.save({"format": FORMAT, **vars(checkpoint), "classes": list(checkpoint.classes)}, file)
 
 

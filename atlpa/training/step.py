@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from atlpa.attacks import PGD
 from atlpa.defenses import Defense, Views
-from atlpa.engine import Precision, at_least_float32, usable
+from atlpa.engine import Precision, at_least_float32, supported_precision
+from atlpa.model_state import with_generators
 from atlpa.models import record_stages
-from atlpa.random_layer import drawing
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def training_step(
     images = images.detach().requires_grad_(defense.needs_input_gradient)
     # Only plain attention (of denoising blocks) can be differentiated twice.
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
-    half = usable(precision, images.device) == "bf16"
-    with plain, drawing(model, generator), torch.autocast(images.device.type, torch.bfloat16, half):
+    half = supported_precision(precision, images.device) == "bf16"
+    with plain, with_generators(model, generator), torch.autocast(images.device.type, torch.bfloat16, half):
         views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()

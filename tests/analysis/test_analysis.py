@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from atlpa.analysis import (
     activation_in_regions,
     attention_maps,
+    comparison_stage,
     default_perplexity,
     embed,
     landscape,
@@ -18,12 +19,11 @@ from atlpa.analysis import (
     overlay_maps,
     pooled_features,
     silhouette,
-    telling_stage,
 )
 from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
 from atlpa.losses import attention_map, attention_map_loss
+from atlpa.model_state import with_generators
 from atlpa.models import Classifier, InputNoise, ModelSpec, RandomResize
-from atlpa.random_layer import drawing
 from atlpa.randomness import generator
 
 
@@ -178,7 +178,7 @@ def test_distance_is_one_stage_of_the_attention_map_loss():
 def test_the_stage_that_tells(side, stage):
     """A ResNet halves the image five times: conv2_x has a quarter of its side, conv5_x a 32nd."""
     maps = attention_maps(Classifier("resnet18", 2), torch.rand(1, 3, side, side))
-    assert telling_stage(maps) == stage
+    assert comparison_stage(maps) == stage
 
 
 def test_how_far_a_landscape_goes():
@@ -209,9 +209,9 @@ def test_landscape_of_a_randomized_network_is_that_of_one_draw(layers):
     model.eval().requires_grad_(False)
     with torch.enable_grad():
         point = image[None].clone().requires_grad_(True)
-        with drawing(model, generator(2, "analysis", 5, 0)):
+        with with_generators(model, generator(2, "analysis", 5, 0)):
             (gradient,) = torch.autograd.grad(F.cross_entropy(model(point), label[None]), point)
     for row, a in enumerate(steps):
-        with torch.no_grad(), drawing(model, generator(2, "analysis", 5, 0)):
+        with torch.no_grad(), with_generators(model, generator(2, "analysis", 5, 0)):
             loss = F.cross_entropy(model(image + a * gradient.sign()), label[None])
         torch.testing.assert_close(surface[row, 1], loss, rtol=1e-3, atol=1e-4)

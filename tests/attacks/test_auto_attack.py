@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atlpa.attacks import PGD, AutoAttack
-from atlpa.undisturbed import undisturbed
+from atlpa.model_state import eval_mode
 
 EPSILON = 0.03
 
@@ -26,13 +26,13 @@ def trained():
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
         optimizer.step()
-    with undisturbed(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         right = model(images).argmax(dim=1) == labels
     return model, images[right][::3], labels[right][::3]
 
 
 def standing(model, images, labels):
-    with undisturbed(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         return model(images).argmax(dim=1) == labels
 
 

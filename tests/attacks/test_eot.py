@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from atlpa.attacks import PGD
+from atlpa.model_state import RandomLayer, with_generators
 from atlpa.models import InputNoise
-from atlpa.random_layer import RandomLayer, drawing
 from atlpa.randomness import generator, sample
 
 
@@ -90,10 +90,10 @@ def test_batching_changes_nothing(images, labels, start, eot):
 def test_generators_of_the_caller_stay(images, labels):
     """An attack without a generator of its own draws from those that its caller set."""
     model, attack = Watched(), PGD(iterations=2)
-    with drawing(model, one_each(12)):
+    with with_generators(model, one_each(12)):
         first = attack(model, images, labels)
         assert model.noise.generators is not None
-    with drawing(model, one_each(12)):
+    with with_generators(model, one_each(12)):
         assert torch.equal(attack(model, images, labels), first)
     assert model.noise.generators is None
     attack(model, images, labels, generator=one_each(12))

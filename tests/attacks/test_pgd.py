@@ -179,12 +179,12 @@ def test_any_callable_will_do(images, labels):
 
 
 def test_remarks_say_what_may_surprise():
-    assert PGD(epsilon=0.25, step=0.125, iterations=2).remarks() == []
-    assert "cannot bind" in PGD(epsilon=0.5, step=1 / 256, iterations=127).remarks()[0]
-    (remark,) = PGD(epsilon=0.5, step=1 / 256, iterations=200).remarks(budgets=[10, 100, 200])
-    assert "cannot bind within 10, 100 steps of 0.003906 from a zero start: 100 reach at most 0.3906" in remark
-    assert PGD(epsilon=0.5, step=1 / 256, iterations=128).remarks() == []
-    assert "larger than ε" in PGD(epsilon=0.1, step=0.2).remarks()[0]
+    assert PGD(epsilon=0.25, step=0.125, iterations=2).notes() == []
+    assert "cannot bind" in PGD(epsilon=0.5, step=1 / 256, iterations=127).notes()[0]
+    (note,) = PGD(epsilon=0.5, step=1 / 256, iterations=200).notes(budgets=[10, 100, 200])
+    assert "cannot bind within 10, 100 steps of 0.003906 from a zero start: 100 reach at most 0.3906" in note
+    assert PGD(epsilon=0.5, step=1 / 256, iterations=128).notes() == []
+    assert "larger than ε" in PGD(epsilon=0.1, step=0.2).notes()[0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 import torchattacks
 
 from atlpa.attacks import PGD
-from atlpa.attacks.diversity import diversified
+from atlpa.attacks.input_diversity import input_diversity
 from atlpa.evaluation import white_box
 
 
@@ -33,7 +33,7 @@ def generators(count):
 def test_shrunk_images_lie_whole_in_a_black_frame():
     """Of a white image, a square of 90 to 100 % of the side is white, and what lies around it black."""
     white = torch.ones(64, 3, 50, 50, dtype=torch.float64)
-    shrunk = diversified(white, 1.0, generators(64))
+    shrunk = input_diversity(white, 1.0, generators(64))
     sides = shrunk[:, 0].sum(dim=(1, 2)).sqrt() / 50
     assert 0.89 < sides.min() < 0.92
     assert 0.98 < sides.max() <= 1.0
@@ -45,12 +45,12 @@ def test_shrunk_images_lie_whole_in_a_black_frame():
 
 def test_probability_and_batching():
     images = torch.rand(200, 3, 20, 20)
-    whole = diversified(images, 0.5, generators(200))
+    whole = input_diversity(images, 0.5, generators(200))
     changed = (whole != images).flatten(1).any(dim=1)
     assert 0.35 < changed.float().mean() < 0.65
-    alone = diversified(images[7:8], 0.5, generators(8)[7:])
+    alone = input_diversity(images[7:8], 0.5, generators(8)[7:])
     torch.testing.assert_close(alone[0], whole[7])
-    assert torch.equal(diversified(images, 0.0, generators(200)), images)
+    assert torch.equal(input_diversity(images, 0.0, generators(200)), images)
 
 
 def test_an_attack_with_both_keeps_its_bounds(small_cnn, images, labels):

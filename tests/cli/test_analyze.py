@@ -46,8 +46,11 @@ def test_everything_of_two_runs(runs, capsys):
     assert made >= {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} | {"index.html", "table.md"}
     records = records_of("runs/pat-resnet18")
     assert [type(record) for record in records] == [Attention] * 5 + [Embedding] * 5 + [Landscape] + [Regions] * 5
-    sights = {(record.seen.threat, record.seen.epsilon) for record in records if isinstance(record, Regions)}
-    assert sights == {("clean", 0), *((threat, epsilon) for threat in ("gray", "black") for epsilon in (0.25, 0.5))}
+    shown_images = {(record.seen.threat, record.seen.epsilon) for record in records if isinstance(record, Regions)}
+    assert shown_images == {
+        ("clean", 0),
+        *((threat, epsilon) for threat in ("gray", "black") for epsilon in (0.25, 0.5)),
+    }
     assert {len(record.inside) for record in records if isinstance(record, Regions)} == {20}
 
     # The same again reads what is on record; and what is made anew is the same.
@@ -69,9 +72,11 @@ def test_a_part_of_it(runs, capsys):
 
 def test_images_without_masks(runs, capsys, monkeypatch):
     from atlpa.data.masks import UNKNOWN
-    from atlpa.runs import sights
+    from atlpa.runs import shown_images
 
-    monkeypatch.setattr(sights, "load_masks", lambda items, side: sights.torch.full((len(items), side, side), UNKNOWN))
+    monkeypatch.setattr(
+        shown_images, "load_masks", lambda items, side: shown_images.torch.full((len(items), side, side), UNKNOWN)
+    )
     assert main([runs[1], *FAST, "--what", "regions,landscape"]) == 0
     out = capsys.readouterr().out
     assert "none of these images has a key region, so that Table 2 is left out" in out

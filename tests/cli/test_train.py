@@ -14,7 +14,7 @@ from PIL import Image
 from atlpa.cli.eval import main as judge
 from atlpa.cli.train import main
 from atlpa.defenses import preset_names
-from atlpa.random_layer import drawing
+from atlpa.model_state import with_generators
 from atlpa.runs import Run
 from atlpa.runs import train as train_module
 
@@ -186,7 +186,7 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch,
 
     def save(run, index, model, optimizer, step):
         real(run, index, model, optimizer, step)
-        with torch.no_grad(), drawing(model, torch.Generator().manual_seed(0)):
+        with torch.no_grad(), with_generators(model, torch.Generator().manual_seed(0)):
             saved.append(model.eval()(pictures))
 
     monkeypatch.setattr(train_module, "_save", save)
@@ -197,7 +197,7 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch,
 
     def predict(seed):
         model = Run.open(run.folder).load_model(torch.device("cpu"))
-        with drawing(model, torch.Generator().manual_seed(seed)):
+        with with_generators(model, torch.Generator().manual_seed(seed)):
             return model(pictures)
 
     assert torch.equal(predict(0), saved[-1])

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from atlpa.data import Item, load_images
-from atlpa.data.pictures import picture
+from atlpa.data.decode import picture
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from atlpa.data import Digits, Flowers17, Folder
 from atlpa.data.dataset import stratified_split
-from atlpa.data.pictures import picture as read_picture
+from atlpa.data.decode import picture as read_picture
 from atlpa.errors import UserError
 
 

@@ -124,14 +124,14 @@ def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_wa
     named = [
         f"defense.terms.{name}.k is {classes}, every class there is" for name in ("tolerant_logit", "top_k_pairing")
     ]
-    assert defense.remarks(classes) == (named if classes < 5 else [])
-    assert decided.remarks(classes) == []
+    assert defense.notes(classes) == (named if classes < 5 else [])
+    assert decided.notes(classes) == []
 
 
 def test_weights_decide_how_many_top_classes_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5, 0.5])]).defense
     assert defense.for_classes(4).terms.tolerant_logit.k == 3
-    assert defense.remarks(4) == []
+    assert defense.notes(4) == []
 
 
 def views(seed=0):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from atlpa.attacks import PGD
-from atlpa.engine import Frozen, operators, ready
-from atlpa.engine.fallback import say_once
-from tests.engine.test_ready import LABELS, MANY, answer, defended, pictures, same_answer
+from atlpa.engine import Frozen, operators, prepare
+from atlpa.engine.fallback import warn_once
+from tests.engine.test_prepare import LABELS, MANY, answer, defended, pictures, same_answer
 
 OPERATORS = (
     "_convolution_pointwise",
@@ -21,7 +21,7 @@ OPERATORS = (
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said_yet():
-    say_once.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_operator_that_is_missing_or_raises(name, calls, lacking, caplog):
     model, images = defended("none"), pictures(6, 64)
     expected = answer(model, images, LABELS)
     lacking(name, calls)
-    network = ready(model, images, "auto", "fp32", MANY)
+    network = prepare(model, images, "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     with caplog.at_level(logging.WARNING, logger="atlpa.engine"):
         for _ in range(3):
@@ -67,7 +67,7 @@ def test_an_operator_that_is_missing_or_raises(name, calls, lacking, caplog):
 def test_a_copy_that_raises_gives_way_to_the_model(caplog, monkeypatch):
     model, images = defended("rat").eval(), pictures()
     expected = answer(model, images, LABELS)
-    network = ready(model.train(), images, "auto", "fp32", MANY)
+    network = prepare(model.train(), images, "auto", "fp32", MANY)
 
     def raises(_):
         raise RuntimeError("a shape that the copy does not know")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from atlpa.engine.choice import kernel_for
 from atlpa.engine.kernels import Fused, Plain, Weights
 from atlpa.engine.special import Dense, FewChannels, Sparse
-from tests.engine.test_ready import needs_bfloat16
+from tests.engine.test_prepare import needs_bfloat16
 
 # (kernel class, batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups)
 LAYERS = [

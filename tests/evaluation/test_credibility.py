@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from atlpa.attacks import PGD
 from atlpa.evaluation import credibility
 from atlpa.evaluation.checks import CHECKS
-from atlpa.evaluation.checks.case import Case, Subject
+from atlpa.evaluation.checks.context import CheckContext, CheckedModel
 from atlpa.records import verdict
 
 EPSILON = 0.1
@@ -88,7 +88,7 @@ def by_name(findings, key="check"):
 
 def found(check, model, images, labels, epsilon=EPSILON):
     """What one check finds on its own."""
-    case = Case(Subject(model), images, labels, epsilon, None, [])
+    case = CheckContext(CheckedModel(model), images, labels, epsilon, None, [])
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return by_name(CHECKS, "name")[check](case)

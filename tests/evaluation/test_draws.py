@@ -8,11 +8,11 @@ from torch import nn
 
 from atlpa.attacks import PGD
 from atlpa.data.images import InMemory
-from atlpa.evaluation import Outcome, transfer, verdicts, white_box
+from atlpa.evaluation import AttackResult, correct, transfer, white_box
 from atlpa.evaluation.accuracy import generators
-from atlpa.evaluation.outcome import Perturbation
+from atlpa.evaluation.attack_result import Perturbation
+from atlpa.model_state import RandomLayer, with_generators
 from atlpa.models import InputNoise
-from atlpa.random_layer import RandomLayer, drawing
 
 
 class Noisy(nn.Module):
@@ -40,11 +40,11 @@ ATTACK = PGD(epsilon=0.1, step=0.02, iterations=6)
 
 def test_each_draw_is_one_network_whatever_the_batching(data):
     model = Noisy()
-    judged = verdicts(model, data, seed=5, draws=3)
+    judged = correct(model, data, seed=5, draws=3)
     assert judged.shape == (3, 40)
     for draw in range(3):
         for image in range(40):
-            with drawing(model, generators(5, "judgment", torch.tensor([image]), draw)):
+            with with_generators(model, generators(5, "judgment", torch.tensor([image]), draw)):
                 logits = model(data.pixels[image : image + 1] / 255)
             assert bool(judged[draw, image]) == bool(logits.argmax() == data.labels[image])
     assert len({tuple(draw) for draw in judged.tolist()}) == 3
@@ -62,14 +62,14 @@ def test_transfer_asks_randomized_targets_several_times(data, batch_size):
         model, data.pixels / 255, data.labels, generator=generators(1, "attack", torch.arange(40))
     )
     for draw in range(4):
-        with drawing(model, generators(1, "judgment", torch.arange(40), draw)):
+        with with_generators(model, generators(1, "judgment", torch.arange(40), draw)):
             assert torch.equal(outcomes["random"].correct[1, draw], model(last).argmax(dim=1) == data.labels)
 
 
 def test_standing_counts_an_image_that_is_right_clean_in_the_same_draw():
     clean = torch.tensor([[True, False], [True, True]])
     attacked = torch.tensor([[[True, True], [False, True]]])
-    outcome = Outcome(clean, attacked, Perturbation.empty(1, 2), steps=0).standing()
+    outcome = AttackResult(clean, attacked, Perturbation.empty(1, 2), steps=0).standing()
     assert outcome.correct.tolist() == [[[True, False], [False, True]]]
     assert outcome.budget(0, 6).correct == ("10", "01")
     assert outcome.clean_verdicts() == ("10", "11")

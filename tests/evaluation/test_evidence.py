@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, compare, overstated, too_few
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, compare, overstated, too_few
 
-TOLERANCES = (MATERIAL, ADAPTIVE)
+TOLERANCES = (TOLERANCE, ADAPTIVE_TOLERANCE)
 
 
 def probability(k, n, rate):
@@ -37,7 +37,7 @@ def test_it_fails_where_the_clopper_pearson_bound_lies_above_the_tolerance(toler
 
 @pytest.mark.parametrize(
     ("tolerance", "paired", "most"),
-    [(MATERIAL, False, 6), (MATERIAL, True, 6), (ADAPTIVE, False, 6), (ADAPTIVE, True, 11)],
+    [(TOLERANCE, False, 6), (TOLERANCE, True, 6), (ADAPTIVE_TOLERANCE, False, 6), (ADAPTIVE_TOLERANCE, True, 11)],
 )
 def test_whatever_stands_can_fail_or_is_said_to_be_too_little(tolerance, paired, most):
     """Of 256 images as of 10 000: only what stands counts."""
@@ -53,13 +53,13 @@ def test_whatever_stands_can_fail_or_is_said_to_be_too_little(tolerance, paired,
 def test_half_of_the_tolerance_is_a_warning_and_one_image_is_none(tolerance):
     half = round(1200 * tolerance / 2)
     assert [overstated(broken, None, 1200, tolerance) for broken in (0, half, half + 1)] == ["pass", "pass", "warn"]
-    assert overstated(1, None, 10, MATERIAL) == "pass"
+    assert overstated(1, None, 10, TOLERANCE) == "pass"
     paired = [overstated(broken, 3, 1200, tolerance) for broken in (half + 4, 2 * half + 3, 2 * half + 4)]
     assert paired == ["pass", "pass", "warn"], "chance may account for half of the tolerance"
 
 
 @pytest.mark.parametrize("standing", [40, 120])
-@pytest.mark.parametrize(("tolerance", "chance"), [(MATERIAL, 0.1), (MATERIAL, 0.3), (ADAPTIVE, 0.1)])
+@pytest.mark.parametrize(("tolerance", "chance"), [(TOLERANCE, 0.1), (TOLERANCE, 0.3), (ADAPTIVE_TOLERANCE, 0.1)])
 def test_a_network_that_draws_is_not_accused_of_its_chance(standing, tolerance, chance):
     """Simulated: as many images change sides by chance in either direction, and the tolerated share falls beside."""
     generator = np.random.default_rng(0)
@@ -74,6 +74,9 @@ def test_a_network_that_draws_is_not_accused_of_its_chance(standing, tolerance, 
 def test_what_it_says_is_counted():
     before, after = torch.zeros(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)
     before[:12], after[8:15] = True, True
-    assert compare(before, after, MATERIAL, paired=True)[1] == "60.0 % → 35.0 % of 20: 8 of 12 fall, 3 come back"
-    assert compare(before, before & after, MATERIAL, paired=False) == ("fail", "60.0 % → 20.0 % of 20: 8 of 12 fall")
-    assert compare(~before & after, after, ADAPTIVE, False) == ("skip", "15.0 % → 35.0 % of 20, too few to tell")
+    assert compare(before, after, TOLERANCE, paired=True)[1] == "60.0 % → 35.0 % of 20: 8 of 12 fall, 3 come back"
+    assert compare(before, before & after, TOLERANCE, paired=False) == ("fail", "60.0 % → 20.0 % of 20: 8 of 12 fall")
+    assert compare(~before & after, after, ADAPTIVE_TOLERANCE, False) == (
+        "skip",
+        "15.0 % → 35.0 % of 20, too few to tell",
+    )

@@ -30,7 +30,7 @@ from hiding import (
 )
 
 from atlpa.evaluation.checks import CHECKS
-from atlpa.evaluation.checks.case import Case, Subject
+from atlpa.evaluation.checks.context import CheckContext, CheckedModel
 
 
 @dataclass
@@ -45,9 +45,9 @@ class Setting:
     before: tuple = ()
 
     def case(self):
-        given = [Subject(source, "a source") for source in self.sources]
-        reference = None if self.reference is None else Subject(self.reference, "the reference")
-        return Case(Subject(self.model), *self.images, self.epsilon, reference, given)
+        given = [CheckedModel(source, "a source") for source in self.sources]
+        reference = None if self.reference is None else CheckedModel(self.reference, "the reference")
+        return CheckContext(CheckedModel(self.model), *self.images, self.epsilon, reference, given)
 
 
 def by_share(treat, gap, *, fail=30, warn=2, others_gap=ROBUST, **rest):

@@ -34,10 +34,10 @@ class Far(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        return carry_out(func, args, kwargs or {}, [])
+        return execute(func, args, kwargs or {}, [])
 
 
-def carry_out(func, args, kwargs, waits):
+def execute(func, args, kwargs, waits):
     """One operation of torch, and whether CUDA would make the caller wait for all that it was given before.
 
     It waits where a number or a shape is read, for a mask (which is as many as it says), and for every transfer that is
@@ -77,7 +77,7 @@ class Counted(TorchDispatchMode):
         self.waits = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        return carry_out(func, args, kwargs or {}, self.waits)
+        return execute(func, args, kwargs or {}, self.waits)
 
 
 def put_afar(model):

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.data.images import InMemory
-from atlpa.engine import ready
-from atlpa.evaluation import transfer, verdicts, white_box
+from atlpa.engine import prepare
+from atlpa.evaluation import correct, transfer, white_box
 from atlpa.evaluation.accuracy import generators
-from tests.engine.test_ready import needs_bfloat16
+from tests.engine.test_prepare import needs_bfloat16
 
 BUDGETS = (2, 5, 12)
 
@@ -72,7 +72,7 @@ def test_stands_if_right_clean_and_at_every_iterate_so_far(models, data, start, 
     attack = PGD(epsilon=0.1, step=0.01, iterations=12, start=start)
     outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size)
 
-    (clean,) = verdicts(model, data)
+    (clean,) = correct(model, data)
     expected, point = torch.zeros(3, 60, dtype=torch.bool), torch.zeros(60)
     for i in range(60):
         image, label = images_of(data)[i : i + 1], data.labels[i : i + 1]
@@ -226,9 +226,9 @@ def test_refilled_batches_in_float32_disagree_on_few_images():
         optimizer.step()
     attack = PGD(epsilon=0.1, step=0.01, iterations=30)
     refilled = white_box(model, data, attack, [30], batch_size=64).correct[0, 0]
-    images, right = images_of(data), verdicts(model, data)[0]
+    images, right = images_of(data), correct(model, data)[0]
     for iterate in attack.iterates(model, images, labels):
-        right &= verdicts(model, Shown(iterate, labels))[0]
+        right &= correct(model, Shown(iterate, labels))[0]
     assert 0.25 < right.float().mean() < 0.75
     disagreeing = int((refilled != right).sum())
     assert disagreeing <= 4
@@ -258,7 +258,7 @@ def test_half_precision_never_judges():
         network[4].bias -= logits.mean(dim=0) - 1000
         labels = network(pixels.float() / 255).argmax(dim=1)
         labels[::2] = (labels[::2] + 1) % 5
-        coarse = ready(network, pixels[:2].float() / 255, "auto", "bf16")(pixels.float() / 255)
+        coarse = prepare(network, pixels[:2].float() / 255, "auto", "bf16")(pixels.float() / 255)
     assert (coarse.argmax(dim=1) == labels).float().mean() < 0.4
     nothing = PGD(epsilon=0, step=0.01, iterations=3, precision="bf16")
     outcome = white_box(network, InMemory(pixels, labels), nothing, [3])
@@ -283,19 +283,19 @@ def test_suspects_of_half_precision_wait_without_changing_anything(data, start, 
     progress = []
     outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size, progress=progress.append)
 
-    network, images, last = attack.ready(model, images_of(data)), images_of(data), BUDGETS[-1]
+    network, images, last = attack.prepare(model, images_of(data)), images_of(data), BUDGETS[-1]
     iterate = attack.initial(images, generators(3, "attack", torch.arange(len(data)), 0))
     right = model(images).argmax(dim=1) == data.labels
-    fell_at, mistaken = torch.where(right, last + 1, 0), 0
+    failed_at, mistaken = torch.where(right, last + 1, 0), 0
     for age in range(last + 1):
         following, coarse = attack.advance(network, iterate, images, data.labels)
         wrong = model(iterate).argmax(dim=1) != data.labels
         suspected = (coarse.argmax(dim=1) != data.labels) | (age == last)
-        mistaken += int((suspected & ~wrong & (fell_at > last)).sum())
-        fell_at[suspected & wrong & (fell_at > last)] = max(age, 1)
+        mistaken += int((suspected & ~wrong & (failed_at > last)).sum())
+        failed_at[suspected & wrong & (failed_at > last)] = max(age, 1)
         iterate = following
     assert mistaken > 10
-    assert 0 < (fell_at > last).sum() < right.sum()
+    assert 0 < (failed_at > last).sum() < right.sum()
     for row, budget in enumerate(BUDGETS):
-        assert torch.equal(outcome.correct[row, 0], fell_at > budget)
+        assert torch.equal(outcome.correct[row, 0], failed_at > budget)
     assert sum(progress) == len(data)

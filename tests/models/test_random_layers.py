@@ -7,8 +7,8 @@ import torch
 from scipy.stats import chisquare, kstest
 from torch.nn import functional as F
 
+from atlpa.model_state import RandomLayer, random_layers, with_generators
 from atlpa.models import Averaged, InputNoise, ModelSpec, RandomResize
-from atlpa.random_layer import RandomLayer, drawing, random_layers
 from atlpa.randomness import generator
 
 
@@ -149,12 +149,12 @@ def network(**layers):
 def test_what_an_image_meets_does_not_depend_on_its_batch(layers):
     model, pictures = network(**layers), torch.rand(5, 3, 32, 32)
     with torch.no_grad():
-        with drawing(model, one_each(5)):
+        with with_generators(model, one_each(5)):
             together = model(pictures)
         for number, source in enumerate(one_each(5)):
-            with drawing(model, [source]):
+            with with_generators(model, [source]):
                 torch.testing.assert_close(model(pictures[number : number + 1])[0], together[number])
-        with drawing(model, one_each(5, seed=1)):
+        with with_generators(model, one_each(5, seed=1)):
             assert not torch.allclose(model(pictures), together, atol=1e-3)
     assert all(layer.generators is None for layer in random_layers(model))
 
@@ -163,7 +163,7 @@ def test_noise_comes_before_normalization_and_padding_after():
     """A network with the layers is its plain twin on the noisy image, and on the framed normalized one."""
     pictures, plain = torch.rand(2, 3, 32, 32), network()
     noisy, framed = network(noise=InputNoise()), network(randomize=RandomResize())
-    with torch.no_grad(), drawing(noisy, one_each(2)), drawing(framed, one_each(2)):
+    with torch.no_grad(), with_generators(noisy, one_each(2)), with_generators(framed, one_each(2)):
         torch.testing.assert_close(noisy(pictures), plain(InputNoise()(pictures, one_each(2))))
         inside = RandomResize()((pictures - plain.mean) / plain.std, one_each(2))
         torch.testing.assert_close(framed(pictures), plain(inside * plain.std + plain.mean))
@@ -181,9 +181,9 @@ def test_noise_is_for_training_too_resizing_is_not():
 def test_averaged_predicts_with_the_mean_probability():
     model, pictures = network(noise=InputNoise()), torch.rand(3, 3, 32, 32)
     with torch.no_grad():
-        with drawing(averaged := Averaged(model, 4), one_each(3)):
+        with with_generators(averaged := Averaged(model, 4), one_each(3)):
             actual = averaged(pictures)
-        with drawing(model, one_each(3)):
+        with with_generators(model, one_each(3)):
             expected = sum(F.softmax(model(pictures), dim=1) for _ in range(4)) / 4
     torch.testing.assert_close(actual.exp(), expected)
 
@@ -191,8 +191,8 @@ def test_averaged_predicts_with_the_mean_probability():
 def test_generators_nest_and_come_back_after_an_error():
     layer = RandomLayer(InputNoise(), in_training=True)
     outer, two = generator(0, "outer"), one_each(2)
-    with drawing(layer, outer):
-        with pytest.raises(ValueError, match="2 generators for 3 images"), drawing(layer, two):
+    with with_generators(layer, outer):
+        with pytest.raises(ValueError, match="2 generators for 3 images"), with_generators(layer, two):
             layer(torch.rand(3, 3, 4, 4))
         assert layer.generators is outer
     assert layer.generators is None

@@ -28,17 +28,17 @@ def test_torchvision_state_dict(model, tmp_path):
 def test_a_head_of_another_size_is_replaced_and_said(model, tmp_path):
     theirs = torchvision.models.resnet18(weights=None)  # 1000 classes
     head = model.backbone.fc.weight.clone()
-    remarks = load_weights(model, save(theirs.state_dict(), tmp_path), "resnet18")
-    assert len(remarks) == 1
-    assert "head of 1000 classes was replaced by a new one of 17" in remarks[0]
+    notes = load_weights(model, save(theirs.state_dict(), tmp_path), "resnet18")
+    assert len(notes) == 1
+    assert "head of 1000 classes was replaced by a new one of 17" in notes[0]
     assert torch.equal(model.backbone.fc.weight, head)
     assert torch.equal(model.backbone.conv1.weight, theirs.conv1.weight)
 
 
 def test_a_checkpoint_of_ours(model, tiny_run):
     run = tiny_run()
-    (remark,) = load_weights(model, str(run.checkpoint_path), "resnet18")
-    assert "10 classes" in remark
+    (note,) = load_weights(model, str(run.checkpoint_path), "resnet18")
+    assert "10 classes" in note
     trained = run.load_model(torch.device("cpu"))
     assert torch.equal(model.backbone.layer4[1].conv2.weight, trained.backbone.layer4[1].conv2.weight)
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from test_summary import ATLPA, BLACK, NONE, PAT, record
 
-from atlpa.records import Credibility, Embedding, Finding, Landscape, Regions, Seen
+from atlpa.records import Credibility, Embedding, Finding, ImageCondition, Landscape, Regions
 from atlpa.report import collect, write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -48,7 +48,7 @@ def analyses(network):
     data = record(NONE, NONE, "white", 1).data
     machine = record(NONE, NONE, "white", 1).machine
     common = {"target": network, "data": data, "seed": 0, "seconds": 2.0, "machine": machine, "atlpa": "0"}
-    seen = Seen(threat="gray", epsilon=0.25, source=NONE, attack={"name": "pgd"})
+    seen = ImageCondition(threat="gray", epsilon=0.25, source=NONE, attack={"name": "pgd"})
     yield Regions(seen=seen, stage="conv4_x", inside=(0.2, 0.4), outside=(0.1, 0.5), **common)
     points = tuple((float(n % 3), float(n)) for n in range(9))
     scores = {"silhouettes": (0.1, 0.2), "raw_silhouette": 0.3}

@@ -11,7 +11,7 @@ from math import comb
 import pytest
 
 from atlpa.cli.report import main
-from atlpa.records import Budget, Evaluation, Judged, Machine, Network
+from atlpa.records import Budget, EvaluatedImages, Evaluation, Machine, Network
 from atlpa.report import (
     Results,
     accuracy_curves,
@@ -22,7 +22,7 @@ from atlpa.report import (
     summary,
     threat_table,
 )
-from atlpa.report.several_seeds import defense_differences, several_seeds
+from atlpa.report.seed_statistics import defense_differences, seed_statistics
 from atlpa.statistics import holm, mcnemar
 
 NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights="n")
@@ -38,7 +38,7 @@ FILES |= {"table1.tex", "table1-paper.tex", "significance.tex"}
 def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):
     """One evaluation in which the first images of n are right."""
     verdicts = ("1" * right + "0" * (n - right),)
-    data = Judged(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest="d")
+    data = EvaluatedImages(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest="d")
     attack = {"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "loss": "cross_entropy"}
     return Evaluation(
         target=target,
@@ -190,9 +190,9 @@ def of_seeds(count, right, source=NONE, threat="gray"):
 def test_three_seeds_speak_of_defenses(records):
     """Networks of three seeds are put together by their defense; with two there is nothing to say."""
     seeds = of_seeds(3, {PAT: 40, ATLPA: 60})
-    assert several_seeds(records) is None
+    assert seed_statistics(records) is None
     assert defense_differences(seeds[:5]) is None
-    table = several_seeds(seeds)
+    table = seed_statistics(seeds)
     assert [row[0] for row in table.rows] == ["pat resnet18, 3 seeds", "atlpa resnet18, 3 seeds"]
     assert [row[1].split()[0] for row in table.rows] == ["41.0", "61.0"]
     (row,) = defense_differences(seeds).rows
@@ -230,7 +230,7 @@ def test_transfer_says_from_where(records):
     assert "which tables name" not in protocol(records)
     assert beside_paper(everything).rows == beside_paper(records).rows
     seeds = of_seeds(3, {PAT: 40}, alp, "transfer") + of_seeds(3, {PAT: 20}, twin, "transfer")
-    assert [cell.split()[0] for cell in several_seeds(seeds).rows[0][1:]] == ["41.0", "21.0"]
+    assert [cell.split()[0] for cell in seed_statistics(seeds).rows[0][1:]] == ["41.0", "21.0"]
     with pytest.raises(ValueError, match=r"under attack 'transfer from alp resnet18 0\.25', which differ"):
         threat_table([*everything, replace(both[0], seed=1)])
 

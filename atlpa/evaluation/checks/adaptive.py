@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks.objectives import Objective
-from atlpa.evaluation.checks.case import ITERATIONS, NONE_RIGHT, Case, Subject, batches
-from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, compare
+from atlpa.evaluation.checks.context import ITERATIONS, NONE_RIGHT, CheckContext, CheckedModel, batches
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, Check, compare
 from atlpa.records import Status
 
 _CROCE = "Croce & Hein 2020"
@@ -20,16 +20,16 @@ _COSTLY = "the model draws, so that every attack is made in full; margin stands 
 _SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
 
 
-def _climbing(case: Case, loss: Objective) -> tuple[Status, str]:
+def _climbing(case: CheckContext, loss: Objective) -> tuple[Status, str]:
     attack = replace(case.pgd, loss=loss)
-    return case.rival(case.base, [partial(case.stands, attack)], ADAPTIVE)
+    return case.compare_with(case.pgd_robust, [partial(case.stands, attack)], ADAPTIVE_TOLERANCE)
 
 
-def _margin(case: Case) -> tuple[Status, str]:
+def _margin(case: CheckContext) -> tuple[Status, str]:
     return _climbing(case, "margin")
 
 
-def _dlr(case: Case) -> tuple[Status, str]:
+def _dlr(case: CheckContext) -> tuple[Status, str]:
     if case.randomized:
         return "skip", _COSTLY
     if case.outputs[0].shape[1] < 3:
@@ -40,7 +40,7 @@ def _dlr(case: Case) -> tuple[Status, str]:
 class _Duel(nn.Module):
     """Two logits of each image: of its own class, and of the class that an attack aims at."""
 
-    def __init__(self, model: Subject, own: Tensor, aim: Tensor) -> None:
+    def __init__(self, model: CheckedModel, own: Tensor, aim: Tensor) -> None:
         super().__init__()
         self.model, self.pair = model, torch.stack([own, aim], dim=1)
 
@@ -49,7 +49,7 @@ class _Duel(nn.Module):
         return found.gather(1, self.pair)
 
 
-def _targeted(case: Case) -> tuple[Status, str]:
+def _targeted(case: CheckContext) -> tuple[Status, str]:
     if case.randomized:
         return "skip", _COSTLY
     attack = replace(case.pgd, loss="margin")
@@ -63,22 +63,22 @@ def _targeted(case: Case) -> tuple[Status, str]:
         return case.shown(candidates, adversarial)
 
     aims = ranked[:, : min(_TARGETS, ranked.shape[1] - 1)].T
-    return case.rival(case.base, [partial(aim_at, aim) for aim in aims], ADAPTIVE)
+    return case.compare_with(case.pgd_robust, [partial(aim_at, aim) for aim in aims], ADAPTIVE_TOLERANCE)
 
 
-def _averaged(case: Case) -> tuple[Status, str]:
+def _averaged(case: CheckContext) -> tuple[Status, str]:
     if not case.randomized:
         return "skip", "the model does not draw"
     if not case.clean.any():
         return "skip", NONE_RIGHT
     attack = replace(case.pgd, eot=_DRAWS, iterations=ITERATIONS // 2)
     chosen = torch.zeros_like(case.clean).index_fill(0, torch.nonzero(case.clean).flatten()[:_SAMPLE], True)
-    return compare(case.base[chosen], case.stands(attack, chosen)[chosen], MATERIAL, case.randomized)
+    return compare(case.pgd_robust[chosen], case.stands(attack, chosen)[chosen], TOLERANCE, case.randomized)
 
 
-def _restarts(case: Case) -> tuple[Status, str]:
+def _restarts(case: CheckContext) -> tuple[Status, str]:
     attack = replace(case.pgd, start="uniform")
-    return case.rival(case.worst, _RESTARTS * [partial(case.stands, attack)])
+    return case.compare_with(case.worst_case, _RESTARTS * [partial(case.stands, attack)])
 
 
 _AT_MOST = "breaks no more than a third of what cross-entropy leaves standing"
@@ -95,14 +95,14 @@ CHECKS = (
     ),
     Check(
         "restarts",
-        f"breaks no more than {100 * MATERIAL:.0f} % of what the attacks above leave standing",
+        f"breaks no more than {100 * TOLERANCE:.0f} % of what the attacks above leave standing",
         "Mosbach et al. 2018",
         "attack with many restarts: the loss surface is rugged",
         _restarts,
     ),
     Check(
         "averaged gradients",
-        f"breaks no more than {100 * MATERIAL:.0f} % of what single draws leave standing",
+        f"breaks no more than {100 * TOLERANCE:.0f} % of what single draws leave standing",
         "Athalye et al. 2018",
         "attack with gradients averaged over draws (--eot)",
         _averaged,

@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from atlpa.evaluation.checks import adaptive, gradients, inputs, rivals
-from atlpa.evaluation.checks.case import Case, Subject
+from atlpa.evaluation.checks import adaptive, gradients, inputs, weaker_attacks
+from atlpa.evaluation.checks.context import CheckContext, CheckedModel
 from atlpa.evaluation.checks.evidence import Check
 from atlpa.float32 import ieee_float32
+from atlpa.model_state import Logits
 from atlpa.records import Finding
-from atlpa.undisturbed import Logits
 
-CHECKS: tuple[Check, ...] = (*inputs.PREMISES, *inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *rivals.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *inputs.PRECONDITIONS,
+    *inputs.CHECKS,
+    *gradients.CHECKS,
+    *adaptive.CHECKS,
+    *weaker_attacks.CHECKS,
+)
 
 
 def credibility(
@@ -55,13 +61,13 @@ def credibility(
         )
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.min() < 0:
         raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give integer classes counted from 0")
-    case = Case(
-        Subject(model),
+    case = CheckContext(
+        CheckedModel(model),
         images.detach(),
         labels.long(),
         epsilon,
-        None if reference is None else Subject(reference, "the reference"),
-        [Subject(source, f"source {number}") for number, source in enumerate(sources, 1)],
+        None if reference is None else CheckedModel(reference, "the reference"),
+        [CheckedModel(source, f"source {number}") for number, source in enumerate(sources, 1)],
     )
     findings: list[Finding] = []
     broken = None
@@ -73,6 +79,6 @@ def credibility(
                 continue
             progress(check.name)
             findings.append(check(case))
-            if check in inputs.PREMISES and findings[-1].status == "fail":
+            if check in inputs.PRECONDITIONS and findings[-1].status == "fail":
                 broken = check.name
     return findings

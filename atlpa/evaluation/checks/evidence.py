@@ -12,12 +12,12 @@ from torch import Tensor
 from atlpa.records import Finding, Status
 
 if TYPE_CHECKING:
-    from atlpa.evaluation.checks.case import Case
+    from atlpa.evaluation.checks.context import CheckContext
 
 # docs/credibility.md shows the honest networks that these shares are taken from.
-MATERIAL = 0.03  # of what stands, to an attack that ought to be no stronger; also of all images that are looked at
-ADAPTIVE = 1 / 3  # of what stands, to attacks made for hidden gradients, one or all of them together
-SURE = 0.01
+TOLERANCE = 0.03  # of what stands, to an attack that ought to be no stronger; also of all images that are looked at
+ADAPTIVE_TOLERANCE = 1 / 3  # of what stands, to attacks made for hidden gradients, one or all of them together
+SIGNIFICANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Check:
     expected: str
     source: str
     advice: str
-    make: Callable[[Case], tuple[Status, str]]
+    make: Callable[[CheckContext], tuple[Status, str]]
 
-    def __call__(self, case: Case) -> Finding:
+    def __call__(self, case: CheckContext) -> Finding:
         """Make the check."""
         return self.finding(*self.make(case))
 
@@ -48,7 +48,7 @@ class Check:
 
 def too_few(standing: int, tolerance: float, paired: bool = False) -> bool:
     """Whether so few images cannot show anything, not even if all of them fell."""
-    return not standing or _chance(standing, 0 if paired else None, standing, tolerance) >= SURE
+    return not standing or _chance(standing, 0 if paired else None, standing, tolerance) >= SIGNIFICANCE
 
 
 def overstated(broken: int, mended: int | None, standing: int, tolerance: float) -> Status:
@@ -70,7 +70,7 @@ def overstated(broken: int, mended: int | None, standing: int, tolerance: float)
     tolerated = tolerance * standing
     if broken - (mended or 0) <= max(1, tolerated / 2 if mended is None else tolerated):
         return "pass"
-    return "fail" if _chance(broken, mended, standing, tolerance) < SURE else "warn"
+    return "fail" if _chance(broken, mended, standing, tolerance) < SIGNIFICANCE else "warn"
 
 
 def _chance(broken: int, mended: int | None, standing: int, tolerance: float) -> float:
@@ -101,7 +101,7 @@ def compare(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tu
     return status, f"{text}: {broken} of {standing} fall" + (f", {mended} come back" if mended else "")
 
 
-def exceeds(count: int, n: int, rate: float) -> Status:
+def rate_status(count: int, n: int, rate: float) -> Status:
     """How bad a count is that an honest evaluation keeps at or below some rate.
 
     Returns:
@@ -109,7 +109,7 @@ def exceeds(count: int, n: int, rate: float) -> Status:
     """
     if count <= rate * n:
         return "pass"
-    return "fail" if binomtest(count, n, rate, alternative="greater").pvalue < SURE else "warn"
+    return "fail" if binomtest(count, n, rate, alternative="greater").pvalue < SIGNIFICANCE else "warn"
 
 
 def percent(right: Tensor) -> str:

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from atlpa.evaluation.checks.case import REPEATABLE, Case, logits
-from atlpa.evaluation.checks.evidence import MATERIAL, SURE, Check, percent
+from atlpa.evaluation.checks.context import REPEATABLE, CheckContext, logits
+from atlpa.evaluation.checks.evidence import SIGNIFICANCE, TOLERANCE, Check, percent
 from atlpa.records import Status
 
 _CARLINI = "Carlini et al. 2019"
@@ -18,7 +18,7 @@ _HALF_A_LEVEL = 0.5 / 255
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which most pretrained networks expect
 
 
-def _weigh(worse: int, better: int, n: int) -> Status:
+def paired_status(worse: int, better: int, n: int) -> Status:
     """How bad it is that so many of ``n`` images speak against the evaluation, and so many for it.
 
     Returns:
@@ -26,15 +26,15 @@ def _weigh(worse: int, better: int, n: int) -> Status:
         with p < 0.01; else ``pass``.
     """
     net = (worse - better) / n
-    if net <= MATERIAL / 2:
+    if net <= TOLERANCE / 2:
         return "pass"
-    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SURE
-    if net > MATERIAL:
+    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SIGNIFICANCE
+    if net > TOLERANCE:
         return "fail" if sure else "warn"
     return "warn" if sure else "pass"
 
 
-def _pixel_range(case: Case) -> tuple[Status, str]:
+def _pixel_range(case: CheckContext) -> tuple[Status, str]:
     low, high = case.images.min().item(), case.images.max().item()
     text = f"pixels from {low:.4g} to {high:.4g}"
     if low < 0 or high > 1 or not torch.isfinite(case.images).all():
@@ -42,21 +42,21 @@ def _pixel_range(case: Case) -> tuple[Status, str]:
     return ("fail" if high <= 2 / 255 else "pass"), text
 
 
-def _epsilon_unit(case: Case) -> tuple[Status, str]:
+def _epsilon_unit(case: CheckContext) -> tuple[Status, str]:
     text = f"ε {case.epsilon:.4g} = {255 * case.epsilon:.3g}/255"
     if case.epsilon > 1:
         return "fail", f"{text}, larger than the whole range"
     return ("pass" if case.epsilon >= _HALF_A_LEVEL else "fail"), text
 
 
-def _finite(case: Case) -> tuple[Status, str]:
+def _finite(case: CheckContext) -> tuple[Status, str]:
     broken = ~torch.isfinite(case.outputs[0]).all(dim=1)
     return (
         "fail" if broken.any() else "pass"
     ), f"{int(broken.sum())} of {len(case)} images give NaN or infinite logits"
 
 
-def _logits(case: Case) -> tuple[Status, str]:
+def _logits(case: CheckContext) -> tuple[Status, str]:
     found = case.outputs[0]
     low, total = found.min().item(), found.sum(dim=1)
     probabilities = low >= 0 and bool(((total - 1).abs() < 1e-3).all())
@@ -65,17 +65,17 @@ def _logits(case: Case) -> tuple[Status, str]:
     ), f"smallest output {low:.3g}, sums {total.min():.4g} to {total.max():.4g}"
 
 
-def _repeatable(case: Case) -> tuple[Status, str]:
+def _repeatable(case: CheckContext) -> tuple[Status, str]:
     first, second = (found.argmax(dim=1) for found in case.outputs)
     differing = int((first != second).sum())
     text = f"two runs differ by {case.difference:.2g} of the logits' size, in {differing} of {len(case)} predictions"
     if not case.randomized:
         return "pass", text
     # One verdict an image is then a matter of luck, whatever the attack.
-    return ("fail" if _weigh(differing, 0, len(case)) == "fail" else "warn"), text
+    return ("fail" if paired_status(differing, 0, len(case)) == "fail" else "warn"), text
 
 
-def _batch(case: Case) -> tuple[Status, str]:
+def _batch(case: CheckContext) -> tuple[Status, str]:
     if case.randomized:
         return "skip", "the model draws, so that one image gives several answers anyway"
     whole = case.outputs[0]
@@ -86,20 +86,20 @@ def _batch(case: Case) -> tuple[Status, str]:
     text = f"in another batch logits differ by {apart:.2g} of their size, and {differing} of {len(case)} predictions"
     if apart <= 10 * REPEATABLE:
         return "pass", text
-    return ("fail" if _weigh(differing, 0, len(case)) == "fail" else "warn"), text
+    return ("fail" if paired_status(differing, 0, len(case)) == "fail" else "warn"), text
 
 
-def _clean(case: Case) -> tuple[Status, str]:
+def _clean(case: CheckContext) -> tuple[Status, str]:
     counts = torch.bincount(case.labels)
     guess = counts.max().item() / len(case) if (counts > 0).sum() > 1 else 1 / case.outputs[0].shape[1]
     right = int(case.clean.sum())
     text = f"{percent(case.clean)} of {len(case)}, guessing {100 * guess:.1f} %"
-    if binomtest(right, len(case), guess, alternative="greater").pvalue < SURE:
+    if binomtest(right, len(case), guess, alternative="greater").pvalue < SIGNIFICANCE:
         return "pass", text
     return ("fail" if right <= guess * len(case) else "warn"), text
 
 
-def _normalization(case: Case) -> tuple[Status, str]:
+def _normalization(case: CheckContext) -> tuple[Status, str]:
     mean, std = (
         torch.tensor(v, device=case.images.device, dtype=case.images.dtype)[:, None, None] for v in (_MEAN, _STD)
     )
@@ -117,7 +117,7 @@ def _normalization(case: Case) -> tuple[Status, str]:
     best = max(right, key=lambda name: right[name].sum().item())
     worse, better = int((right[best] & ~case.clean).sum()), int((case.clean & ~right[best]).sum())
     text = f"{percent(case.clean)} as given, {percent(right[best])} {best}"
-    status = _weigh(worse, better, len(case))
+    status = paired_status(worse, better, len(case))
     # More contrast helps some honest networks a little; the right normalization helps a lot.
     wrong = int((~case.clean).sum())
     gain = worse - better
@@ -125,7 +125,7 @@ def _normalization(case: Case) -> tuple[Status, str]:
     return ("warn" if status == "fail" and not plain else status), text
 
 
-PREMISES = (
+PRECONDITIONS = (
     Check(
         "pixel range",
         "pixels fill [0, 1]",

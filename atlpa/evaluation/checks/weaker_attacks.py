@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks import Noise, Square, fgsm
-from atlpa.evaluation.checks.case import Case, Subject, batches
-from atlpa.evaluation.checks.evidence import ADAPTIVE, MATERIAL, Check, exceeds, percent
+from atlpa.evaluation.checks.context import CheckContext, CheckedModel, batches
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, Check, percent, rate_status
 from atlpa.records import Status
 
 _CARLINI, _ATHALYE = "Carlini et al. 2019", "Athalye et al. 2018"
@@ -17,63 +17,63 @@ _NOISES = 10
 _QUERIES = 300
 
 
-def _fgsm(case: Case) -> tuple[Status, str]:
-    return case.rival(case.base, [partial(case.stands, fgsm(case.epsilon))])
+def _fgsm(case: CheckContext) -> tuple[Status, str]:
+    return case.compare_with(case.pgd_robust, [partial(case.stands, fgsm(case.epsilon))])
 
 
-def _noise(case: Case) -> tuple[Status, str]:
-    return case.rival(case.base, _NOISES * [partial(case.stands, Noise(epsilon=case.epsilon))])
+def _noise(case: CheckContext) -> tuple[Status, str]:
+    return case.compare_with(case.pgd_robust, _NOISES * [partial(case.stands, Noise(epsilon=case.epsilon))])
 
 
-def _gray(case: Case) -> tuple[Status, str]:
+def _gray(case: CheckContext) -> tuple[Status, str]:
     """All pixels toward mid-gray: at ε ≥ 0.5 every image becomes the same."""
     faded = case.images + (0.5 - case.images).clamp(-case.epsilon, case.epsilon)
-    return case.rival(case.worst, [lambda candidates: case.shown(candidates, faded)])
+    return case.compare_with(case.worst_case, [lambda candidates: case.shown(candidates, faded)])
 
 
-def _guessing(case: Case) -> tuple[Status, str]:
+def _guessing(case: CheckContext) -> tuple[Status, str]:
     if case.epsilon < 0.5:
         return "skip", f"ε {case.epsilon:.4g} is smaller than 0.5"
     guess = torch.bincount(case.labels).max().item() / len(case)
-    text = f"{percent(case.base)}, the largest class {100 * guess:.1f} %"
-    return exceeds(int(case.base.sum()), len(case), guess), text
+    text = f"{percent(case.pgd_robust)}, the largest class {100 * guess:.1f} %"
+    return rate_status(int(case.pgd_robust.sum()), len(case), guess), text
 
 
-def _gradient_free(case: Case) -> tuple[Status, str]:
+def _gradient_free(case: CheckContext) -> tuple[Status, str]:
     attack = Square(epsilon=case.epsilon, iterations=_QUERIES)
-    return case.rival(case.worst, [partial(case.stands, attack)])
+    return case.compare_with(case.worst_case, [partial(case.stands, attack)])
 
 
-def _transfer(case: Case) -> tuple[Status, str]:
+def _transfer(case: CheckContext) -> tuple[Status, str]:
     if not case.sources:
         return "skip", "no transfer source was given"
 
-    def show(source: Subject, candidates: Tensor) -> Tensor:
+    def show(source: CheckedModel, candidates: Tensor) -> Tensor:
         adversarial = case.images.clone()
         for lanes in batches(candidates):
             adversarial[lanes] = case.pgd(source, case.images[lanes], case.labels[lanes])
         return case.shown(candidates, adversarial)
 
-    return case.rival(case.worst, [partial(show, source) for source in case.sources])
+    return case.compare_with(case.worst_case, [partial(show, source) for source in case.sources])
 
 
-def _worst_case(case: Case) -> tuple[Status, str]:
+def _worst_case(case: CheckContext) -> tuple[Status, str]:
     if case.randomized:
         return "skip", "the model draws, and falls by chance sooner or later"
-    return case.rival(case.base, [lambda _: case.worst], ADAPTIVE)
+    return case.compare_with(case.pgd_robust, [lambda _: case.worst_case], ADAPTIVE_TOLERANCE)
 
 
-def _reference(case: Case) -> tuple[Status, str]:
+def _reference(case: CheckContext) -> tuple[Status, str]:
     if case.reference is None:
         return "skip", "no undefended model was given"
     clean = case.right(case.reference, case.images, case.labels)
     standing = case.stands(case.pgd, clean, case.reference)
     left, text = int(standing.sum()), f"the undefended model keeps {percent(standing)} of {percent(clean)}"
     # Never a failure: at a small ε an honest attack does little.
-    return ("warn" if exceeds(left, len(case), 0.1) == "fail" else "pass"), text
+    return ("warn" if rate_status(left, len(case), 0.1) == "fail" else "pass"), text
 
 
-_AT_MOST = f"breaks no more than {100 * MATERIAL:.0f} % of what"
+_AT_MOST = f"breaks no more than {100 * TOLERANCE:.0f} % of what"
 _BEYOND_PGD, _BEYOND_ALL = f"{_AT_MOST} PGD leaves standing", f"{_AT_MOST} the gradient attacks leave standing"
 
 CHECKS = (

@@ -18,7 +18,7 @@ Defense = tuple[str, str]
 Cells = dict[Defense, dict[Column, np.ndarray]]
 
 
-def several_seeds(records: Sequence[Evaluation]) -> Table | None:
+def seed_statistics(records: Sequence[Evaluation]) -> Table | None:
     """Defenses × attacks: mean over seeds with its 95 % interval over seeds and images, percent.
 
     Args:

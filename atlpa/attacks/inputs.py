@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Given(NamedTuple):
+class AttackBatch(NamedTuple):
     """A batch to attack.
 
     Fields:
@@ -21,7 +21,7 @@ class Given(NamedTuple):
     labels: Tensor
     highest: int = -1
 
-    def checked(self, logits: Tensor) -> Tensor:
+    def checked_logits(self, logits: Tensor) -> Tensor:
         """A model's logits ``(B, C)`` as they are.
 
         Raises:
@@ -32,7 +32,7 @@ class Given(NamedTuple):
         return logits
 
 
-def given(images: Tensor, labels: Tensor) -> Given:
+def check_batch(images: Tensor, labels: Tensor) -> AttackBatch:
     """A batch that can be attacked. A device is waited for once.
 
     Raises:
@@ -48,7 +48,7 @@ def given(images: Tensor, labels: Tensor) -> Given:
         raise ValueError(f"labels of type {labels.dtype}; give integer classes, counted from 0")
     images, labels = images.detach(), labels.long()
     if not images.numel():
-        return Given(images, labels)
+        return AttackBatch(images, labels)
     extremes = torch.stack([extreme.float() for extreme in (*images.aminmax(), *labels.aminmax())])
     low, high, lowest, highest = extremes.cpu().tolist()
     if not (low >= 0 and high <= 1):
@@ -56,4 +56,4 @@ def given(images: Tensor, labels: Tensor) -> Given:
         raise ValueError(f"images from {low:.8g} to {high:.8g}; attacks take images in [0, 1]: {remedy}")
     if lowest < 0:
         raise ValueError(f"labels from {lowest:.0f}; give classes counted from 0")
-    return Given(images, labels, int(highest))
+    return AttackBatch(images, labels, int(highest))

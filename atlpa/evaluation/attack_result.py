@@ -9,7 +9,7 @@ from torch import Tensor
 
 from atlpa.records import Budget
 
-TOLERANCE = 1e-6  # of float32 pixels
+ROUNDING = 1e-6  # of float32 pixels
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Perturbation:
         linf, at_bound, lowest, highest = measured.cpu()
         assert lowest.min() >= 0, "adversarial pixels below 0"
         assert highest.max() <= 1, "adversarial pixels above 1"
-        assert linf.max() <= epsilon + TOLERANCE, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
+        assert linf.max() <= epsilon + ROUNDING, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
         self.linf[row, positions], self.at_bound[row, positions] = linf, at_bound
 
 
@@ -49,13 +49,13 @@ def measure(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
         ``(4, B)``: ‖δ‖∞, the share of pixels at their bound, and the lowest and the highest adversarial pixel.
     """
     change, pixels = (adversarial - images).abs(), (1, 2, 3)
-    stopped = (change > 0) & ((change >= epsilon - TOLERANCE) | (adversarial <= 0) | (adversarial >= 1))
+    stopped = (change > 0) & ((change >= epsilon - ROUNDING) | (adversarial <= 0) | (adversarial >= 1))
     found = (change.amax(pixels), stopped.float().mean(pixels), adversarial.amin(pixels), adversarial.amax(pixels))
     return torch.stack([numbers.float() for numbers in found])
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackResult:
     """What an evaluation found.
 
     Fields:
@@ -70,7 +70,7 @@ class Outcome:
     perturbation: Perturbation
     steps: int | None
 
-    def standing(self) -> Outcome:
+    def standing(self) -> AttackResult:
         """The outcome by the white-box rule: an image that is wrong clean does not count as right under attack.
 
         For a randomized network shown the images that were made on itself; each draw is judged by itself.

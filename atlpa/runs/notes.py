@@ -12,11 +12,11 @@ from atlpa.defenses import load_preset, preset_names
 from atlpa.defenses.preset import TUNED_SIZE, TUNED_WEIGHTS
 from atlpa.engine import precision_note
 from atlpa.experiment import Experiment
+from atlpa.model_state import eval_mode
 from atlpa.models import record_stages
-from atlpa.undisturbed import undisturbed
 
 
-def training_remarks(experiment: Experiment, model: nn.Module, device: torch.device) -> list[str]:
+def training_notes(experiment: Experiment, model: nn.Module, device: torch.device) -> list[str]:
     """Sentences about an experiment and the network that it trains.
 
     Args:
@@ -25,13 +25,13 @@ def training_remarks(experiment: Experiment, model: nn.Module, device: torch.dev
         device: where it will be trained.
     """
     recipe, defense = experiment.training, experiment.defense
-    remarks = []
+    notes = []
     if defense.needs_adversarial:
         attack = defense.training_attack(recipe.attack)
-        remarks += [f"training attack: {remark}" for remark in attack.remarks()]
-    notes = {precision_note(precision, device) for precision in (recipe.precision, recipe.attack.precision)}
-    remarks += [note for note in notes if note]
-    return remarks + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
+        notes += [f"training attack: {note}" for note in attack.notes()]
+    wishes = {precision_note(precision, device) for precision in (recipe.precision, recipe.attack.precision)}
+    notes += [wish for wish in wishes if wish]
+    return notes + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
 
 
 def _chosen_elsewhere(experiment: Experiment) -> list[str]:
@@ -63,7 +63,7 @@ def _constant_maps(experiment: Experiment, model: nn.Module) -> list[str]:
     term, size = experiment.defense.terms.attention_map, experiment.data.size
     if term is None:
         return []
-    with undisturbed(model), record_stages(model) as stages, torch.random.fork_rng(devices=[]):
+    with eval_mode(model), record_stages(model) as stages, torch.random.fork_rng(devices=[]):
         model(torch.zeros(1, 3, size, size))
     single = [stage for stage in term.stages if stages[stage].shape[2:].numel() == 1]
     return [f"{', '.join(single)} has one place at {size}×{size}: its attention loss is 0"] if single else []

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.engine.choice import worth_a_copy
-from atlpa.engine.fallback import say_once
+from atlpa.engine.fallback import warn_once
 from atlpa.engine.frozen import Frozen
-from atlpa.engine.precision import Precision, at_least_float32, precision_note, usable
+from atlpa.engine.precision import Precision, at_least_float32, precision_note, supported_precision
 from atlpa.errors import reason
-from atlpa.random_layer import drawing
-from atlpa.undisturbed import Logits, undisturbed
+from atlpa.model_state import Logits, eval_mode, with_generators
 
 Engine = Literal["auto", "reference"]
 
@@ -25,7 +24,7 @@ _reasons: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 """Why a copy of a model would not do, found on first meeting it; empty if it does."""
 
 
-def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, passes: int = 1) -> Logits:
+def prepare(model: Logits, images: Tensor, engine: Engine, precision: Precision, passes: int = 1) -> Logits:
     """What gives the same logits as ``model`` in evaluation mode, and input gradients sooner.
 
     Args:
@@ -39,13 +38,13 @@ def ready(model: Logits, images: Tensor, engine: Engine, precision: Precision, p
         passes: how many gradients of a batch are about to be taken, which decides how much preparation pays.
 
     Returns:
-        A callable that may be handed to ``ready`` again.
+        A callable that may be handed to ``prepare`` again.
     """
     if isinstance(model, Frozen | Autocast):
         return model
     if note := precision_note(precision, images.device):
-        say_once("bf16", note)
-        precision = usable(precision, images.device)
+        warn_once("bf16", note)
+        precision = supported_precision(precision, images.device)
     if engine == "auto" and isinstance(model, nn.Module) and worth_a_copy(images.shape, passes):
         with torch.inference_mode(False):
             try:
@@ -102,8 +101,8 @@ def _difference(model: nn.Module, images: Tensor) -> str:
 
 def _answer(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and the input gradient of the first class's, with the same draws every time."""
-    held = drawing(network, torch.Generator().manual_seed(0))
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), undisturbed(network), held:
+    held = with_generators(network, torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), eval_mode(network), held:
         torch.default_generator.manual_seed(0)
         point = images.clone().requires_grad_(True)
         logits: Tensor = network(point)

@@ -13,10 +13,10 @@ import pytest
 from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.runs import Run, train_run
-from atlpa.runs import owner as owner_module
-from atlpa.runs.owner import owned
+from atlpa.runs import lock as owner_module
+from atlpa.runs.lock import run_lock
 from atlpa.studies import load_study, plan
-from atlpa.studies.carry_out import carry_out
+from atlpa.studies.execute import execute
 
 TINY = {"data.resize": 20, "data.size": 16, "training.batch_size": 4, "training.log_every": 1}
 
@@ -85,9 +85,9 @@ def test_a_process_killed_before_the_run_was_begun(tmp_path):
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path):
-    with owned(tmp_path), pytest.raises(UserError, match="is in the hands of process"), owned(tmp_path):
+    with run_lock(tmp_path), pytest.raises(UserError, match="is in the hands of process"), run_lock(tmp_path):
         pass
-    with owned(tmp_path):
+    with run_lock(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -102,9 +102,9 @@ def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, monkeypatch):
         real(file, how)
 
     monkeypatch.setattr(owner_module.fcntl, "flock", flock)
-    with owned(tmp_path):
+    with run_lock(tmp_path):
         assert (tmp_path / "owner.lock").exists()
-        with pytest.raises(UserError), owned(tmp_path):
+        with pytest.raises(UserError), run_lock(tmp_path):
             pass
 
 
@@ -118,7 +118,7 @@ def test_where_no_locks_are_known_it_is_said(tmp_path, monkeypatch, reason):
     else:
         monkeypatch.setattr(owner_module, "fcntl", None)
     said = []
-    with owned(tmp_path, said.append):
+    with run_lock(tmp_path, said.append):
         pass
     assert said == [f"note: no locks are known here; see to it that no second process trains in {tmp_path}"]
 
@@ -132,10 +132,10 @@ def test_a_study_does_not_move_what_is_being_trained(tmp_path, monkeypatch):
     (experiment,) = todo.trainings
     other = load("digits", [*fields.items(), ("seed", 5), ("output", str(experiment.folder)), ("final", True)])
     train_run(other, say=lambda _: None)
-    with owned(experiment.folder), pytest.raises(UserError, match="is in the hands of process"):
-        carry_out(todo, ["train"], say=lambda _: None)
+    with run_lock(experiment.folder), pytest.raises(UserError, match="is in the hands of process"):
+        execute(todo, ["train"], say=lambda _: None)
     assert Run.open(experiment.folder).experiment.seed == 5
-    carry_out(todo, ["train"], say=lambda _: None)
+    execute(todo, ["train"], say=lambda _: None)
     assert Run.open(experiment.folder).experiment.seed == 0
     (aside,) = experiment.folder.parent.glob("*.stale-*")
     assert not list(aside.glob("*.lock"))

@@ -1,4 +1,4 @@
-"""Layers that draw: how a randomized network gets its numbers from whoever calls it."""
+"""How a model is left as it was found, and where its random layers get their numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,42 @@ from torch import Tensor, nn
 
 from atlpa.randomness import Generators
 
+Logits = Callable[[Tensor], Tensor]
+"""What an attack needs of a model: images ``(B, 3, H, W)`` in [0, 1] to logits ``(B, C)``."""
+
+
+@contextmanager
+def eval_mode(model: Logits) -> Iterator[None]:
+    """Put a model into evaluation mode without parameter gradients, and every module and parameter back afterwards.
+
+    BatchNorm thus neither sees the attack's images as a batch nor learns from them, and no gradient reaches ``.grad``.
+    Modes are restored module by module, since a user may have frozen some of them. A callable that is no module is
+    left to its owner.
+    """
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in flags:
+            parameter.requires_grad_(requires_grad)
+
+
 Draw = Callable[[Tensor, Generators], Tensor]
 """A random change of a batch ``(B, C, H, W)``; all of its randomness comes from the generators."""
 
 
 class RandomLayer(nn.Module):
-    """Applies a random change; ``drawing`` says where its numbers come from, torch's global generator otherwise.
+    """Applies a random change; its numbers come from ``with_generators``, or from torch's global generator.
 
     Args:
         draw: the change.
@@ -39,7 +69,7 @@ def random_layers(model: object) -> list[RandomLayer]:
 
 
 @contextmanager
-def drawing(model: object, generators: Generators) -> Iterator[None]:
+def with_generators(model: object, generators: Generators) -> Iterator[None]:
     """Let a model's random layers draw from given generators, and from those they had before afterwards.
 
     ``None`` leaves them what they have. With one generator an image, what an image meets does not depend on its batch.

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from atlpa.errors import UserError
-from atlpa.files import replacing
+from atlpa.files import atomic_file
 
-Made = Iterator[tuple[int, Tensor, Tensor]]
+AdversarialBatches = Iterator[tuple[int, Tensor, Tensor]]
 """Row of the budget, positions ``(B,)`` and adversarial images ``(B, 3, S, S)``."""
 
 
-def kept(file: Path, shape: tuple[int, ...], make: Callable[[], Made], batch_size: int) -> Made:
+def adversarial_cache(
+    file: Path, shape: tuple[int, ...], make: Callable[[], AdversarialBatches], batch_size: int
+) -> AdversarialBatches:
     """What a file holds; if it is not there, what ``make`` yields, written down on the way.
 
     The file is float32 ``(budgets, N, 3, S, S)``. Its place on the disk is reserved before the first image is made, and
@@ -31,7 +33,7 @@ def kept(file: Path, shape: tuple[int, ...], make: Callable[[], Made], batch_siz
     return _written(file, shape, make())
 
 
-def _read(file: Path, shape: tuple[int, ...], batch_size: int) -> Made:
+def _read(file: Path, shape: tuple[int, ...], batch_size: int) -> AdversarialBatches:
     try:
         images = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
@@ -43,12 +45,12 @@ def _read(file: Path, shape: tuple[int, ...], batch_size: int) -> Made:
             yield row, positions, torch.from_numpy(images[row, positions.numpy()])
 
 
-def _written(file: Path, shape: tuple[int, ...], made: Made) -> Made:
+def _written(file: Path, shape: tuple[int, ...], made: AdversarialBatches) -> AdversarialBatches:
     _, count, *picture = shape
     size = 4 * int(np.prod(picture))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as output:
+        with atomic_file(file) as output:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(output, header)
             start = output.tell()

@@ -78,11 +78,11 @@ def test_the_result_is_part_of_no_graph(attack, small_cnn, images, labels):
 
     images = images.float()
     expected, wanted = attacked(images, labels), images.clone().requires_grad_(True)
-    for given in (wanted, wanted * 1):
-        found = attacked(given, labels)
+    for check_batch in (wanted, wanted * 1):
+        found = attacked(check_batch, labels)
         assert not found.requires_grad
         assert torch.equal(found, expected)
-        assert not any(x.requires_grad for x in attack.iterates(small_cnn, given, labels))
+        assert not any(x.requires_grad for x in attack.iterates(small_cnn, check_batch, labels))
     assert wanted.grad is None
     assert torch.equal(attacked(images, labels.int()), expected)
     assert torch.equal(attacked(images, labels.byte()), expected)

@@ -4,25 +4,25 @@ import pytest
 import torch
 
 from atlpa.experiment import load
-from atlpa.runs.remarks import training_remarks
+from atlpa.runs.notes import training_notes
 
 CPU = torch.device("cpu")
 
 
-def remarks(config, *changes):
+def notes(config, *changes):
     experiment = load(config, [("model.architecture", "resnet18"), *changes])
     model = experiment.defense.build(experiment.model, 10, 0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = training_remarks(experiment, model, CPU)
+    found = training_notes(experiment, model, CPU)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     return found
 
 
 def test_values_from_a_small_network_do_not_pass_silently():
-    (found,) = remarks("flowers", ("defense", "atlpa"))
+    (found,) = notes("flowers", ("defense", "atlpa"))
     assert "terms.tolerant_logit.weight 0.1, terms.attention_map.weight 1;" in found
     assert "at 224×224 from weights 'imagenet' nothing was chosen" in found
-    (found,) = remarks("flowers", ("defense", "atlpa"), ("defense.terms.tolerant_logit.weight", 0.2))
+    (found,) = notes("flowers", ("defense", "atlpa"), ("defense.terms.tolerant_logit.weight", 0.2))
     assert "tolerant_logit" not in found
 
 
@@ -42,18 +42,18 @@ def test_values_from_a_small_network_do_not_pass_silently():
     ],
 )
 def test_nothing_to_say(config, changes):
-    assert remarks(config, *changes) == []
+    assert notes(config, *changes) == []
 
 
 def test_a_map_of_one_place_is_no_map():
-    found = remarks("digits", ("defense", "atlpa"))
+    found = notes("digits", ("defense", "atlpa"))
     assert "conv5_x has one place at 32×32: its attention loss is 0" in found
     stages = ("defense.terms.attention_map.stages", ["conv2_x", "conv3_x"])
-    assert not any("one place" in line for line in remarks("digits", ("defense", "atlpa"), stages))
+    assert not any("one place" in line for line in notes("digits", ("defense", "atlpa"), stages))
 
 
 def test_half_precision_that_the_machine_lacks_is_said_once(monkeypatch):
     monkeypatch.setattr("atlpa.engine.precision.bfloat16_is_fast", lambda _: False)
     half = [("training.precision", "bf16"), ("training.attack.precision", "bf16")]
-    found = remarks("flowers-small", ("defense", "pat"), *half)
+    found = notes("flowers-small", ("defense", "pat"), *half)
     assert found == ["this cpu has no instructions for bfloat16; bf16 is computed in float32, which is faster here"]

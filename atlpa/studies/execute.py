@@ -10,7 +10,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.report import Results, collect, write_report
 from atlpa.runs import ANALYSES, Run, evaluate, save_attention, train_run
-from atlpa.runs.owner import LOCK, owned
+from atlpa.runs.lock import LOCK, run_lock
 from atlpa.studies.plan import Plan
 from atlpa.studies.steps import training_state
 
@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 ATTENTION_IMAGES = 3
 
 
-def carry_out(
+def execute(
     todo: Plan, stages: Sequence[str] = ("train", "evaluate"), say: Say = print, keep: Path | None = None
 ) -> None:
     """Train, attack and check what is not done yet; each result is on disk as soon as it is there.
@@ -56,9 +56,9 @@ def carry_out(
             if state == "to do":
                 say(f"[{analysis.title}]")
                 made = analysis.analyses()
-                list(made.carry_out(analysis.kinds))
+                list(made.execute(analysis.kinds))
                 if "attention" in analysis.study.analyses:
-                    save_attention(made.sights, ATTENTION_IMAGES, analysis.targets[0].folder.parent)
+                    save_attention(made.shown_images, ATTENTION_IMAGES, analysis.targets[0].folder.parent)
         if waiting:
             say(f"{waiting} steps wait for networks that are not trained yet; the same command again goes on")
 
@@ -113,7 +113,7 @@ def _put_aside(experiment: Experiment) -> Path:
     folder = experiment.folder
     digest = hashlib.sha256((folder / "experiment.yaml").read_bytes()).hexdigest()[:8]
     aside = folder.with_name(f"{folder.name}.stale-{digest}")
-    with owned(folder):
+    with run_lock(folder):
         folder.rename(aside)
         (aside / LOCK).unlink()
     return aside

@@ -15,16 +15,16 @@ from atlpa.component import dump
 from atlpa.data import Index, Item, load_images, load_masks
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
-from atlpa.evaluation.accuracy import generators, in_order, pictures
+from atlpa.evaluation.accuracy import batch_indices, generators, to_batch
 from atlpa.progress import Progress
-from atlpa.records import Judged, Seen
+from atlpa.records import EvaluatedImages, ImageCondition
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import Pairing, pair
 
 
 @dataclass
-class Sights:
+class EvaluationImages:
     """The same images for several networks, clean and attacked; each source is attacked once.
 
     Fields:
@@ -65,7 +65,7 @@ class Sights:
         return self.runs[0].experiment.judged_part
 
     @cached_property
-    def _judged(self) -> tuple[Sequence[Item], Judged]:
+    def _judged(self) -> tuple[Sequence[Item], EvaluatedImages]:
         return judged_images(self.runs[0], self.index, self.limit)
 
     @property
@@ -74,7 +74,7 @@ class Sights:
         return self._judged[0]
 
     @property
-    def data(self) -> Judged:
+    def data(self) -> EvaluatedImages:
         """How records describe them."""
         return self._judged[1]
 
@@ -83,7 +83,7 @@ class Sights:
         """The images ``(N, 3, S, S)`` in [0, 1] and their labels ``(N,)``, on the CPU."""
         title = f"{self.data.dataset}, {self.data.part}"
         loaded = load_images(self.items, self.data.size, torch.device("cpu"), title)
-        return pictures(loaded, torch.arange(len(loaded)), torch.device("cpu"))
+        return to_batch(loaded, torch.arange(len(loaded)), torch.device("cpu"))
 
     @cached_property
     def masks(self) -> Tensor:
@@ -96,26 +96,26 @@ class Sights:
         has = [(self.masks == value).flatten(1).any(dim=1) for value in (INSIDE, OUTSIDE)]
         return has[0] & has[1]
 
-    def of(self, run: Run) -> list[tuple[Seen, Run | None]]:
+    def of(self, run: Run) -> list[tuple[ImageCondition, Run | None]]:
         """What a network is shown: clean images, and those of its gray- and black-box source at each ε."""
         pairings, _ = pair([run], ["white", "gray", "black"])
         by_threat = {pairing.threat: pairing for pairing in pairings}
         # The undefended network is its own gray-box source.
         if run.experiment.defense.undefended and "gray" not in by_threat:
             by_threat["gray"] = by_threat["white"]
-        found: list[tuple[Seen, Run | None]] = [(Seen(threat="clean", epsilon=0.0), None)]
+        found: list[tuple[ImageCondition, Run | None]] = [(ImageCondition(threat="clean", epsilon=0.0), None)]
         transfers: tuple[Literal["gray", "black"], ...] = ("gray", "black")
         for threat in transfers:
             if pairing := by_threat.get(threat):
                 found += [(self._seen(threat, pairing, epsilon), pairing.source) for epsilon in self.epsilons]
         return found
 
-    def _seen(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> Seen:
+    def _seen(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> ImageCondition:
         attack = replace(self.attack, epsilon=epsilon)
         settings = {"name": "pgd", **dump(attack)}
-        return Seen(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=settings)
+        return ImageCondition(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=settings)
 
-    def shown(self, seen: Seen, source: Run | None) -> Tensor:
+    def shown(self, seen: ImageCondition, source: Run | None) -> Tensor:
         """The images of a sight ``(N, 3, S, S)``; each source is attacked once."""
         images, labels = self.clean
         if source is None:
@@ -127,7 +127,7 @@ class Sights:
             made = []
             title = f"images of {source.folder.name}, ε {seen.epsilon:g}"
             with Progress(title, len(images) * attack.iterations, "step") as progress:
-                for rows in in_order(self.items):
+                for rows in batch_indices(self.items):
                     batch, own = images[rows].to(self.device), labels[rows].to(self.device)
                     draws = generators(self.seed, "attack", rows, device=self.device)
                     iterates = attack.iterates(model, batch, own, generator=draws)

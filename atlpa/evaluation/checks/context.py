@@ -9,10 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Attack, undisturbed
-from atlpa.evaluation.checks.evidence import MATERIAL, compare, too_few
+from atlpa.attacks import PGD, Attack, eval_mode
+from atlpa.evaluation.checks.evidence import TOLERANCE, compare, too_few
+from atlpa.model_state import Logits
 from atlpa.records import Status
-from atlpa.undisturbed import Logits
 
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts
@@ -21,7 +21,7 @@ NONE_RIGHT = "no image is right"
 REPEATABLE = 1e-4  # of the logits' size: what two runs of a deterministic model may differ by
 
 
-class Subject(nn.Module):
+class CheckedModel(nn.Module):
     """A callable as a module, with a gradient of zero where it has none at all."""
 
     def __init__(self, model: Logits, role: str = "the model") -> None:
@@ -42,7 +42,7 @@ class Subject(nn.Module):
 
 
 @dataclass
-class Case:
+class CheckContext:
     """An evaluation under scrutiny.
 
     Fields:
@@ -54,12 +54,12 @@ class Case:
         sources: models to attack by transfer.
     """
 
-    model: Subject
+    model: CheckedModel
     images: Tensor
     labels: Tensor
     epsilon: float
-    reference: Subject | None
-    sources: Sequence[Subject]
+    reference: CheckedModel | None
+    sources: Sequence[CheckedModel]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,7 +96,7 @@ class Case:
         """Which images ``(N,)`` are right without an attack."""
         return self.right(self.model, self.images, self.labels)
 
-    def right(self, model: Subject, images: Tensor, labels: Tensor) -> Tensor:
+    def right(self, model: CheckedModel, images: Tensor, labels: Tensor) -> Tensor:
         """Which images ``(B,)`` a model gets right, in most draws if it is the model under scrutiny and draws."""
         if not (model is self.model and self.randomized):
             return logits(model, images).argmax(dim=1) == labels
@@ -110,17 +110,17 @@ class Case:
         return self.standing_at((ITERATIONS, 2 * ITERATIONS), attack, self.clean)
 
     @property
-    def base(self) -> Tensor:
+    def pgd_robust(self) -> Tensor:
         """What plain PGD leaves standing ``(N,)``: the number whose credibility is judged."""
         return self.by_iterations[-1]
 
     @cached_property
-    def worst(self) -> Tensor:
-        """What stands ``(N,)`` under every attack made so far; ``rival`` keeps it."""
-        return self.base.clone()
+    def worst_case(self) -> Tensor:
+        """What stands ``(N,)`` under every attack made so far; ``compare_with`` keeps it."""
+        return self.pgd_robust.clone()
 
-    def rival(
-        self, before: Tensor, attacks: Iterable[Callable[[Tensor], Tensor]], tolerance: float = MATERIAL
+    def compare_with(
+        self, before: Tensor, attacks: Iterable[Callable[[Tensor], Tensor]], tolerance: float = TOLERANCE
     ) -> tuple[Status, str]:
         """Weigh what other attacks do to what stands without them.
 
@@ -140,15 +140,15 @@ class Case:
             if self.randomized:
                 break
         else:
-            self.worst = self.worst & (after | ~before)
+            self.worst_case = self.worst_case & (after | ~before)
         return compare(before, after, tolerance, self.randomized)
 
-    def stands(self, attack: Attack, candidates: Tensor, model: Subject | None = None) -> Tensor:
+    def stands(self, attack: Attack, candidates: Tensor, model: CheckedModel | None = None) -> Tensor:
         """Which images ``(N,)`` stand at the attack's end; the arguments are those of ``standing_at``."""
         return self.standing_at((getattr(attack, "iterations", 1),), attack, candidates, model)[0]
 
     def standing_at(
-        self, budgets: Sequence[int], attack: Attack, candidates: Tensor, model: Subject | None = None
+        self, budgets: Sequence[int], attack: Attack, candidates: Tensor, model: CheckedModel | None = None
     ) -> list[Tensor]:
         """Which of some images stand under an attack at each budget, ``(N,)`` each.
 
@@ -189,15 +189,15 @@ def batches(chosen: Tensor) -> Sequence[Tensor]:
 
 
 @torch.no_grad()
-def logits(model: Subject, images: Tensor) -> Tensor:
+def logits(model: CheckedModel, images: Tensor) -> Tensor:
     """Logits ``(B, C)`` in evaluation mode; of no image ``(0, 2)``."""
     if not len(images):
         return images.new_zeros(0, 2)
-    with undisturbed(model):
+    with eval_mode(model):
         return torch.cat([model(part) for part in images.split(BATCH_SIZE)])  # type: ignore[no-untyped-call]
 
 
-def _fell_at(model: Subject, attack: PGD, images: Tensor, labels: Tensor) -> Tensor:
+def _fell_at(model: CheckedModel, attack: PGD, images: Tensor, labels: Tensor) -> Tensor:
     """The iterate ``(B,)`` at which each image is first wrong; one more than all if it stands."""
     fell = torch.full_like(labels, attack.iterations + 1)
     lanes, iterate = torch.arange(len(images), device=images.device), attack.initial(images)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from atlpa.evaluation.outcome import Perturbation, measure
+from atlpa.evaluation.attack_result import Perturbation, measure
 
 
 @dataclass(frozen=True)
-class Lanes:
+class ActiveBatch:
     """One lane for each image under attack; indexing chooses lanes, adding puts them behind each other.
 
     What decides lies on the CPU, and the rest on the model's device, which neither operation waits for.
@@ -30,7 +30,7 @@ class Lanes:
     age: Tensor
     origin: Tensor
     iterate: Tensor
-    following: Tensor
+    next_adversarial: Tensor
     labels: Tensor
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -39,27 +39,27 @@ class Lanes:
     def __len__(self) -> int:
         return len(self.where)
 
-    def __getitem__(self, chosen: Tensor | slice) -> Lanes:
+    def __getitem__(self, chosen: Tensor | slice) -> ActiveBatch:
         """Those of a slice, or of a bool for each on the CPU."""
         if isinstance(chosen, slice):
-            return Lanes(*(part[chosen] for part in self))
+            return ActiveBatch(*(part[chosen] for part in self))
         if chosen.all():
             return self
         places = torch.nonzero(chosen).flatten()
         on = {part.device: places.to(part.device, non_blocking=True) for part in self}
-        return Lanes(*(part[on[part.device]] for part in self))
+        return ActiveBatch(*(part[on[part.device]] for part in self))
 
-    def __add__(self, more: Lanes) -> Lanes:
+    def __add__(self, more: ActiveBatch) -> ActiveBatch:
         if not (len(self) and len(more)):
             return self if len(self) else more
-        return Lanes(*(torch.cat(parts) for parts in zip(self, more, strict=True)))
+        return ActiveBatch(*(torch.cat(parts) for parts in zip(self, more, strict=True)))
 
-    def moved(self) -> Lanes:
+    def moved(self) -> ActiveBatch:
         """Each one iteration further."""
-        return replace(self, age=self.age + 1, iterate=self.following)
+        return replace(self, age=self.age + 1, iterate=self.next_adversarial)
 
 
-class Ledger:
+class RobustTracker:
     """What is known of every image so far.
 
     Args:
@@ -75,17 +75,17 @@ class Ledger:
 
     def __init__(self, clean: Tensor, budgets: Sequence[int], epsilon: float) -> None:
         self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
-        self.fell_at = torch.where(clean, self.last + 1, 0)
+        self.failed_at = torch.where(clean, self.last + 1, 0)
         self.measured: list[tuple[int, Tensor, Tensor]] = []
 
-    def settle(self, lanes: Lanes, fallen: Tensor) -> int:
+    def update(self, lanes: ActiveBatch, fallen: Tensor) -> int:
         """Note which of these lanes have fallen at their present iterate, a bool each; gives how many are done."""
         for row, budget in enumerate(self.budgets):
             reached = (lanes.age == budget) | (fallen & (lanes.age < budget))
             if reached.any():
                 found = lanes[reached]
                 self.measured.append((row, found.where, measure(found.iterate, found.origin, self.epsilon)))
-        self.fell_at[lanes.where[fallen]] = lanes.age[fallen].clamp(min=1)
+        self.failed_at[lanes.where[fallen]] = lanes.age[fallen].clamp(min=1)
         return int((fallen | (lanes.age == self.last)).sum())
 
     def perturbation(self) -> Perturbation:
@@ -94,7 +94,7 @@ class Ledger:
         Raises:
             AssertionError: the attack left the ε-ball or the pixel range.
         """
-        realised = Perturbation.empty(len(self.budgets), len(self.fell_at))
+        realised = Perturbation.empty(len(self.budgets), len(self.failed_at))
         for row, where, measured in self.measured:
             realised.note(row, where, measured, self.epsilon)
         return realised
@@ -102,4 +102,4 @@ class Ledger:
     @property
     def standing(self) -> Tensor:
         """Positions of the images that stand at every iterate so far."""
-        return torch.nonzero(self.fell_at > self.last).flatten()
+        return torch.nonzero(self.failed_at > self.last).flatten()

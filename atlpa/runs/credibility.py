@@ -13,7 +13,7 @@ import torch
 from atlpa import __version__
 from atlpa.data import load_images
 from atlpa.evaluation import credibility
-from atlpa.evaluation.accuracy import pictures
+from atlpa.evaluation.accuracy import to_batch
 from atlpa.evaluation.checks import CHECKS
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -26,7 +26,7 @@ IMAGES = 256
 
 
 @dataclass(frozen=True)
-class Examination:
+class CredibilityRun:
     """One network's credibility at one ε.
 
     Fields:
@@ -75,7 +75,7 @@ class Examination:
         run = self.run
         items, judged = judged_images(run, run.read_index(run.training.data), self.limit)
         loaded = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
-        images, labels = pictures(loaded, torch.arange(len(loaded)), device)
+        images, labels = to_batch(loaded, torch.arange(len(loaded)), device)
         sources = self.sources
         undefended = [
             source

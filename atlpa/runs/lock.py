@@ -21,7 +21,7 @@ LOCK = "owner.lock"
 
 
 @contextmanager
-def owned(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]:
+def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]:
     """Own a folder until the ``with`` ends, or the process does, however it dies.
 
     The lock is the operating system's, which lets go of it when its process is gone. What a dead owner left

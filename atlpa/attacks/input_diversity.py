@@ -11,7 +11,7 @@ from atlpa.randomness import Generators, sample
 SMALLEST = 0.9  # side of the shrunk image, as a share of the whole; the rest of the frame is black
 
 
-def diversified(images: Tensor, probability: float, generators: Generators) -> Tensor:
+def input_diversity(images: Tensor, probability: float, generators: Generators) -> Tensor:
     """Shrink some of the images to a random size, at a random place of a black frame.
 
     Args:

@@ -36,14 +36,14 @@ def test_kept_images_are_those_that_were_made(network, data, tmp_path):
     file = tmp_path / "deeper" / "images.npy"
     made = show(network, data, file)
     *_, last = ATTACK.iterates(network, data.pixels / 255, data.labels)
-    kept = np.load(file)
-    assert kept.shape == (2, 23, 3, 16, 16)
-    assert np.array_equal(kept[1], last.numpy())
+    adversarial_cache = np.load(file)
+    assert adversarial_cache.shape == (2, 23, 3, 16, 16)
+    assert np.array_equal(adversarial_cache[1], last.numpy())
     again = show(network, data, file)
     assert torch.equal(made.correct, again.correct)
     assert torch.equal(made.perturbation.linf, again.perturbation.linf)
     # They are read, not made: another content is what is judged.
-    np.save(file, np.zeros_like(kept) + (data.pixels / 255).numpy())
+    np.save(file, np.zeros_like(adversarial_cache) + (data.pixels / 255).numpy())
     assert show(network, data, file).perturbation.linf.max() == 0
 
 

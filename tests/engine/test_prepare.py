@@ -12,11 +12,10 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.defenses import Defense, load_preset, preset_names
-from atlpa.engine import Frozen, ready, usable
+from atlpa.engine import Frozen, prepare, supported_precision
+from atlpa.model_state import eval_mode, with_generators
 from atlpa.models import Averaged, ModelSpec
-from atlpa.random_layer import drawing
 from atlpa.randomness import generator
-from atlpa.undisturbed import undisturbed
 
 CLASSES = 7
 
@@ -33,7 +32,7 @@ def lived_in(model, side=48):
             nn.init.uniform_(module.weight, 0.3, 0.8)
             nn.init.normal_(module.bias, std=0.1)
             module.momentum = 1.0
-    with torch.no_grad(), drawing(model, generator(0, "test")):
+    with torch.no_grad(), with_generators(model, generator(0, "test")):
         model.train()(pictures(16, side))
     return model
 
@@ -44,7 +43,7 @@ def defended(name, architecture="resnet18"):
 
 def answer(model, images, labels):
     """Logits and input gradients of the cross-entropy, in evaluation mode, with the same draws each time."""
-    with undisturbed(model), drawing(model, generator(0, "draws")):
+    with eval_mode(model), with_generators(model, generator(0, "draws")):
         point = images.clone().requires_grad_(True)
         logits = model(point)
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), point)
@@ -77,7 +76,7 @@ def same_images(found, expected):
 
 
 needs_bfloat16 = pytest.mark.skipif(
-    usable("bf16", torch.device("cpu")) == "fp32", reason="this processor has no instructions for bfloat16"
+    supported_precision("bf16", torch.device("cpu")) == "fp32", reason="this processor has no instructions for bfloat16"
 )
 MANY = 1000  # passes: enough for any preparation
 LABELS = torch.arange(6) % CLASSES
@@ -86,7 +85,7 @@ LABELS = torch.arange(6) % CLASSES
 @pytest.mark.parametrize("name", preset_names())
 def test_a_copy_of_every_defense_agrees(name):
     model, images = defended(name), pictures()
-    network = ready(model, images, "auto", "fp32", MANY)
+    network = prepare(model, images, "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == 0
     assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
@@ -98,7 +97,7 @@ def test_the_attack_is_the_reference_attack_on_every_defense(name):
     attack = PGD(epsilon=0.05, step=0.01, iterations=2, engine="reference")
     fast, reference = (
         attack(network, images, LABELS, generator=generator(0, "attack"))
-        for network in (ready(model, images, "auto", "fp32", MANY), model)
+        for network in (prepare(model, images, "auto", "fp32", MANY), model)
     )
     assert same_images(fast, reference)
     assert not torch.equal(reference, images)
@@ -120,7 +119,7 @@ def test_other_peoples_networks(build):
     torch.manual_seed(0)
     model = build().eval()
     images = pictures(6, 64)
-    network = ready(model, images, "auto", "fp32", MANY)
+    network = prepare(model, images, "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
 
@@ -157,7 +156,7 @@ class Readers(nn.Module):
 def test_gradients_of_what_is_read_twice_add_up(paths, shared):
     torch.manual_seed(0)
     model = Readers(paths).eval()
-    network = ready(model, pictures(), "auto", "fp32", MANY)
+    network = prepare(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert sum(part.shares for part in network.fused) == shared
     for _ in range(2):
@@ -167,7 +166,7 @@ def test_gradients_of_what_is_read_twice_add_up(paths, shared):
 
 def test_mean_of_draws():
     model = Averaged(defended("rat"), 3)
-    network = ready(model, pictures(), "auto", "fp32", MANY)
+    network = prepare(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert same_answer(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS))
 
@@ -192,7 +191,7 @@ def test_the_model_is_left_as_found_and_its_later_weights_are_used():
             parameter.data.mul_(torch.rand_like(parameter) + 0.5)
     assert not same_images(attack(model, images, LABELS), first)
     found, expected = (
-        answer(network, images, LABELS) for network in (ready(model, images, "auto", "fp32", MANY), model)
+        answer(network, images, LABELS) for network in (prepare(model, images, "auto", "fp32", MANY), model)
     )
     assert same_answer(found, expected)
 
@@ -240,7 +239,7 @@ OPAQUE = {
 def test_what_cannot_be_copied_runs_as_it_is(before, caplog):
     model = Wrapped(before)
     with caplog.at_level(logging.DEBUG, logger="atlpa.engine"):
-        assert ready(model, pictures(), "auto", "fp32", MANY) is model
+        assert prepare(model, pictures(), "auto", "fp32", MANY) is model
     assert "Wrapped runs as it is" in caplog.text
 
 
@@ -256,7 +255,7 @@ class WithFeatures(Wrapped):
 
 def test_options_of_forward_keep_their_defaults():
     model = WithFeatures(None)
-    network = ready(model, pictures(), "auto", "fp32", MANY)
+    network = prepare(model, pictures(), "auto", "fp32", MANY)
     assert isinstance(network, Frozen)
     assert same_answer(answer(network, pictures(), LABELS), answer(model, pictures(), LABELS))
 
@@ -264,34 +263,34 @@ def test_options_of_forward_keep_their_defaults():
 def test_the_callers_autocast_is_respected():
     model = defended("none")
     with torch.autocast("cpu", torch.bfloat16):
-        assert ready(model, pictures(), "auto", "fp32", MANY) is model
-    assert isinstance(ready(model, pictures(), "auto", "fp32", MANY), Frozen)
+        assert prepare(model, pictures(), "auto", "fp32", MANY) is model
+    assert isinstance(prepare(model, pictures(), "auto", "fp32", MANY), Frozen)
 
 
 def test_a_model_may_become_one_that_cannot_be_copied():
     model = Wrapped(lambda images: images)
-    assert isinstance(ready(model, pictures(), "auto", "fp32", MANY), Frozen)
+    assert isinstance(prepare(model, pictures(), "auto", "fp32", MANY), Frozen)
     model.before = by_the_brightness
-    assert ready(model, pictures(), "auto", "fp32", MANY) is model
+    assert prepare(model, pictures(), "auto", "fp32", MANY) is model
 
 
 def test_hooks_are_called():
     model = defended("none")
     model.backbone.layer1.register_forward_hook(lambda *arguments: arguments[2] * 0)
-    assert ready(model, pictures(), "auto", "fp32", MANY) is model
+    assert prepare(model, pictures(), "auto", "fp32", MANY) is model
 
 
 def test_other_types_and_callables_run_as_they_are():
     double = defended("none").double()
-    assert ready(double, pictures().double(), "auto", "fp32", MANY) is double
-    assert ready(len, pictures(), "auto", "fp32", MANY) is len
+    assert prepare(double, pictures().double(), "auto", "fp32", MANY) is double
+    assert prepare(len, pictures(), "auto", "fp32", MANY) is len
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, 3))
-    assert ready(flat, pictures(), "auto", "fp32", MANY) is flat
+    assert prepare(flat, pictures(), "auto", "fp32", MANY) is flat
 
 
 def test_the_reference_is_the_model():
     model = defended("none")
-    assert ready(model, pictures(), "reference", "fp32", MANY) is model
+    assert prepare(model, pictures(), "reference", "fp32", MANY) is model
 
 
 @needs_bfloat16
@@ -299,8 +298,8 @@ def test_the_reference_is_the_model():
 @pytest.mark.parametrize("name", preset_names())
 def test_half_precision_gives_float32_and_nearly_the_same(name, engine):
     model, images = defended(name), pictures()
-    network = ready(model, images, engine, "bf16", MANY)
-    with torch.no_grad(), undisturbed(model), drawing(model, generator(0, "draws")):
+    network = prepare(model, images, engine, "bf16", MANY)
+    with torch.no_grad(), eval_mode(model), with_generators(model, generator(0, "draws")):
         logits = network(images)
     assert logits.dtype == torch.float32
     expected = answer(model, images, LABELS)[0]
@@ -334,8 +333,8 @@ def test_half_precision_stays_within_the_ball():
 def test_what_was_made_ready_may_be_handed_in_again():
     model = defended("none")
     for precision in ("fp32", "bf16"):
-        network = ready(model, pictures(), "auto", precision, MANY)
-        assert ready(network, pictures(), "auto", precision, MANY) is network
+        network = prepare(model, pictures(), "auto", precision, MANY)
+        assert prepare(network, pictures(), "auto", precision, MANY) is network
 
 
 def test_inside_inference_mode():
@@ -349,5 +348,5 @@ def test_inside_inference_mode():
 def test_little_work_takes_the_model_itself():
     """A training step's two iterations on sixteen small images would not pay for the copy."""
     model = defended("none")
-    assert ready(model, pictures(16, 32), "auto", "fp32", 2) is model
-    assert isinstance(ready(model, pictures(16, 32), "auto", "fp32", 10), Frozen)
+    assert prepare(model, pictures(16, 32), "auto", "fp32", 2) is model
+    assert isinstance(prepare(model, pictures(16, 32), "auto", "fp32", 10), Frozen)

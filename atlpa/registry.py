@@ -1,0 +1,125 @@
+"""Things by name: built in, from entry points of installed packages, or by import path; one mechanism for all kinds."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import metadata
+from typing import Any, Generic, TypeVar
+
+from atlpa.errors import UserError, reason, unknown_name
+
+Thing = TypeVar("Thing")
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_imported: dict[str, Any] = {}
+_only_known: ContextVar[bool] = ContextVar("only_known", default=False)
+
+
+class Registry(Mapping[str, Thing], Generic[Thing]):
+    """What a name in a YAML file or on the command line stands for; a mapping of the names that are known.
+
+    A name is looked up among what is built in, then among the entry points of installed packages; a name of the form
+    ``package.module:attribute`` is imported. What is iterated over are the names of the first two kinds.
+
+    Args:
+        what: the kind, in the singular, for messages: ``"attack"``.
+        group: of entry points: ``"atlpa.attacks"``.
+        built_in: name → thing.
+    """
+
+    def __init__(self, what: str, group: str, built_in: Mapping[str, Thing]) -> None:
+        self.what, self.group, self.built_in = what, group, dict(built_in)
+
+    def __getitem__(self, name: str) -> Thing:
+        """What a name stands for.
+
+        Raises:
+            UserError: nothing has this name (the nearest is offered), its code cannot be imported, or it is an import
+                path that a stranger's run names (see ``trusting_only_what_is_known``).
+        """
+        if name in self.built_in:
+            return self.built_in[name]
+        if point := self._entry_points().get(name):
+            return self._loaded(name, point)
+        if not is_import_path(name):
+            raise UserError(
+                f"{unknown_name(self.what, name, self)}; code of your own is named package.module:attribute"
+            )
+        thing: Thing = import_path(name, self.what)
+        return thing
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.built_in, *(name for name in self._entry_points() if name not in self.built_in)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or name in self._entry_points()
+
+    def origin(self, name: str) -> str | None:
+        """The package and version that a name's code comes from, such as ``focal 1.2``; ``None`` if it is built in."""
+        if name in self.built_in:
+            return None
+        point = self._entry_points().get(name)
+        module = point.module if point else name.partition(":")[0]
+        return _package(module.partition(".")[0])
+
+    def _entry_points(self) -> dict[str, metadata.EntryPoint]:
+        return {point.name: point for point in metadata.entry_points(group=self.group)}
+
+    def _loaded(self, name: str, point: metadata.EntryPoint) -> Thing:
+        try:
+            thing: Thing = point.load()
+        except Exception as error:  # of somebody else's module, which may raise anything
+            raise UserError(f"{self.what} {name!r} of {_package(point.module)} fails: {reason(error)}") from error
+        return thing
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a name has the form ``package.module:attribute``."""
+    return bool(_PATH.fullmatch(name))
+
+
+def import_path(path: str, what: str) -> Any:
+    """What ``package.module:attribute`` stands for.
+
+    Args:
+        path: from any package that can be imported, the current folder's included.
+        what: what it should be, for messages.
+
+    Raises:
+        UserError: there is no such module or attribute, or it may not be imported.
+    """
+    if path not in _imported:
+        if _only_known.get():
+            raise UserError(
+                f"{what} {path!r} is code that no installed package announces; if you trust it, add --trust-code"
+            )
+        module, _, attribute = path.partition(":")
+        try:
+            _imported[path] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # of somebody else's module, which may raise anything
+            raise UserError(f"{what} {path!r} cannot be imported: {reason(error)}") from error
+    return _imported[path]
+
+
+@contextmanager
+def trusting_only_what_is_known() -> Iterator[None]:
+    """Refuse import paths that this process was not asked for before: reading a run folder must not run its code."""
+    token = _only_known.set(True)
+    try:
+        yield
+    finally:
+        _only_known.reset(token)
+
+
+def _package(top: str) -> str:
+    """The distribution that a top-level module belongs to, with its version."""
+    for distribution in metadata.packages_distributions().get(top, []):
+        return f"{distribution} {metadata.version(distribution)}"
+    return f"{top}, not installed as a package"
