@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atlpa.attacks import eval_mode
 from atlpa.losses import attention_map
-from atlpa.model_state import with_generators
+from atlpa.model_state import eval_mode, with_generators
 from atlpa.models import record_stages
 from atlpa.randomness import Generators
 

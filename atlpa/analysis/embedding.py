@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import eval_mode
-from atlpa.model_state import with_generators
+from atlpa.model_state import eval_mode, with_generators
 from atlpa.models import record_stages
 from atlpa.randomness import Generators
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.attacks import eval_mode
 from atlpa.evaluation.accuracy import generators
-from atlpa.model_state import Logits, with_generators
+from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import generator
 
 BATCH_SIZE = 256

@@ -1,16 +1,27 @@
-"""Attacks on any callable ``images -> logits``. Each is a frozen value: its fields are its settings."""
+"""Attacks on any callable ``images → logits``. Each is a frozen value: its fields are its settings."""
 
+from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
-from atlpa.attacks.noise import Noise
+from atlpa.attacks.by_name import ATTACKS, AnyAttack, attack_class, read_attack
+from atlpa.attacks.fgsm import FGSM
+from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.objectives import OBJECTIVES
-from atlpa.attacks.pgd import PGD, fgsm
+from atlpa.attacks.pgd import PGD
 from atlpa.attacks.square import Square
-from atlpa.model_state import eval_mode
 
-Attack = PGD | Square | AutoAttack | Noise
-"""Any of them: ``attack(model, images, labels, generator=…)`` and ``attack.iterates(…)``.
-
-Both raise ``ValueError`` on images or labels that cannot be attacked, and give images that are part of no graph.
-"""
-
-__all__ = ["OBJECTIVES", "PGD", "Attack", "AutoAttack", "Noise", "Square", "eval_mode", "fgsm"]
+__all__ = [
+    "ATTACKS",
+    "FGSM",
+    "OBJECTIVES",
+    "PGD",
+    "AnyAttack",
+    "Attack",
+    "AutoAttack",
+    "Cost",
+    "NoAttack",
+    "Noise",
+    "Square",
+    "Stepwise",
+    "attack_class",
+    "read_attack",
+]

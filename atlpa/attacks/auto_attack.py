@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import importlib.util
 
+import torch
+from torch import Tensor
+
+from atlpa.attacks.attack import Attack
+from atlpa.attacks.foreign import as_module, seed_of
 from atlpa.attacks.inputs import AttackBatch
-from atlpa.attacks.once import Once
 from atlpa.component import PixelDistance
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import Logits, eval_mode, random_layers
+from atlpa.model_state import Logits, random_layers
 from atlpa.randomness import Generators
 
-FEWEST_CLASSES = 4
 MOST_TARGETS = 9
 
 
-class AutoAttack(Once, kw_only=False):
+class AutoAttack(Attack):
     """APGD on cross-entropy, targeted APGD and FAB on nine classes each, and Square, each on what the former left.
 
     A randomized model meets its own version of the ensemble: APGD on cross-entropy and DLR with gradients averaged over
@@ -30,36 +32,39 @@ class AutoAttack(Once, kw_only=False):
         ValueError: likewise, if the model has fewer than four classes.
     """
 
+    name = "autoattack"
+    transferable = False
+
     epsilon: PixelDistance = 8 / 255
 
-    def _attacked(self, model: Logits, batch: AttackBatch, generator: Generators) -> Tensor:
+    @property
+    def fewest_classes(self) -> int:
+        """Four: its DLR loss compares three logits with that of a target."""
+        return 4
+
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """What the ensemble leaves."""
         from pyautoattack import AutoAttack as Ensemble
 
-        images = batch.images
-        module = model if isinstance(model, nn.Module) else _AsModule(model)
-        first = generator if isinstance(generator, torch.Generator) or generator is None else generator[0]
-        seed = first.initial_seed() % 2**31 if first else 0
+        module, seed = as_module(model, images.device), seed_of(generator)
+        with torch.no_grad():
+            batch = AttackBatch(images, labels, int(labels.max()))
+            classes = batch.checked_logits(module(images[:1])).shape[1]
+        if classes < self.fewest_classes:
+            raise ValueError(f"{classes} classes; AutoAttack needs at least {self.fewest_classes}")
+        version = "rand" if random_layers(model) else "standard"
         # The ensemble seeds torch's global generators, which are nobody's to change.
-        with ieee_float32(), torch.random.fork_rng(), eval_mode(model), torch.enable_grad():
-            with torch.no_grad():
-                classes = batch.checked_logits(module(images[:1])).shape[1]
-            if classes < FEWEST_CLASSES:
-                raise ValueError(f"{classes} classes; AutoAttack needs at least {FEWEST_CLASSES}")
-            version = "rand" if random_layers(model) else "standard"
+        with ieee_float32(), torch.random.fork_rng():
             ensemble = Ensemble(module, eps=self.epsilon, seed=seed, device=images.device, version=version)
             for attack in (ensemble.apgd_targeted, ensemble.fab):
                 attack.n_target_classes = min(MOST_TARGETS, classes - 1)
             found: Tensor
-            found, _ = ensemble.run_standard_evaluation(images.clone(), batch.labels.clone(), batch_size=len(images))
-        return found.detach().clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
+            found, _ = ensemble.run_standard_evaluation(images.clone(), labels.clone(), batch_size=len(images))
+        return found.clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
 
-
-class _AsModule(nn.Module):
-    """A callable as the ensemble wants it."""
-
-    def __init__(self, logits: Logits) -> None:
-        super().__init__()
-        self.logits = logits
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.logits(images)
+    @classmethod
+    def missing(cls) -> str | None:
+        """Where its package is not installed."""
+        if importlib.util.find_spec("pyautoattack"):
+            return None
+        return "AutoAttack needs the package pyautoattack; pip install 'atlpa[attacks]'"

@@ -1,25 +1,55 @@
-"""Random noise of an attack's size: the yardstick that any attack must beat by far."""
+"""Random noise of an attack's size, the yardstick that any attack must beat by far; and no attack at all."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.inputs import AttackBatch
-from atlpa.attacks.once import Once
+from atlpa.attacks.attack import Attack, Cost
 from atlpa.component import PixelDistance
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
 
 
-class Noise(Once, kw_only=False):
+class Noise(Attack):
     """Uniform noise in [−ε, ε] on every pixel, clipped to [0, 1]. It looks at neither the model nor the label.
 
     Fields:
         epsilon: ε, in units of the [0, 1] pixel range.
     """
 
+    name = "noise"
+    gradients = False
+    transferable = False
+
     epsilon: PixelDistance = 0.25
 
-    def _attacked(self, model: Logits, batch: AttackBatch, generator: Generators) -> Tensor:
-        del model
-        return (batch.images + uniform(batch.images, self.epsilon, generator)).clamp(0, 1)
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """The noisy images."""
+        del model, labels
+        return (images + uniform(images, self.epsilon, generator)).clamp(0, 1)
+
+    def cost(self) -> Cost:
+        """None."""
+        return Cost(0, 0)
+
+
+class NoAttack(Attack):
+    """The images as they are."""
+
+    name = "none"
+    gradients = False
+    transferable = False
+
+    epsilon: Annotated[PixelDistance, Field(le=0)] = 0.0
+
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """The images themselves."""
+        del model, labels, generator
+        return images
+
+    def cost(self) -> Cost:
+        """None."""
+        return Cost(0, 0)

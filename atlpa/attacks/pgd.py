@@ -1,27 +1,29 @@
-"""Projected gradient descent, the attack of the paper (Madry et al. 2017), and its one-step case FGSM."""
+"""Projected gradient descent, the attack of the paper (Madry et al. 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import OBJECTIVES, Objective
-from atlpa.component import Component, Number, PixelDistance
-from atlpa.engine import Engine, Precision, prepare
+from atlpa.component import Number, PixelDistance
+from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, rewound, uniform
 
 
-class PGD(Component, kw_only=False):
+class PGD(Attack):
     """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
 
     One iteration climbs the loss along the sign of its input gradient and projects back:
@@ -46,6 +48,16 @@ class PGD(Component, kw_only=False):
         precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
             settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
     """
+
+    name = "pgd"
+    budget = "iterations"
+    serves: ClassVar[Mapping[str, str]] = {
+        "restarts": "white-box",
+        "momentum": "transfer",
+        "diversity": "transfer",
+        "eot": "randomized networks",
+        "fixed_draws": "randomized networks",
+    }
 
     epsilon: PixelDistance = 0.25
     step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
@@ -73,21 +85,7 @@ class PGD(Component, kw_only=False):
         return self
 
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
-        """Attack a batch.
-
-        Args:
-            model: images → logits; left exactly as found.
-            images: ``(B, 3, H, W)`` in [0, 1].
-            labels: ``(B,)`` true classes.
-            generator: source of the random start and of a randomized model's draws: one for the batch, or one for each
-                image, so that batching changes nothing.
-
-        Returns:
-            Adversarial images of the same shape, within ε of ``images`` and within [0, 1], part of no graph.
-
-        Raises:
-            ValueError: images that are no floats in [0, 1], or labels that are not one class of the model's for each.
-        """
+        """Attack a batch, from as many starts as there are ``restarts``; the rest is as of every attack."""
         batch = check_batch(images, labels)
         network = self.prepare(model, batch.images)
         *_, best = self._run(network, batch, generator)
@@ -191,12 +189,41 @@ class PGD(Component, kw_only=False):
     def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
         return torch.add(adversarial, direction.sign(), alpha=self.step).clamp_(*bounds)
 
-    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
-        """What is allowed but may surprise: sentences a command prints before it starts.
+    @property
+    def stepwise(self) -> PGD | None:
+        """Itself; momentum has a memory, and diversity is drawn for a batch."""
+        return None if self.momentum or self.diversity else self
 
-        Args:
-            budgets: iteration budgets that are judged; by default the attack's own iterations.
-        """
+    @property
+    def exact(self) -> bool:
+        """Whether gradients are computed in float32."""
+        return self.precision == "fp32"
+
+    @property
+    def fewest_classes(self) -> int:
+        """Three where the DLR loss compares as many logits."""
+        return 3 if self.loss == "dlr" else 2
+
+    def cost(self) -> Cost:
+        """A pass each way per step, draw and restart; the KL divergence asks for the clean prediction too."""
+        passes = self.iterations * self.eot * self.restarts
+        return Cost(forwards=passes * (2 if self.loss == "kl" else 1), backwards=passes)
+
+    def suited_to(self, *, white_box: bool, randomized: bool) -> PGD:
+        """As of every attack; restarts on a randomized network are refused, for their best would owe much to luck."""
+        if white_box and randomized and self.restarts > 1:
+            raise ValueError(
+                f"the network is randomized: the best of {self.restarts} restarts would owe much to luck; "
+                "use eot in place of restarts"
+            )
+        return super().suited_to(white_box=white_box, randomized=randomized)
+
+    def on(self, device: torch.device) -> PGD:
+        """With the precision that the device has instructions for."""
+        return replace(self, precision=supported_precision(self.precision, device))
+
+    def notes(self, budgets: Sequence[int] = (), device: torch.device | None = None) -> list[str]:
+        """Steps that are cut, budgets that cannot reach ε, and a precision that the device does not have."""
         notes = []
         if self.step > self.epsilon:
             notes.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
@@ -206,12 +233,9 @@ class PGD(Component, kw_only=False):
                 f"ε {self.epsilon:g} cannot bind within {', '.join(map(str, short))} steps of {self.step:.4g} from a "
                 f"zero start: {short[-1]} reach at most {short[-1] * self.step:.4g}"
             )
+        if device is not None and (note := precision_note(self.precision, device)):
+            notes.append(note)
         return notes
-
-
-def fgsm(epsilon: float) -> PGD:
-    """The fast gradient sign method (Goodfellow et al. 2014): PGD with one step of size ε from the image itself."""
-    return PGD(epsilon=epsilon, step=epsilon or 1 / 256, iterations=1)
 
 
 @torch.no_grad()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import margin
-from atlpa.component import Component, PixelDistance
+from atlpa.component import PixelDistance
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators, sample
@@ -22,7 +23,7 @@ _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _FIRST_AREA = 0.8
 
 
-class Square(Component, kw_only=False):
+class Square(Attack):
     """Sets random squares of the image to x ± ε and keeps what raises the margin; it needs no gradient.
 
     The start is vertical stripes of ±ε. An image that has fallen is left alone.
@@ -32,13 +33,13 @@ class Square(Component, kw_only=False):
         iterations: queries an image may cost, the start among them.
     """
 
+    name = "square"
+    gradients = False
+    transferable = False
+    budget = "iterations"
+
     epsilon: PixelDistance = 8 / 255
     iterations: Annotated[int, Field(ge=1)] = 1000
-
-    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
-        """Attack a batch ``(B, 3, H, W)``; the arguments are those of every attack."""
-        *_, best = self.iterates(model, images, labels, generator=generator)
-        return best
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
@@ -78,10 +79,9 @@ class Square(Component, kw_only=False):
         signs = _signs(images[:, :, :1, :1], generator)
         return torch.where(inside, (images + self.epsilon * signs).clamp(0, 1), best)
 
-    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
-        """Nothing surprises."""
-        del budgets
-        return []
+    def cost(self) -> Cost:
+        """At most one forward pass per query."""
+        return Cost(self.iterations, 0)
 
 
 def _signs(like: Tensor, generator: Generators) -> Tensor:

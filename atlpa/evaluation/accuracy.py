@@ -7,10 +7,10 @@ from collections.abc import Sized
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import Attack, eval_mode
+from atlpa.attacks import Attack
 from atlpa.data import Images
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import with_generators
+from atlpa.model_state import eval_mode, with_generators
 from atlpa.randomness import Generators, generator
 
 BATCH_SIZE = 64

@@ -8,7 +8,7 @@ import torchattacks
 from torch import nn
 from torch.nn import functional as F
 
-from atlpa.attacks import PGD, fgsm
+from atlpa.attacks import FGSM, PGD
 from atlpa.randomness import generator
 
 
@@ -42,7 +42,7 @@ def test_equals_torchattacks(small_cnn, images, labels, iterations):
 def test_fgsm_equals_torchattacks(small_cnn, images, labels):
     model = small_cnn.eval()
     theirs = torchattacks.FGSM(model, eps=0.1)(images, labels)
-    torch.testing.assert_close(fgsm(0.1)(model, images, labels), theirs, atol=1e-6, rtol=0)
+    torch.testing.assert_close(FGSM(0.1)(model, images, labels), theirs, atol=1e-6, rtol=0)
 
 
 def snapshot(model):

@@ -46,8 +46,8 @@ def test_everything_of_two_runs(runs, capsys):
     assert made >= {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} | {"index.html", "table.md"}
     records = records_of("runs/pat-resnet18")
     assert [type(record) for record in records] == [Attention] * 5 + [Embedding] * 5 + [Landscape] + [Regions] * 5
-    shown_images = {(record.seen.threat, record.seen.epsilon) for record in records if isinstance(record, Regions)}
-    assert shown_images == {
+    evaluation_images = {(record.seen.threat, record.seen.epsilon) for record in records if isinstance(record, Regions)}
+    assert evaluation_images == {
         ("clean", 0),
         *((threat, epsilon) for threat in ("gray", "black") for epsilon in (0.25, 0.5)),
     }
@@ -72,10 +72,11 @@ def test_a_part_of_it(runs, capsys):
 
 def test_images_without_masks(runs, capsys, monkeypatch):
     from atlpa.data.masks import UNKNOWN
-    from atlpa.runs import shown_images
 
     monkeypatch.setattr(
-        shown_images, "load_masks", lambda items, side: shown_images.torch.full((len(items), side, side), UNKNOWN)
+        evaluation_images,
+        "load_masks",
+        lambda items, side: evaluation_images.torch.full((len(items), side, side), UNKNOWN),
     )
     assert main([runs[1], *FAST, "--what", "regions,landscape"]) == 0
     out = capsys.readouterr().out

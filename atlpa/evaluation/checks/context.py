@@ -9,9 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Attack, eval_mode
+from atlpa.attacks import PGD, Attack
 from atlpa.evaluation.checks.evidence import TOLERANCE, compare, too_few
-from atlpa.model_state import Logits
+from atlpa.model_state import Logits, eval_mode
 from atlpa.records import Status
 
 BATCH_SIZE = 64

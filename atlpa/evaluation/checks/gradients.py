@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.attacks import PGD, eval_mode
+from atlpa.attacks import PGD
 from atlpa.attacks.objectives import cross_entropy, margin
 from atlpa.evaluation.checks.context import DRAWS, ITERATIONS, NONE_RIGHT, CheckContext, batches, logits
 from atlpa.evaluation.checks.evidence import TOLERANCE, Check, compare, percent, rate_status, too_few
+from atlpa.model_state import eval_mode
 from atlpa.records import Status
 
 _CARLINI, _ATHALYE, _CROCE = "Carlini et al. 2019", "Athalye et al. 2018", "Croce & Hein 2020"

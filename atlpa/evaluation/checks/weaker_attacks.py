@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from atlpa.attacks import Noise, Square, fgsm
+from atlpa.attacks import FGSM, Noise, Square
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel, batches
 from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, Check, percent, rate_status
 from atlpa.records import Status
@@ -18,7 +18,7 @@ _QUERIES = 300
 
 
 def _fgsm(case: CheckContext) -> tuple[Status, str]:
-    return case.compare_with(case.pgd_robust, [partial(case.stands, fgsm(case.epsilon))])
+    return case.compare_with(case.pgd_robust, [partial(case.stands, FGSM(case.epsilon))])
 
 
 def _noise(case: CheckContext) -> tuple[Status, str]:

@@ -1,0 +1,169 @@
+"""What every attack is: a frozen value whose fields are its settings and whose call gives adversarial images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from atlpa.attacks.inputs import check_batch
+from atlpa.component import Component, PixelDistance, dump
+from atlpa.model_state import Logits, eval_mode, with_generators
+from atlpa.randomness import Generators
+
+
+class Cost(NamedTuple):
+    """Forward and backward passes, each of one batch of images."""
+
+    forwards: int
+    backwards: int
+
+
+class Stepwise(Protocol):
+    """An attack as single steps, each image by itself: an image that has fallen can make room for another."""
+
+    @property
+    def iterations(self) -> int:
+        """How many there are."""
+
+    @property
+    def restarts(self) -> int:
+        """How often an image that has not fallen is attacked anew."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the logits that ``advance`` gives may judge; in half precision they do not."""
+
+    def prepare(self, model: Logits, images: Tensor) -> Logits:
+        """What the gradients are computed on: the model, or a faster copy for images such as these."""
+
+    def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
+        """Where the first step starts, ``(B, 3, H, W)``."""
+
+    def advance(
+        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[Tensor, Tensor]:
+        """The next adversarial images, and the logits ``(B, C)`` at the present ones."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+class Attack(Component, kw_only=False):
+    """Base of all attacks on a callable ``images → logits``.
+
+    A new attack is a subclass with a name, its settings as fields, and ``perturb``, or ``iterates`` where it comes
+    closer step by step. Everything else follows: YAML, command line, records, white-box and transfer evaluation.
+
+    Fields:
+        epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
+    """
+
+    name: ClassVar[str]
+    """What YAML, the command line and records call it."""
+    gradients: ClassVar[bool] = True
+    """Whether it differentiates the model; else a callable without gradients will do."""
+    transferable: ClassVar[bool] = True
+    """Whether its images say something about other networks than the one that they were made on."""
+    norm: ClassVar[str] = "Linf"
+    """In which ε is measured."""
+    budget: ClassVar[str | None] = None
+    """The field that says how many iterates there are, which ``--iters`` sets; ``None`` where there is one."""
+    serves: ClassVar[Mapping[str, str]] = {}
+    """Fields that serve one kind of evaluation alone: ``white-box``, ``transfer`` or ``randomized networks``."""
+
+    epsilon: PixelDistance = 8 / 255
+
+    def __init_subclass__(cls, *, kw_only: bool = False, **options: Any) -> None:
+        super().__init_subclass__(kw_only=kw_only, **options)
+
+    def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
+        """Attack a batch.
+
+        Args:
+            model: images → logits; left exactly as found.
+            images: ``(B, 3, H, W)`` in [0, 1].
+            labels: ``(B,)`` true classes.
+            generator: source of all randomness, a randomized model's draws included: one for the batch, or one for
+                each image, so that batching changes nothing; by default torch's global one.
+
+        Returns:
+            Adversarial images of the same shape, within ε of ``images`` and within [0, 1], part of no graph.
+
+        Raises:
+            ValueError: images that are no floats in [0, 1], or labels that are not one class of the model's per image.
+        """
+        *_, last = self.iterates(model, images, labels, generator=generator)
+        return last
+
+    def iterates(
+        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
+    ) -> Iterator[Tensor]:
+        """The images after each step, so that one run serves every budget; arguments and errors are those of a call."""
+        batch = check_batch(images, labels)
+        with eval_mode(model), with_generators(model, generator), torch.enable_grad():
+            adversarial = self.perturb(model, batch.images, batch.labels, generator)
+        yield adversarial.detach()
+
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """The adversarial images ``(B, 3, H, W)`` of an attack with one iterate; what it is given was checked.
+
+        The model is in evaluation mode, its parameters ask for no gradient, and its random layers draw from the
+        generator.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither perturb nor iterates")
+
+    @property
+    def stepwise(self) -> Stepwise | None:
+        """The attack as single steps of each image, where it can be taken so."""
+        return None
+
+    @property
+    def fewest_classes(self) -> int:
+        """How many classes a network must have."""
+        return 2
+
+    def settings(self) -> dict[str, Any]:
+        """Name and fields as plain values, as YAML and records hold them."""
+        return {"name": self.name, **dump(self)}
+
+    def cost(self) -> Cost | None:
+        """Passes of a batch; ``None`` where they depend on the images."""
+        return None
+
+    def suited_to(self, *, white_box: bool, randomized: bool) -> Self:
+        """The attack without what does not serve here: fields of another purpose are at their defaults.
+
+        Args:
+            white_box: whether the network judged is the one attacked.
+            randomized: whether the network attacked draws.
+
+        Raises:
+            ValueError: a setting that such an evaluation does not admit.
+        """
+        served = {"white-box" if white_box else "transfer", *(["randomized networks"] if randomized else [])}
+        idle = {name for name, purpose in self.serves.items() if purpose not in served}
+        changes: dict[str, Any] = {field.name: field.default for field in fields(self) if field.name in idle}
+        return replace(self, **changes)
+
+    def on(self, device: torch.device) -> Self:
+        """The attack as a device carries it out, which records hold."""
+        del device
+        return self
+
+    def notes(self, budgets: Sequence[int] = (), device: torch.device | None = None) -> list[str]:
+        """What is allowed but may surprise: sentences that a command prints before it starts.
+
+        Args:
+            budgets: iteration budgets that are judged; by default the attack's own.
+            device: where it will be made.
+        """
+        del budgets, device
+        return []
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot be made here and what to install, if so."""
+        return None
