@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Open every image of a data set. The exit status is 1 if anything is wrong with it.",
     )
     checking.add_argument(
-        "name", metavar="NAME|DIR", help=f"{', '.join(DATASETS)}, or a folder with a directory a class"
+        "name", metavar="NAME|DIR", help=f"{', '.join(DATASETS)}, or a folder with a directory per class"
     )
     checking.add_argument(
         "--set",

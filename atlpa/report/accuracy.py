@@ -15,7 +15,7 @@ ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_att
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
-    """One row a record and budget, with what was really done to the images."""
+    """One row per record and budget, with what was really done to the images."""
     titles = network_titles(records)
     rows = [
         (
@@ -135,7 +135,7 @@ def _others(attack: Mapping[str, object], budget: int) -> str:
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:
-    """One row a record and budget with plain numbers, for other programs."""
+    """One row per record and budget with plain numbers, for other programs."""
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),

@@ -58,7 +58,7 @@ class Run:
         folder = experiment.folder
         if (folder / "experiment.yaml").exists():
             there = cls.open(folder)
-            experiment = there.settle(experiment)
+            experiment = there.with_class_defaults(experiment)
             if differing := differences(there.experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
@@ -75,7 +75,7 @@ class Run:
         write_text(experiment.folder / "experiment.yaml", text)
         return cls(experiment.folder, experiment)
 
-    def settle(self, experiment: Experiment) -> Experiment:
+    def with_class_defaults(self, experiment: Experiment) -> Experiment:
         """An experiment with what it leaves to the number of classes decided by this run's data.
 
         The split is read only where the usual values would tell the two apart; without one, they stand.
