@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
 from atlpa.component import Component, dump, field_names, validate
@@ -77,6 +77,15 @@ class Experiment(Component):
     output: str | None = None
     code: dict[str, str] = field(default_factory=dict, compare=False)
 
+    @model_validator(mode="after")
+    def _training_attack_must_exist(self) -> Experiment:
+        if self.defense.needs_adversarial:
+            try:
+                self.defense.training_attack(self.training.attack)
+            except ValidationError as error:
+                raise ValueError(explain(error, "defense.attack")) from error
+        return self
+
     @property
     def training_parts(self) -> tuple[Part, ...]:
         """The parts that are trained on."""
@@ -101,6 +110,7 @@ class Experiment(Component):
             (DATASETS, self.data.name),
             *((TERMS, name) for name in self.defense.terms),
             (ATTACKS, self.training.attack.name),
+            *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),
         ]
         return {name: origin for table, name in named if (origin := table.origin(name))}
 

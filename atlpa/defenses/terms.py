@@ -52,7 +52,8 @@ def read_terms(value: Any) -> Any:
         if isinstance(options, Term):
             found[name] = options
         else:
-            found |= _options_of(TERMS[name]).validate_python({name: options})
+            kind: Any = TERMS[name]
+            found |= _options_of(kind).validate_python({name: options})
     order = list(TERMS.built_in)
     return dict(sorted(found.items(), key=lambda entry: order.index(entry[0]) if entry[0] in order else len(order)))
 
