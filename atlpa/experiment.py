@@ -31,7 +31,7 @@ FREE_KEYS = {
 }
 
 
-# The parts of a dotted field, of which the import path of a loss term is one: ``defense.terms.focal.losses:Focal.weight``.
+# The parts of a dotted field; a loss term's import path is one: ``defense.terms.my_pkg.losses:Focal.weight``.
 _PARTS = re.compile(r"(?<=\bterms\.)[\w.]+:\w+|[^.]+")
 
 
