@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from atlpa.attacks import ATTACKS
 from atlpa.component import Component, dump, field_names, validate
 from atlpa.data import DATASETS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
+from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain
 from atlpa.models import ModelSpec
 from atlpa.registry import Registry, UntrustedCode
@@ -31,10 +31,6 @@ FREE_KEYS = {
 }
 
 
-# The parts of a dotted field; a loss term's import path is one: ``defense.terms.my_pkg.losses:Focal.weight``.
-_PARTS = re.compile(r"(?<=\bterms\.)[\w.]+:\w+|[^.]+")
-
-
 def _defense(value: Any) -> Any:
     """Expand a preset's name, or a mapping that names a ``preset`` and overrides parts of it."""
     if isinstance(value, str):
@@ -45,7 +41,7 @@ def _defense(value: Any) -> Any:
         base = load_preset(str(value["preset"])).fields
     except UserError as error:
         raise ValueError(str(error)) from error
-    return _merged(base, {key: item for key, item in value.items() if key != "preset"})
+    return merged(base, {key: item for key, item in value.items() if key != "preset"})
 
 
 class Experiment(Component):
@@ -148,7 +144,7 @@ class Experiment(Component):
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
         values = {key: value for key, value in self.resolved().items() if key != "code"}
-        return {key: value for key, value in _flattened(values).items() if key not in FREE_KEYS}
+        return {key: value for key, value in flattened(values).items() if key not in FREE_KEYS}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -197,42 +193,10 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
     path = find(config, shipped_configs(), "config")
     values = read(path, "experiment", field_names(Experiment))
     for dotted, value in overrides:
-        _set(values, dotted, value)
+        set_field(values, dotted, value)
     return parse(values)
 
 
 def shipped_configs() -> dict[str, Path]:
     """The configs that come with the package."""
     return shipped()
-
-
-def _set(fields: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set a dotted field; a section given as a bare name (``defense: atlpa``) becomes a mapping with that preset."""
-    *sections, last = _PARTS.findall(dotted)
-    for section in sections:
-        inner = fields.get(section)
-        if inner is None:
-            inner = {}
-        elif isinstance(inner, str) and section == "defense":
-            inner = {"preset": inner}
-        elif not isinstance(inner, dict):
-            raise UserError(f"--set {dotted}: {section} is the value {inner!r}, not a section")
-        fields[section] = dict(inner)
-        fields = fields[section]
-    fields[last] = value
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` put over it, mapping by mapping."""
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-def _flattened(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.attacks import PGD
-from atlpa.cli.command import Parser, add_trust_option, count, number, run_command, seed
-from atlpa.cli.eval import RUNS, opened, said
+from atlpa.cli.command import Parser, count, number, run_command, seed
+from atlpa.cli.runs import add_trust_option, chosen_runs
 from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.report import Results, save_training, write_report
-from atlpa.runs import ANALYSES, Analyses, EvaluationImages, newest_run, save_attention
+from atlpa.runs import ANALYSES, Analyses, EvaluationImages, save_attention
 
 KINDS = ("attention", "regions", "embedding", "landscape", "training")
 
@@ -50,11 +50,7 @@ def work(arguments: argparse.Namespace) -> None:
     for kind in what:
         if kind not in KINDS:
             raise UserError(f"--what {kind!r} is unknown; valid: {', '.join(KINDS)}")
-    newest = None if arguments.runs else newest_run(RUNS, trust_code=arguments.trust_code)
-    runs = said([newest]) if newest else opened(arguments.runs, arguments)
-    if not runs:
-        raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one")
-    runs = [run.with_data_root(arguments.data_root) for run in runs]
+    runs = chosen_runs(arguments.runs, arguments.data_root, trust_code=arguments.trust_code)
     for run in runs:
         _ = run.training  # refuses what is not finished
     output = Path(arguments.output) if arguments.output else runs[0].folder.parent / "analysis"

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
-from atlpa.cli.command import Parser, add_trust_option, count, run_command
+from atlpa.cli.command import Parser, count, run_command
+from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, newest_run, pair
-
-RUNS = Path("runs")
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,31 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def opened(folders: Sequence[str], arguments: argparse.Namespace) -> list[Run]:
-    """The runs in some folders, each once, with a note for each that uses other packages' code."""
-    return said([Run.open(Path(folder), trust_code=arguments.trust_code) for folder in dict.fromkeys(folders)])
-
-
-def said(runs: list[Run]) -> list[Run]:
-    """The runs, once it was said which code of other packages they use."""
-    for note in (note for run in runs for note in run.code_notes()):
-        print(f"note: {note}")
-    return runs
-
-
-def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
-    """The runs named, or the newest finished one."""
-    if arguments.run:
-        runs = opened(arguments.run, arguments)
-    else:
-        newest = newest_run(RUNS, trust_code=arguments.trust_code)
-        if not newest:
-            raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one with --run DIR")
-        print(f"newest finished run: {newest.folder}")
-        runs = said([newest])
-    return [run.with_data_root(arguments.data_root) for run in runs]
-
-
 def work(arguments: argparse.Namespace) -> None:
     """Judge or check, print, and write what was asked for."""
     if arguments.json and (Path(arguments.json).is_dir() or not Path(arguments.json).absolute().parent.is_dir()):
@@ -113,7 +87,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     epsilons = check_epsilons(arguments)
     device = pick_device(arguments.device)
     records = []
-    for run in chosen_runs(arguments):
+    for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code):
         for epsilon in epsilons:
             one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed)
             record = None if arguments.again else one.recorded
@@ -142,8 +116,10 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(f"note: {note}")
     threats: list[Threat] = arguments.threat
-    sources = opened(arguments.source, arguments)
-    pairings, notes = pair(chosen_runs(arguments), threats, sources)
+    sources = open_runs(arguments.source, trust_code=arguments.trust_code)
+    pairings, notes = pair(
+        chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code), threats, sources
+    )
     for note in notes:
         print(f"note: {note}")
     check_pairings(arguments, pairings)
