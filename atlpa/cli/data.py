@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument(
         "name",
         metavar="NAME|DIR",
-        help=f"{', '.join(DATASETS)}, package.module:Class of your own, or a folder with a directory a class",
+        help=f"{', '.join(DATASETS)}, package.module:Class of your own, or a folder with a directory per class",
     )
     checking.add_argument(
         "--set",

@@ -76,7 +76,7 @@ def save_training(logs: Mapping[str, Path], folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as PNG, of some dots an inch, and as SVG."""
+    """Write a figure as PNG, of some dots per inch, and as SVG."""
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=dpi)
     figure.savefig(path.with_name(f"{path.name}.svg"))
 

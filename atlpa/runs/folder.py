@@ -70,7 +70,7 @@ class Run:
                 there = cls.open(folder)
             except UntrustedCode as error:  # which this experiment, since it could be read, does not name
                 raise UserError(f"{folder} holds another experiment: {error}") from error
-            experiment = replace(there.settle(experiment), code=there.experiment.code)
+            experiment = replace(there.with_class_defaults(experiment), code=there.experiment.code)
             if differing := differences(there.experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
@@ -87,7 +87,7 @@ class Run:
         write_text(experiment.folder / "experiment.yaml", text)
         return cls(experiment.folder, experiment)
 
-    def settle(self, experiment: Experiment) -> Experiment:
+    def with_class_defaults(self, experiment: Experiment) -> Experiment:
         """An experiment with what it leaves to the number of classes decided by this run's data.
 
         The split is read only where the usual values would tell the two apart; without one, they stand.
