@@ -127,8 +127,7 @@ class Experiment(Component):
         Raises:
             UserError: it would read back as something else, as a component does that no name leads to.
         """
-        values = dump(self)
-        values.pop("code")
+        values, code = self._settings(), self.foreign_code
         try:
             lost = _unlike(self, parse(values))
         except UserError as error:
@@ -138,13 +137,14 @@ class Experiment(Component):
                 f"experiment.yaml could not hold this experiment: {lost}; name it by its import path, or train with "
                 "atlpa.training.training_step, which takes any defense and attack"
             )
-        code = self.foreign_code
         return {**values, "code": code} if code else values
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
-        values = {key: value for key, value in self.resolved().items() if key != "code"}
-        return {key: value for key, value in flattened(values).items() if key not in FREE_KEYS}
+        return {key: value for key, value in flattened(self._settings()).items() if key not in FREE_KEYS}
+
+    def _settings(self) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if key != "code"}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
@@ -159,8 +160,9 @@ def trusting_only_what_is_known() -> Iterator[None]:
         _only_known.reset(token)
 
 
+@cache
 def _package(top: str) -> str:
-    """The distribution that a top-level module belongs to, with its version."""
+    """The distribution that a top-level module belongs to, with its version; to find it takes most of a second."""
     for distribution in metadata.packages_distributions().get(top, []):
         return f"{distribution} {metadata.version(distribution)}"
     return f"{top}, not installed as a package"
