@@ -31,6 +31,10 @@ class Share(NamedTuple):
     n: int
     spread: float | None = None
 
+    def percent(self) -> str:
+        """As a sentence says it: ``57.1 % [51.8, 62.2]``."""
+        return str(self).replace(" [", " % [", 1)
+
     def __str__(self) -> str:
         """Percent, as tables show it: ``57.1 [51.8, 62.2]``, and ``± 1.3`` for the spread over draws."""
         spread = "" if self.spread is None else f" ± {100 * self.spread:.1f}"

@@ -31,7 +31,7 @@ def main() -> None:
         correct = {}
         for engine, options in ENGINES.items():
             attack = PGD(epsilon=epsilon, step=epsilon / 4, iterations=50, **options)  # type: ignore[arg-type]
-            correct[engine] = white_box(model, images, attack, [50]).correct[0, 0]
+            correct[engine] = white_box(model, images, attack, [50]).robust[0, 0]
         rows.append(
             {
                 "network": name,

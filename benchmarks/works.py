@@ -18,7 +18,7 @@ from atlpa.attacks import PGD
 from atlpa.data import Images, load_images
 from atlpa.defenses import Defense, load_preset
 from atlpa.evaluation import transfer, white_box
-from atlpa.evaluation.accuracy import batch_indices, is_correct, to_batch
+from atlpa.evaluation.correctness import batch_indices, is_correct, to_batch
 from atlpa.memory import keep_memory
 from atlpa.models import Classifier, ModelSpec
 from atlpa.runs import Run
@@ -203,7 +203,7 @@ class WhiteBox(Trained):
             attack = PGD(epsilon=self.epsilon, step=self.step, iterations=self.iterations, precision=precision)  # type: ignore[arg-type]
             with clocked(self.device) as seconds:
                 outcome = white_box(self.model, self.images, attack, [self.iterations])
-            return outcome.correct[0, 0].float().mean().item(), {"seconds": seconds(), "share": 1.0}
+            return outcome.robust[0, 0].float().mean().item(), {"seconds": seconds(), "share": 1.0}
         peer = PEERS[self.contestant](self.model)
         batches = [to_batch(self.images, positions, self.device) for positions in batch_indices(self.images)]
         with clocked(self.device) as attacking:

@@ -9,7 +9,7 @@ from torch import nn
 
 from atlpa.attacks import PGD, AutoAttack, Square
 from atlpa.data.images import InMemory
-from atlpa.evaluation import correct, credibility, transfer, white_box
+from atlpa.evaluation import accuracy, correct, credibility, transfer, white_box
 from atlpa.float32 import ieee_float32
 
 BACKENDS = torch.backends
@@ -149,7 +149,7 @@ GENTLE = PGD(epsilon=0.01, step=0.01, iterations=2, engine="reference")
     "judge",
     [
         lambda model: correct(model, DATA),
-        lambda model: correct(model, DATA, GENTLE),
+        lambda model: accuracy(model, DATA, GENTLE),
         lambda model: white_box(model, DATA, GENTLE, (1, 2)),
         lambda model: transfer(model, {"itself": model}, DATA, GENTLE, (1, 2)),
         lambda model: credibility(model, PICTURES[:3], CLASSES[:3], 0.9),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.evaluation.accuracy import generators
+from atlpa.evaluation.correctness import generators
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import generator
 

@@ -42,6 +42,7 @@ class AutoAttack(Attack):
         """Four: its DLR loss compares three logits with that of a target."""
         return 4
 
+    @ieee_float32()
     def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
         """What the ensemble leaves."""
         from pyautoattack import AutoAttack as Ensemble
@@ -54,7 +55,7 @@ class AutoAttack(Attack):
             raise ValueError(f"{classes} classes; AutoAttack needs at least {self.fewest_classes}")
         version = "rand" if random_layers(model) else "standard"
         # The ensemble seeds torch's global generators, which are nobody's to change.
-        with ieee_float32(), torch.random.fork_rng():
+        with torch.random.fork_rng():
             ensemble = Ensemble(module, eps=self.epsilon, seed=seed, device=images.device, version=version)
             for attack in (ensemble.apgd_targeted, ensemble.fab):
                 attack.n_target_classes = min(MOST_TARGETS, classes - 1)

@@ -17,7 +17,6 @@ from atlpa.model_state import Logits
 from atlpa.randomness import Generators
 
 EPSILONS = ("eps", "epsilon")
-BUDGETS = ("iterations", "steps", "n_iter", "max_iter", "n_queries")
 
 
 class AsModule(nn.Module):
@@ -44,7 +43,10 @@ def seed_of(generator: Generators) -> int:
 
 
 class ForeignAttack(Attack):
-    """An attack of another package; its further fields are the arguments of its factory, with their defaults."""
+    """An attack of another package; its further fields are the arguments of its factory, with their defaults.
+
+    It gives one iterate, its result, whatever number of steps it makes.
+    """
 
     factory: ClassVar[Callable[..., Callable[[Tensor, Tensor], Tensor]]]
     epsilon_argument: ClassVar[str]
@@ -92,5 +94,4 @@ def foreign_attack(name: str, factory: Callable[..., Any]) -> type[Attack]:
             content["__annotations__"][parameter.name] = Any
             if parameter.default is not parameter.empty:
                 content[parameter.name] = Field(default=parameter.default)
-    content["budget"] = next((field for field in BUDGETS if field in content["__annotations__"]), None)
     return type(factory.__name__, (ForeignAttack,), content)

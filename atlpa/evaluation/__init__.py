@@ -1,9 +1,23 @@
-"""Evaluation: what still stands under attack, white-box and by transfer, with what it means statistically."""
+"""Evaluation: what still stands under attack, white-box and by transfer, and whether that number can be believed."""
 
-from atlpa.evaluation.accuracy import accuracy, correct
+from atlpa.evaluation.attack_batches import accuracy, adversarial_batches, attacked
 from atlpa.evaluation.attack_result import AttackResult
-from atlpa.evaluation.checks import credibility
+from atlpa.evaluation.checks import CHECKS, Check, credibility
+from atlpa.evaluation.correctness import correct
+from atlpa.evaluation.evaluate import evaluate
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
 
-__all__ = ["AttackResult", "accuracy", "correct", "credibility", "transfer", "white_box"]
+__all__ = [
+    "CHECKS",
+    "AttackResult",
+    "Check",
+    "accuracy",
+    "adversarial_batches",
+    "attacked",
+    "correct",
+    "credibility",
+    "evaluate",
+    "transfer",
+    "white_box",
+]

@@ -1,35 +1,38 @@
-"""The images that a white-box attack has in hand, and what is known of all."""
+"""The images that a white-box attack has in hand: what has fallen makes room for the next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from atlpa.evaluation.attack_result import Perturbation, measure
+from atlpa.attacks import Stepwise
+from atlpa.data import Images
+from atlpa.evaluation.correctness import device_of, generators, is_correct, to_batch
+from atlpa.model_state import Logits
 
 
 @dataclass(frozen=True)
 class ActiveBatch:
-    """One lane for each image under attack; indexing chooses lanes, adding puts them behind each other.
+    """Images under attack; indexing chooses some of them, adding puts others behind them.
 
     What decides lies on the CPU, and the rest on the model's device, which neither operation waits for.
 
     Fields:
-        where: ``(B,)`` on the CPU, its position in the data.
-        age: ``(B,)`` on the CPU, how many iterations it has had.
-        origin: ``(B, 3, H, W)``, the clean image.
-        iterate: likewise, where the attack has come to.
-        following: likewise, where its next iteration leads.
+        positions: ``(B,)`` on the CPU, in the data.
+        age: ``(B,)`` on the CPU, how many iterations each has had.
+        images: ``(B, 3, H, W)``, the clean ones.
+        adversarial: likewise, where the attack has come to.
+        next_adversarial: likewise, where its next iteration leads.
         labels: ``(B,)``.
     """
 
-    where: Tensor
+    positions: Tensor
     age: Tensor
-    origin: Tensor
-    iterate: Tensor
+    images: Tensor
+    adversarial: Tensor
     next_adversarial: Tensor
     labels: Tensor
 
@@ -37,7 +40,7 @@ class ActiveBatch:
         return (getattr(self, field.name) for field in fields(self))
 
     def __len__(self) -> int:
-        return len(self.where)
+        return len(self.positions)
 
     def __getitem__(self, chosen: Tensor | slice) -> ActiveBatch:
         """Those of a slice, or of a bool for each on the CPU."""
@@ -54,52 +57,81 @@ class ActiveBatch:
             return self if len(self) else more
         return ActiveBatch(*(torch.cat(parts) for parts in zip(self, more, strict=True)))
 
-    def moved(self) -> ActiveBatch:
+    def advanced(self) -> ActiveBatch:
         """Each one iteration further."""
-        return replace(self, age=self.age + 1, iterate=self.next_adversarial)
+        return replace(self, age=self.age + 1, adversarial=self.next_adversarial)
 
 
-class RobustTracker:
-    """What is known of every image so far.
+class ActiveQueue:
+    """Attacks images step by step, each until it falls or its last iterate is judged, in batches that are kept full.
+
+    Iterating over it gives some active images at their present iterates, and which of them have fallen there, a bool
+    each on the CPU. Half precision does not judge: what it ends waits until there is a batch of such suspects, and the
+    model itself is asked; whoever is acquitted goes on where it was.
 
     Args:
-        clean: ``(N,)`` bool, which are right without an attack.
-        budgets: iteration budgets, ascending.
-        epsilon: the attack's.
-
-    Fields:
-        fell_at: ``(N,)``, the first iterate that is wrong; 0 where the image itself is, more than the last budget where
-            none is.
-        measured: the row of a budget, positions, and what was measured at them, not looked at yet.
+        model: left exactly as found; it judges what half precision cannot.
+        network: what the attack's gradients are computed on, as its ``prepare`` makes it of the model.
+        images: the data.
+        attack: step by step.
+        positions: the images to attack, on the CPU.
+        seed: of the starts, which are keyed by image and restart; ``None`` draws from torch's global generator.
+        restart: which one this is.
+        batch_size: images attacked at a time.
     """
 
-    def __init__(self, clean: Tensor, budgets: Sequence[int], epsilon: float) -> None:
-        self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
-        self.failed_at = torch.where(clean, self.last + 1, 0)
-        self.measured: list[tuple[int, Tensor, Tensor]] = []
+    def __init__(
+        self,
+        model: Logits,
+        network: Logits,
+        images: Images,
+        attack: Stepwise,
+        positions: Tensor,
+        *,
+        seed: int | None = 0,
+        restart: int = 0,
+        batch_size: int,
+    ) -> None:
+        self.model, self.network, self.images, self.attack = model, network, images, attack
+        self.seed, self.restart, self.size = seed, restart, batch_size
+        self.device = device_of(model, images)
+        self.waiting = positions
+        self.active = self._enter(batch_size)
+        self.suspects = self.active[:0]
 
-    def update(self, lanes: ActiveBatch, fallen: Tensor) -> int:
-        """Note which of these lanes have fallen at their present iterate, a bool each; gives how many are done."""
-        for row, budget in enumerate(self.budgets):
-            reached = (lanes.age == budget) | (fallen & (lanes.age < budget))
-            if reached.any():
-                found = lanes[reached]
-                self.measured.append((row, found.where, measure(found.iterate, found.origin, self.epsilon)))
-        self.failed_at[lanes.where[fallen]] = lanes.age[fallen].clamp(min=1)
-        return int((fallen | (lanes.age == self.last)).sum())
+    def __iter__(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
+        while len(self.active):
+            batch, self.active = self.active[: self.size], self.active[self.size :]
+            batch, wrong = self._advance(batch)
+            ends = wrong | (batch.age == self.attack.iterations)
+            self.active += batch[~ends].advanced()
+            if self.attack.exact:
+                yield batch, wrong
+            else:
+                self.suspects += batch[ends]
+                yield batch[~ends], wrong[~ends]
+                yield from self._judge_suspects()
+            if len(self.waiting) and (room := self.size - len(self.active)) > 0:
+                self.active += self._enter(room)
 
-    def perturbation(self) -> Perturbation:
-        """What was realised at each budget.
+    def _enter(self, count: int) -> ActiveBatch:
+        """The next images that wait, at their starts."""
+        fresh, self.waiting = self.waiting[:count], self.waiting[count:]
+        batch, labels = to_batch(self.images, fresh, self.device)
+        draws = None if self.seed is None else generators(self.seed, "attack", fresh, self.restart, self.device)
+        start = self.attack.initial(batch, draws)
+        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, start, start, labels)
 
-        Raises:
-            AssertionError: the attack left the ε-ball or the pixel range.
-        """
-        realised = Perturbation.empty(len(self.budgets), len(self.failed_at))
-        for row, where, measured in self.measured:
-            realised.note(row, where, measured, self.epsilon)
-        return realised
+    def _advance(self, batch: ActiveBatch) -> tuple[ActiveBatch, Tensor]:
+        """One step of the attack: where it leads, and which images are wrong where they are, on the CPU."""
+        following, logits = self.attack.advance(self.network, batch.adversarial, batch.images, batch.labels)
+        return replace(batch, next_adversarial=following), (logits.argmax(dim=1) != batch.labels).cpu()
 
-    @property
-    def standing(self) -> Tensor:
-        """Positions of the images that stand at every iterate so far."""
-        return torch.nonzero(self.failed_at > self.last).flatten()
+    def _judge_suspects(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
+        """Ask the model itself, once there is a batch to ask about, or nothing else to do."""
+        if len(self.suspects) < (self.size if len(self.active) + len(self.waiting) else 1):
+            return
+        batch, self.suspects = self.suspects, self.suspects[:0]
+        fallen = ~is_correct(self.model, batch.adversarial, batch.labels).cpu()
+        self.active += batch[~fallen & (batch.age < self.attack.iterations)].advanced()
+        yield batch, fallen

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from atlpa.errors import UserError
+from atlpa.evaluation.attack_batches import AdversarialBatches
 from atlpa.files import atomic_file
-
-AdversarialBatches = Iterator[tuple[int, Tensor, Tensor]]
-"""Row of the budget, positions ``(B,)`` and adversarial images ``(B, 3, S, S)``."""
 
 
 def adversarial_cache(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from atlpa.records import Budget
+from atlpa.statistics import share
 
 ROUNDING = 1e-6  # of float32 pixels
 
@@ -29,16 +30,19 @@ class Perturbation:
         """Room for the measurements."""
         return cls(torch.full((budgets, count), torch.nan), torch.full((budgets, count), torch.nan))
 
-    def note(self, row: int, positions: Tensor, measured: Tensor, epsilon: float) -> None:
+    def note(self, row: int, positions: Tensor, measured: Tensor, epsilon: float, attack: str) -> None:
         """Keep what was measured ``(4, B)`` at some positions of one budget's row; this waits for the device.
 
         Raises:
-            AssertionError: the attack left the ε-ball or the pixel range; its result would be worthless.
+            ValueError: the attack of this name left the ε-ball or the pixel range; its result would be worthless.
         """
         linf, at_bound, lowest, highest = measured.cpu()
-        assert lowest.min() >= 0, "adversarial pixels below 0"
-        assert highest.max() <= 1, "adversarial pixels above 1"
-        assert linf.max() <= epsilon + ROUNDING, f"the perturbation is {linf.max():g}, ε is {epsilon:g}"
+        if not (lowest.min() >= 0 and highest.max() <= 1):
+            raise ValueError(
+                f"the attack {attack} gave pixels from {lowest.min():g} to {highest.max():g}, not in [0, 1]"
+            )
+        if not linf.max() <= epsilon + ROUNDING:
+            raise ValueError(f"the attack {attack} moved a pixel by {linf.max():g}, further than its ε {epsilon:g}")
         self.linf[row, positions], self.at_bound[row, positions] = linf, at_bound
 
 
@@ -56,43 +60,56 @@ def measure(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What an evaluation found.
+    """What an evaluation found. Printed, it is a line: robust accuracy with its 95 % interval, clean accuracy, ‖δ‖∞.
 
     Fields:
         clean: ``(draws, N)`` bool, right without an attack; one draw of a network that does not draw.
-        correct: ``(budgets, draws, N)`` bool, right at each iteration budget.
+        robust: ``(budgets, draws, N)`` bool, right under attack at each iteration budget; white-box, right clean too.
+        budgets: the iteration budgets.
         perturbation: how far the images were moved.
-        steps: forward and backward passes of PGD, counted in images; ``None`` for other attacks.
+        passes: forward and backward passes, counted in images; ``None`` where they are not known.
+        adversarial: ``(N, 3, H, W)`` on the CPU, the images of the last budget, if they were asked for.
     """
 
     clean: Tensor
-    correct: Tensor
+    robust: Tensor
+    budgets: tuple[int, ...]
     perturbation: Perturbation
-    steps: int | None
+    passes: int | None = None
+    adversarial: Tensor | None = None
 
-    def standing(self) -> AttackResult:
-        """The outcome by the white-box rule: an image that is wrong clean does not count as right under attack.
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of the images that are right without an attack, mean over draws."""
+        return self.clean.float().mean().item()
 
-        For a randomized network shown the images that were made on itself; each draw is judged by itself.
-        """
-        return replace(self, correct=self.correct & self.clean)
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of the images that stand at the last budget, mean over draws."""
+        return self.robust[-1].float().mean().item()
 
-    def clean_verdicts(self) -> tuple[str, ...]:
-        """``clean`` as a record holds it."""
-        return _verdicts(self.clean)
+    def __str__(self) -> str:
+        """Such as ``robust 24.2 % [19.8, 29.1] of 340 · clean 66.1 % · ‖δ‖∞ 0.0314``."""
+        shares = [share(as_strings(robust)) for robust in self.robust]
+        after = [f" after {budget}" if len(self.budgets) > 1 else "" for budget in self.budgets]
+        found = ", ".join(f"{one.percent()}{when}" for one, when in zip(shares, after, strict=True))
+        linf = self.perturbation.linf[~self.perturbation.linf.isnan()]
+        moved = linf.max().item() if len(linf) else 0.0
+        return f"robust {found} of {self.clean.shape[1]} · clean {100 * self.clean_accuracy:.1f} % · ‖δ‖∞ {moved:.4f}"
 
-    def budget(self, row: int, iterations: int) -> Budget:
-        """One row as a record holds it."""
+    def budget(self, row: int) -> Budget:
+        """What was found at one budget as a record holds it."""
         linf = self.perturbation.linf[row]
         attacked = ~linf.isnan()
         return Budget(
-            iterations=iterations,
-            correct=_verdicts(self.correct[row]),
+            iterations=self.budgets[row],
+            correct=as_strings(self.robust[row]),
             linf_max=linf[attacked].max().item() if attacked.any() else 0.0,
             linf_mean=linf[attacked].mean().item() if attacked.any() else 0.0,
             at_bound=self.perturbation.at_bound[row][attacked].mean().item() if attacked.any() else 0.0,
         )
 
 
-def _verdicts(right: Tensor) -> tuple[str, ...]:
-    return tuple("".join("1" if value else "0" for value in draw) for draw in right.tolist())
+def as_strings(correct: Tensor) -> tuple[str, ...]:
+    """A mask ``(draws, N)`` as a record holds it: one string per draw, one character per image."""
+    return tuple("".join("1" if value else "0" for value in draw) for draw in correct.tolist())

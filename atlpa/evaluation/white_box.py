@@ -4,93 +4,88 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from atlpa.attacks import PGD
+from atlpa.attacks import Attack, Stepwise
 from atlpa.data import Images
-from atlpa.evaluation.accuracy import BATCH_SIZE, correct, generators, is_correct, to_batch
-from atlpa.evaluation.active_batch import ActiveBatch, RobustTracker
+from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_result import AttackResult
+from atlpa.evaluation.correctness import BATCH_SIZE, correct, device_of, to_batch
+from atlpa.evaluation.robust_tracker import RobustTracker
+from atlpa.evaluation.transfer import transfer
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import random_layers
+from atlpa.model_state import Logits, random_layers
 
 
 @ieee_float32()
 def white_box(
-    model: nn.Module,
+    model: Logits,
     images: Images,
-    attack: PGD,
+    attack: Attack,
     budgets: Sequence[int],
     *,
     seed: int = 0,
+    draws: int = 1,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
+    keep_adversarial: bool = False,
 ) -> AttackResult:
-    """Attack every image with its own model until it falls or the last budget is spent.
+    """Attack every image with its own model; the images that are wrong clean never stand.
 
-    A fallen image leaves the batch at once and the next one takes its place, so that the work goes to images that
-    still stand; each further restart touches only those. The clean prediction is judged without the attack, so an
-    image that is wrong clean never stands. Half precision does not judge: where its logits are wrong, and at the last
-    budget, the model itself is asked. A device is waited for once for each batch that is judged.
+    An attack that can be taken step by step is followed: a fallen image leaves the batch at once and the next one takes
+    its place, so that the work goes to images that still stand; each further restart touches only those. A device is
+    waited for once for each batch that is judged. Any other attack is judged at the budgets alone, and so is any attack
+    on a randomized model, which would fall by chance at one of so many draws; there each draw is judged by itself.
 
     Args:
-        model: a network that draws nothing; left exactly as found.
+        model: left exactly as found.
         images: the data.
-        attack: PGD.
-        budgets: iteration budgets, ascending; the last is the attack's own number of iterations.
-        seed: of random starts, keyed by image and restart.
+        attack: any.
+        budgets: iteration budgets, ascending; the last is the attack's own.
+        seed: of random starts and of a randomized model's draws, keyed by image and restart.
+        draws: how often a randomized model is asked.
         batch_size: images attacked at a time.
-        progress: called with the number of images that are done, for a progress bar of N · restarts.
+        progress: called with how much is done: images, of N · restarts, where the attack is followed; else images ×
+            iterates.
+        keep_adversarial: whether the result holds the adversarial images of the last budget.
 
     Raises:
-        ValueError: momentum or diversity, which serve transfer; restarts with several budgets, whose smaller ones would
-            look better than they are; or a randomized model, which would fall by chance at one of so many draws (see
-            ``transfer`` and ``AttackResult.standing``).
+        ValueError: restarts with several budgets, whose smaller ones would look better than they are; or an attack that
+            leaves its ε-ball.
     """
-    if attack.momentum or attack.diversity:
-        raise ValueError("momentum and diversity serve transfer; a white-box attack follows the gradient itself")
-    if random_layers(model):
-        raise ValueError("a randomized model falls by chance sooner or later; judge it with transfer to itself")
-    if attack.restarts > 1 and len(budgets) > 1:
+    steps = followed(model, attack)
+    if steps is None:
+        how: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size, "progress": progress}
+        shown = transfer(model, {"": model}, images, attack, budgets, **how, keep_adversarial=keep_adversarial)[""]
+        return replace(shown, robust=shown.robust & shown.clean)
+    if steps.restarts > 1 and len(budgets) > 1:
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
-    device = next(model.parameters()).device
     clean = correct(model, images)[0]
-    network = attack.prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
-    exact = attack.precision == "fp32"
-    tracker, steps = RobustTracker(clean, budgets, attack.epsilon), 0
-
-    def enter(fresh: Tensor, restart: int) -> ActiveBatch:
-        batch, labels = to_batch(images, fresh, device)
-        start = attack.initial(batch, generators(seed, "attack", fresh, restart, device))
-        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, start, start, labels)
-
-    for restart in range(attack.restarts):
-        waiting = tracker.standing
-        progress(len(images) - len(waiting))
-        if not len(waiting):
+    device = device_of(model, images)
+    network = steps.prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
+    kept = to_batch(images, torch.arange(len(images)), torch.device("cpu"))[0] if keep_adversarial else None
+    tracker, passes = RobustTracker(clean, budgets, attack.epsilon, kept), 0
+    for restart in range(steps.restarts):
+        standing = torch.nonzero(tracker.robust[-1]).flatten()
+        progress(len(images) - len(standing))
+        if not len(standing):
             continue
-        standing, waiting = enter(waiting[:batch_size], restart), waiting[batch_size:]
-        suspects = standing[:0]  # what half precision cannot judge, until there is a batch of them
-        while len(standing):
-            lanes, standing = standing[:batch_size], standing[batch_size:]
-            next_adversarial, logits = attack.advance(network, lanes.iterate, lanes.origin, lanes.labels)
-            lanes, steps = replace(lanes, next_adversarial=next_adversarial), steps + len(lanes)
-            wrong = (logits.argmax(dim=1) != lanes.labels).cpu()
-            ends = wrong | (lanes.age == budgets[-1])
-            standing = standing + lanes[~ends].moved()
-            if exact:
-                progress(tracker.update(lanes, wrong))
-            else:
-                tracker.update(lanes[~ends], wrong[~ends])
-                suspects = suspects + lanes[ends]
-            if len(suspects) >= (batch_size if len(standing) + len(waiting) else 1):
-                fallen = ~is_correct(model, suspects.iterate, suspects.labels).cpu()
-                progress(tracker.update(suspects, fallen))
-                standing = standing + suspects[~fallen & (suspects.age < budgets[-1])].moved()
-                suspects = suspects[:0]
-            if len(waiting) and (room := batch_size - len(standing)) > 0:
-                standing, waiting = standing + enter(waiting[:room], restart), waiting[room:]
-    robust = torch.stack([tracker.failed_at > budget for budget in budgets])
-    return AttackResult(clean[None], robust[:, None], tracker.perturbation(), steps)
+        queue = ActiveQueue(model, network, images, steps, standing, seed=seed, restart=restart, batch_size=batch_size)
+        for batch, fallen in queue:
+            passes += len(batch)
+            progress(tracker.update(batch, fallen))
+    return AttackResult(
+        clean=clean[None],
+        robust=tracker.robust[:, None],
+        budgets=tuple(budgets),
+        perturbation=tracker.perturbation(attack.name),
+        passes=passes,
+        adversarial=tracker.adversarial,
+    )
+
+
+def followed(model: Logits, attack: Attack) -> Stepwise | None:
+    """The attack as single steps, where white-box evaluation follows it."""
+    return None if random_layers(model) else attack.stepwise

@@ -30,7 +30,7 @@ from atlpa.analysis import (
 )
 from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.evaluation.accuracy import batch_indices, generators
+from atlpa.evaluation.correctness import batch_indices, generators
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from atlpa.analysis import attention_maps, comparison_stage, overlay_maps
-from atlpa.evaluation.accuracy import generators
+from atlpa.data.images import InMemory
+from atlpa.evaluation import attacked
+from atlpa.evaluation.correctness import generators
 from atlpa.files import atomic_folder
 from atlpa.report import save
 from atlpa.report.attention_figures import defenses_figure, stages_figure
@@ -25,7 +27,7 @@ def attention_figures(shown_images: EvaluationImages, count: int) -> dict[str, F
     Where no gray-box source lies beside a run, its adversarial images are its own (white-box).
 
     Args:
-        sights: the runs and their images.
+        shown_images: the runs and their images.
         count: how many images are shown, evenly spaced.
     """
     total = len(shown_images.items)
@@ -56,14 +58,13 @@ def save_attention(shown_images: EvaluationImages, count: int, folder: Path) -> 
 
 
 def _attacked(shown_images: EvaluationImages, run: Run, rows: Tensor) -> Tensor:
-    for seen, source in shown_images.of(run):
-        if seen.threat == "gray":
-            return shown_images.shown(seen, source)[rows]
+    for condition, source in shown_images.of(run):
+        if condition.threat == "gray":
+            return shown_images.shown(condition, source)[rows]
     attack = replace(shown_images.attack, epsilon=shown_images.epsilons[0])
-    images, labels = (tensor[rows].to(shown_images.device) for tensor in shown_images.clean)
+    images, labels = (tensor[rows] for tensor in shown_images.clean)
     model = run.load_model(shown_images.device)
-    draws = generators(shown_images.seed, "attack", rows, device=shown_images.device)
-    return attack(model, images, labels, generator=draws).cpu()
+    return attacked(model, InMemory(images, labels), attack, seed=shown_images.seed)
 
 
 def _overlays(

@@ -13,8 +13,8 @@ import torch
 from atlpa import __version__
 from atlpa.data import load_images
 from atlpa.evaluation import credibility
-from atlpa.evaluation.accuracy import to_batch
 from atlpa.evaluation.checks import CHECKS
+from atlpa.evaluation.correctness import to_batch
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import Credibility

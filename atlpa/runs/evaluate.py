@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import torch
 from atlpa import __version__
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import AttackResult, transfer, white_box
+from atlpa.evaluation.attack_result import as_strings
+from atlpa.evaluation.white_box import followed
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, Evaluation
@@ -104,16 +105,14 @@ def _attack(
     first = group[0]
     attack, protocol, source = first.attack, first.protocol, first.model(first.pairing.source, device)
     title = f"{first.pairing.threat} {first.pairing.source.folder.name} ε {attack.epsilon:g}"
-    if first.white_box and attack.stepwise is not None and not first.pairing.source.randomized:
-        with Progress(title, len(images) * attack.stepwise.restarts, "image") as progress:
-            single: Any = attack.stepwise
-            return [white_box(source, images, single, protocol.budgets, seed=protocol.seed, progress=progress.update)]
-    with Progress(title, len(images) * protocol.budgets[-1], "step") as progress:
-        show = partial(transfer, seed=protocol.seed, draws=protocol.draws, progress=progress.update)
+    steps = followed(source, attack) if first.white_box else None
+    total, unit = (len(images) * steps.restarts, "image") if steps else (len(images) * protocol.budgets[-1], "step")
+    with Progress(title, total, unit) as progress:
+        how: dict[str, Any] = {"seed": protocol.seed, "draws": protocol.draws, "progress": progress.update}
         if first.white_box:
-            return [show(source, {"itself": source}, images, attack, protocol.budgets)["itself"].standing()]
+            return [white_box(source, images, attack, protocol.budgets, **how)]
         targets = {str(number): one.model(one.pairing.target, device) for number, one in enumerate(group)}
-        return list(show(source, targets, images, attack, protocol.budgets, keep=keep).values())
+        return list(transfer(source, targets, images, attack, protocol.budgets, **how, keep=keep).values())
 
 
 def _record(
@@ -129,10 +128,10 @@ def _record(
         attack=measurement.settings,
         seed=protocol.seed,
         average=measurement.average_of(pairing.target),
-        clean=result.clean_verdicts(),
-        budgets=tuple(result.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
+        clean=as_strings(result.clean),
+        budgets=tuple(result.budget(row) for row in range(len(protocol.budgets))),
         seconds=seconds,
-        steps=result.steps and result.steps * measurement.average_of(pairing.source),
+        steps=result.passes and result.passes * measurement.average_of(pairing.source),
         machine=describe(device),
         atlpa=__version__,
     )

@@ -10,12 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from atlpa.attacks import PGD
-from atlpa.component import dump
+from atlpa.attacks import Attack
 from atlpa.data import Index, Item, load_images, load_masks
+from atlpa.data.images import InMemory
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
-from atlpa.evaluation.accuracy import batch_indices, generators, to_batch
+from atlpa.evaluation import attacked
+from atlpa.evaluation.correctness import to_batch
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, ImageCondition
 from atlpa.runs.evaluate import judged_images
@@ -29,7 +30,7 @@ class EvaluationImages:
 
     Fields:
         runs: the networks.
-        attack: PGD, whose ε is replaced by each of ``epsilons``.
+        attack: any, whose ε is replaced by each of ``epsilons``.
         epsilons: of the adversarial images.
         device: where to attack.
         limit: how many images at most, evenly spaced.
@@ -40,7 +41,7 @@ class EvaluationImages:
     """
 
     runs: Sequence[Run]
-    attack: PGD
+    attack: Attack
     epsilons: Sequence[float]
     device: torch.device
     limit: int | None = None
@@ -107,33 +108,28 @@ class EvaluationImages:
         transfers: tuple[Literal["gray", "black"], ...] = ("gray", "black")
         for threat in transfers:
             if pairing := by_threat.get(threat):
-                found += [(self._seen(threat, pairing, epsilon), pairing.source) for epsilon in self.epsilons]
+                found += [(self._condition(threat, pairing, epsilon), pairing.source) for epsilon in self.epsilons]
         return found
 
-    def _seen(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> ImageCondition:
+    def _condition(self, threat: Literal["gray", "black"], pairing: Pairing, epsilon: float) -> ImageCondition:
         attack = replace(self.attack, epsilon=epsilon)
-        settings = {"name": "pgd", **dump(attack)}
-        return ImageCondition(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=settings)
+        return ImageCondition(threat=threat, epsilon=epsilon, source=pairing.source.network, attack=attack.settings())
 
-    def shown(self, seen: ImageCondition, source: Run | None) -> Tensor:
-        """The images of a sight ``(N, 3, S, S)``; each source is attacked once."""
+    def shown(self, condition: ImageCondition, source: Run | None) -> Tensor:
+        """The images of a condition ``(N, 3, S, S)``; each source is attacked once."""
         images, labels = self.clean
         if source is None:
             return images
-        key = source.network.weights, seen.epsilon
+        key = source.network.weights, condition.epsilon
         if key not in self._made:
-            model = source.load_model(self.device)
-            attack = replace(self.attack, epsilon=seen.epsilon)
-            made = []
-            title = f"images of {source.folder.name}, ε {seen.epsilon:g}"
-            with Progress(title, len(images) * attack.iterations, "step") as progress:
-                for rows in batch_indices(self.items):
-                    batch, own = images[rows].to(self.device), labels[rows].to(self.device)
-                    draws = generators(self.seed, "attack", rows, device=self.device)
-                    iterates = attack.iterates(model, batch, own, generator=draws)
-                    for iterate in iterates:
-                        last = iterate
-                        progress.update(len(rows))
-                    made.append(last.cpu())
-            self._made[key] = torch.cat(made)
+            attack = replace(self.attack, epsilon=condition.epsilon)
+            title = f"images of {source.folder.name}, ε {condition.epsilon:g}"
+            with Progress(title, len(images), "image") as progress:
+                self._made[key] = attacked(
+                    source.load_model(self.device),
+                    InMemory(images, labels),
+                    attack,
+                    seed=self.seed,
+                    progress=progress.update,
+                )
         return self._made[key]

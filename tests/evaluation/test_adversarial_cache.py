@@ -40,7 +40,7 @@ def test_kept_images_are_those_that_were_made(network, data, tmp_path):
     assert adversarial_cache.shape == (2, 23, 3, 16, 16)
     assert np.array_equal(adversarial_cache[1], last.numpy())
     again = show(network, data, file)
-    assert torch.equal(made.correct, again.correct)
+    assert torch.equal(made.robust, again.robust)
     assert torch.equal(made.perturbation.linf, again.perturbation.linf)
     # They are read, not made: another content is what is judged.
     np.save(file, np.zeros_like(adversarial_cache) + (data.pixels / 255).numpy())

@@ -91,7 +91,7 @@ def found(check, model, images, labels, epsilon=EPSILON):
     case = CheckContext(CheckedModel(model), images, labels, epsilon, None, [])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return by_name(CHECKS, "name")[check](case)
+        return CHECKS[check](case)
 
 
 class Reversed(torch.autograd.Function):
@@ -295,7 +295,7 @@ def test_every_check_is_explained():
     """The page has one section for each check, with its source."""
     page = (Path(__file__).parents[2] / "docs" / "credibility.md").read_text()
     sections = dict(re.findall(r"^### (.+?)\n(.+?)(?=\n#|\Z)", page, flags=re.DOTALL | re.MULTILINE))
-    assert list(sections) == [check.name for check in CHECKS]
-    for check in CHECKS:
+    assert list(sections) == list(CHECKS)
+    for check in CHECKS.values():
         if check.source != "derived":
             assert check.source.split(" et al.")[0].split(" &")[0] in sections[check.name]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, NoAttack
 from atlpa.data.images import InMemory
 from atlpa.evaluation import AttackResult, correct, transfer, white_box
-from atlpa.evaluation.accuracy import generators
 from atlpa.evaluation.attack_result import Perturbation
+from atlpa.evaluation.correctness import generators
 from atlpa.model_state import RandomLayer, with_generators
 from atlpa.models import InputNoise
 
@@ -56,31 +56,35 @@ def test_transfer_asks_randomized_targets_several_times(data, batch_size):
     outcomes = transfer(
         model, {"random": model, "plain": plain}, data, ATTACK, (2, 6), draws=4, seed=1, batch_size=batch_size
     )
-    assert outcomes["random"].correct.shape == (2, 4, 40)
-    assert outcomes["plain"].correct.shape == (2, 1, 40)
+    assert outcomes["random"].robust.shape == (2, 4, 40)
+    assert outcomes["plain"].robust.shape == (2, 1, 40)
     *_, last = ATTACK.iterates(
         model, data.pixels / 255, data.labels, generator=generators(1, "attack", torch.arange(40))
     )
     for draw in range(4):
         with with_generators(model, generators(1, "judgment", torch.arange(40), draw)):
-            assert torch.equal(outcomes["random"].correct[1, draw], model(last).argmax(dim=1) == data.labels)
+            assert torch.equal(outcomes["random"].robust[1, draw], model(last).argmax(dim=1) == data.labels)
 
 
-def test_standing_counts_an_image_that_is_right_clean_in_the_same_draw():
+def test_white_box_counts_an_image_that_is_right_clean_in_the_same_draw(data):
+    """Nothing is attacked, so that what a draw gets right it gets right clean, and the other way round."""
+    model = Noisy()
+    outcome = white_box(model, data, NoAttack(), (1,), draws=3, seed=1)
+    assert torch.equal(outcome.robust[0], outcome.clean)
+    shown = transfer(model, {"": model}, data, ATTACK, (6,), draws=3, seed=1)[""]
+    own = white_box(model, data, ATTACK, (6,), draws=3, seed=1)
+    assert torch.equal(own.robust, shown.robust & shown.clean)
+
+
+def test_a_result_as_a_record_holds_it():
     clean = torch.tensor([[True, False], [True, True]])
-    attacked = torch.tensor([[[True, True], [False, True]]])
-    outcome = AttackResult(clean, attacked, Perturbation.empty(1, 2), steps=0).standing()
-    assert outcome.correct.tolist() == [[[True, False], [False, True]]]
-    assert outcome.budget(0, 6).correct == ("10", "01")
-    assert outcome.clean_verdicts() == ("10", "11")
+    outcome = AttackResult(clean, clean[None], (6,), Perturbation.empty(1, 2))
+    assert outcome.budget(0).correct == ("10", "11")
+    assert outcome.budget(0).iterations == 6
+    assert (outcome.clean_accuracy, outcome.robust_accuracy) == (0.75, 0.75)
 
 
 def test_steps_count_every_draw_of_an_averaged_gradient(data):
     model = Noisy()
     averaged = replace(ATTACK, eot=3)
-    assert transfer(model, {"m": model}, data, averaged, (6,))["m"].steps == 40 * 6 * 3
-
-
-def test_lanes_refuse_what_would_fall_by_chance(data):
-    with pytest.raises(ValueError, match="falls by chance"):
-        white_box(Noisy(), data, ATTACK, (6,))
+    assert transfer(model, {"m": model}, data, averaged, (6,))["m"].passes == 40 * 6 * 3

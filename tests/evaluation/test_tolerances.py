@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, overstated
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, broken_status
 from atlpa.records import Credibility
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,7 +46,7 @@ def test_the_committed_verdicts_are_those_of_the_rule():
     """What was measured says how many fell, so each status can be found again."""
     assert len(compared(DETERMINISTIC)) >= 200
     for finding, before, after in compared(DETERMINISTIC):
-        assert finding.status == overstated(before - after, None, before, TOLERATED[finding.check]), finding
+        assert finding.status == broken_status(before - after, None, before, TOLERATED[finding.check]), finding
 
 
 def test_no_honest_network_of_ours_fails():
@@ -69,7 +69,7 @@ def test_published_networks_fail_only_where_the_number_was_overstated(weaker, st
     failing = set()
     for network in FASTAT:
         before, after = (round(float(network[attack]) / 100 * IMAGES) for attack in (weaker, stronger))
-        if overstated(max(0, before - after), None, before, tolerance) == "fail":
+        if broken_status(max(0, before - after), None, before, tolerance) == "fail":
             failing.add((network["dataset"], network["method"]))
     assert failing == overstating
 

@@ -157,7 +157,7 @@ def test_one_wait_an_iteration(data, start, batch_size, monkeypatch):
     pixels, labels = data
     attack = PGD(epsilon=0.2, step=0.013, iterations=12, start=start, engine="reference")
     plain = white_box(Network(None), InMemory(pixels, labels), attack, (6, 8, 12), seed=3, batch_size=batch_size)
-    monkeypatch.setattr(import_module("atlpa.evaluation.accuracy"), "generator", keyed_afar)
+    monkeypatch.setattr(import_module("atlpa.evaluation.correctness"), "generator", keyed_afar)
     progress = []
     with Counted() as counted:
         network = put_afar(Network(counted))
@@ -168,10 +168,10 @@ def test_one_wait_an_iteration(data, start, batch_size, monkeypatch):
     assert len(iterations) >= 12
     assert torch.tensor(iterations).diff().tolist() == [1] * (len(iterations) - 1)
     assert sum(progress) == 60
-    assert torch.equal(outcome.correct, plain.correct)
+    assert torch.equal(outcome.robust, plain.robust)
     assert torch.equal(outcome.clean, plain.clean)
     torch.testing.assert_close(outcome.perturbation.linf, plain.perturbation.linf, rtol=0, atol=0, equal_nan=True)
-    standing = outcome.correct[:, 0].sum(dim=1)
+    standing = outcome.robust[:, 0].sum(dim=1)
     assert 0 < standing[2] < standing[1] < standing[0] < outcome.clean.sum() < 60  # the case is worth counting
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks.objectives import Objective
+from atlpa.evaluation.checks.check import Check, compare
 from atlpa.evaluation.checks.context import ITERATIONS, NONE_RIGHT, CheckContext, CheckedModel, batches
-from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, Check, compare
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, compare_masks
 from atlpa.records import Status
 
 _CROCE = "Croce & Hein 2020"
@@ -20,21 +21,21 @@ _COSTLY = "the model draws, so that every attack is made in full; margin stands 
 _SAMPLE, _DRAWS = 128, 8  # images and draws of the averaged gradients, which cost as many passes as draws
 
 
-def _climbing(case: CheckContext, loss: Objective) -> tuple[Status, str]:
-    attack = replace(case.pgd, loss=loss)
-    return case.compare_with(case.pgd_robust, [partial(case.stands, attack)], ADAPTIVE_TOLERANCE)
+def _climbing(context: CheckContext, loss: Objective) -> tuple[Status, str]:
+    attack = replace(context.pgd, loss=loss)
+    return compare(context, context.pgd_robust, [partial(context.stands, attack)], ADAPTIVE_TOLERANCE)
 
 
-def _margin(case: CheckContext) -> tuple[Status, str]:
-    return _climbing(case, "margin")
+def _margin(context: CheckContext) -> tuple[Status, str]:
+    return _climbing(context, "margin")
 
 
-def _dlr(case: CheckContext) -> tuple[Status, str]:
-    if case.randomized:
+def _dlr(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
         return "skip", _COSTLY
-    if case.outputs[0].shape[1] < 3:
+    if context.outputs[0].shape[1] < 3:
         return "skip", "it needs three classes"
-    return _climbing(case, "dlr")
+    return _climbing(context, "dlr")
 
 
 class _Duel(nn.Module):
@@ -49,62 +50,76 @@ class _Duel(nn.Module):
         return found.gather(1, self.pair)
 
 
-def _targeted(case: CheckContext) -> tuple[Status, str]:
-    if case.randomized:
+def _targeted(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
         return "skip", _COSTLY
-    attack = replace(case.pgd, loss="margin")
-    ranked = case.outputs[0].scatter(1, case.labels[:, None], -torch.inf).argsort(dim=1, descending=True)
+    attack = replace(context.pgd, loss="margin")
+    ranked = context.outputs[0].scatter(1, context.labels[:, None], -torch.inf).argsort(dim=1, descending=True)
 
     def aim_at(aim: Tensor, candidates: Tensor) -> Tensor:
-        adversarial = case.images.clone()
+        adversarial = context.images.clone()
         for lanes in batches(candidates):
-            duel = _Duel(case.model, case.labels[lanes], aim[lanes])
-            adversarial[lanes] = attack(duel, case.images[lanes], torch.zeros_like(case.labels[lanes]))
-        return case.shown(candidates, adversarial)
+            duel = _Duel(context.model, context.labels[lanes], aim[lanes])
+            adversarial[lanes] = attack(duel, context.images[lanes], torch.zeros_like(context.labels[lanes]))
+        return context.correct_on(candidates, adversarial)
 
     aims = ranked[:, : min(_TARGETS, ranked.shape[1] - 1)].T
-    return case.compare_with(case.pgd_robust, [partial(aim_at, aim) for aim in aims], ADAPTIVE_TOLERANCE)
+    return compare(context, context.pgd_robust, [partial(aim_at, aim) for aim in aims], ADAPTIVE_TOLERANCE)
 
 
-def _averaged(case: CheckContext) -> tuple[Status, str]:
-    if not case.randomized:
+def _averaged(context: CheckContext) -> tuple[Status, str]:
+    if not context.randomized:
         return "skip", "the model does not draw"
-    if not case.clean.any():
+    if not context.clean.any():
         return "skip", NONE_RIGHT
-    attack = replace(case.pgd, eot=_DRAWS, iterations=ITERATIONS // 2)
-    chosen = torch.zeros_like(case.clean).index_fill(0, torch.nonzero(case.clean).flatten()[:_SAMPLE], True)
-    return compare(case.pgd_robust[chosen], case.stands(attack, chosen)[chosen], TOLERANCE, case.randomized)
+    attack = replace(context.pgd, eot=_DRAWS, iterations=ITERATIONS // 2)
+    chosen = torch.zeros_like(context.clean).index_fill(0, torch.nonzero(context.clean).flatten()[:_SAMPLE], True)
+    return compare_masks(
+        context.pgd_robust[chosen], context.stands(attack, chosen)[chosen], TOLERANCE, context.randomized
+    )
 
 
-def _restarts(case: CheckContext) -> tuple[Status, str]:
-    attack = replace(case.pgd, start="uniform")
-    return case.compare_with(case.worst_case, _RESTARTS * [partial(case.stands, attack)])
+def _restarts(context: CheckContext) -> tuple[Status, str]:
+    attack = replace(context.pgd, start="uniform")
+    return compare(context, context.worst_case, _RESTARTS * [partial(context.stands, attack)])
 
 
 _AT_MOST = "breaks no more than a third of what cross-entropy leaves standing"
 
 CHECKS = (
-    Check("margin", _AT_MOST, _CROCE, "report PGD on the margin (--loss margin)", _margin),
-    Check("dlr", _AT_MOST, _CROCE, "report PGD on the DLR loss (--loss dlr) or AutoAttack", _dlr),
     Check(
-        "targeted",
-        _AT_MOST,
-        _CROCE,
-        "report AutoAttack, which aims at classes (--attack autoattack)",
-        _targeted,
+        name="margin",
+        expected=_AT_MOST,
+        source=_CROCE,
+        advice="report PGD on the margin (--loss margin)",
+        make=_margin,
     ),
     Check(
-        "restarts",
-        f"breaks no more than {100 * TOLERANCE:.0f} % of what the attacks above leave standing",
-        "Mosbach et al. 2018",
-        "attack with many restarts: the loss surface is rugged",
-        _restarts,
+        name="dlr",
+        expected=_AT_MOST,
+        source=_CROCE,
+        advice="report PGD on the DLR loss (--loss dlr) or AutoAttack",
+        make=_dlr,
     ),
     Check(
-        "averaged gradients",
-        f"breaks no more than {100 * TOLERANCE:.0f} % of what single draws leave standing",
-        "Athalye et al. 2018",
-        "attack with gradients averaged over draws (--eot)",
-        _averaged,
+        name="targeted",
+        expected=_AT_MOST,
+        source=_CROCE,
+        advice="report AutoAttack, which aims at classes (--attack autoattack)",
+        make=_targeted,
+    ),
+    Check(
+        name="restarts",
+        expected=f"breaks no more than {100 * TOLERANCE:.0f} % of what the attacks above leave standing",
+        source="Mosbach et al. 2018",
+        advice="attack with many restarts: the loss surface is rugged",
+        make=_restarts,
+    ),
+    Check(
+        name="averaged gradients",
+        expected=f"breaks no more than {100 * TOLERANCE:.0f} % of what single draws leave standing",
+        source="Athalye et al. 2018",
+        advice="attack with gradients averaged over draws (--eot)",
+        make=_averaged,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack
-from atlpa.evaluation.checks.evidence import TOLERANCE, compare, too_few
+from atlpa.data.images import InMemory
+from atlpa.evaluation.active_batch import ActiveQueue
+from atlpa.evaluation.attack_batches import adversarial_batches
+from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.model_state import Logits, eval_mode
-from atlpa.records import Status
 
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts
@@ -116,32 +118,25 @@ class CheckContext:
 
     @cached_property
     def worst_case(self) -> Tensor:
-        """What stands ``(N,)`` under every attack made so far; ``compare_with`` keeps it."""
+        """What stands ``(N,)`` under every attack made so far; which each check that attacks brings up to date."""
         return self.pgd_robust.clone()
 
-    def compare_with(
-        self, before: Tensor, attacks: Iterable[Callable[[Tensor], Tensor]], tolerance: float = TOLERANCE
-    ) -> tuple[Status, str]:
-        """Weigh what other attacks do to what stands without them.
+    def under(self, attacks: Sequence[Callable[[Tensor], Tensor]], before: Tensor) -> Tensor:
+        """What stands ``(N,)`` under other attacks, made one after another, each on what the former left.
 
-        They are made one after another, each on what the former left. A randomized model would fall by chance sooner or
-        later: it meets the first of them alone, on all images that are right, and counts in both directions.
+        A randomized model would fall by chance sooner or later: it meets the first of them alone, on all images that
+        are right, so that what it mends by chance can be counted against what it breaks.
 
         Args:
-            before: ``(N,)``, what stands without them.
             attacks: each takes the images ``(N,)`` to attack, and says which of these stand ``(N,)``.
-            tolerance: share of what stands that may fall in an honest evaluation.
+            before: ``(N,)``, what stands without them.
         """
-        if too_few(int(before.sum()), tolerance, self.randomized):
-            return "skip", f"{int(before.sum())} of {len(self)} stand, too few to tell"
+        if self.randomized:
+            return attacks[0](self.clean)
         after = before
         for attack in attacks:
-            after = attack(self.clean if self.randomized else after)
-            if self.randomized:
-                break
-        else:
-            self.worst_case = self.worst_case & (after | ~before)
-        return compare(before, after, tolerance, self.randomized)
+            after = attack(after)
+        return after
 
     def stands(self, attack: Attack, candidates: Tensor, model: CheckedModel | None = None) -> Tensor:
         """Which images ``(N,)`` stand at the attack's end; the arguments are those of ``standing_at``."""
@@ -161,21 +156,25 @@ class CheckContext:
             candidates: ``(N,)`` bool, which images are attacked; the others do not stand.
             model: in place of the model under scrutiny.
         """
-        model = model or self.model
+        model, positions = model or self.model, torch.nonzero(candidates).flatten()
+        if not len(positions):  # few models take an empty batch
+            return [torch.zeros_like(candidates) for _ in budgets]
+        randomized = model is self.model and self.randomized
+        if not randomized and (steps := attack.stepwise):
+            tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon)
+            everything = InMemory(self.images, self.labels)
+            for batch, fallen in ActiveQueue(
+                *(model, model, everything, steps, positions.cpu()), seed=None, batch_size=BATCH_SIZE
+            ):
+                tracker.update(batch, fallen)
+            return list(tracker.robust.to(candidates.device))
+        chosen = InMemory(self.images[positions], self.labels[positions])
         result = [torch.zeros_like(candidates) for _ in budgets]
-        for lanes in batches(candidates):
-            images, labels = self.images[lanes], self.labels[lanes]
-            if isinstance(attack, PGD) and not (model is self.model and self.randomized):
-                fell = _fell_at(model, attack, images, labels)
-                for row, budget in enumerate(budgets):
-                    result[row][lanes] = fell > budget
-                continue
-            for iteration, adversarial in enumerate(attack.iterates(model, images, labels), 1):
-                if iteration in budgets:
-                    result[budgets.index(iteration)][lanes] = self.right(model, adversarial, labels)
+        for row, part, adversarial in adversarial_batches(model, chosen, attack, budgets, seed=None):
+            result[row][positions[part]] = self.right(model, adversarial, chosen.labels[part])
         return result
 
-    def shown(self, candidates: Tensor, images: Tensor) -> Tensor:
+    def correct_on(self, candidates: Tensor, images: Tensor) -> Tensor:
         """Which of some images ``(N,)`` the model still gets right when it is shown others ``(N, 3, H, W)`` instead."""
         stands = torch.zeros_like(candidates)
         stands[candidates] = self.right(self.model, images[candidates], self.labels[candidates])
@@ -195,17 +194,3 @@ def logits(model: CheckedModel, images: Tensor) -> Tensor:
         return images.new_zeros(0, 2)
     with eval_mode(model):
         return torch.cat([model(part) for part in images.split(BATCH_SIZE)])  # type: ignore[no-untyped-call]
-
-
-def _fell_at(model: CheckedModel, attack: PGD, images: Tensor, labels: Tensor) -> Tensor:
-    """The iterate ``(B,)`` at which each image is first wrong; one more than all if it stands."""
-    fell = torch.full_like(labels, attack.iterations + 1)
-    lanes, iterate = torch.arange(len(images), device=images.device), attack.initial(images)
-    for age in range(attack.iterations + 1):
-        following, found = attack.advance(model, iterate, images[lanes], labels[lanes])
-        wrong = found.argmax(dim=1) != labels[lanes]
-        fell[lanes[wrong]] = max(age, 1)
-        lanes, iterate = lanes[~wrong], following[~wrong]
-        if not len(lanes):
-            break
-    return fell

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from atlpa.evaluation.checks import adaptive, gradients, inputs, weaker_attacks
+from atlpa.evaluation.checks.check import Check
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel
-from atlpa.evaluation.checks.evidence import Check
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
 from atlpa.records import Finding
+from atlpa.registry import Registry
 
-CHECKS: tuple[Check, ...] = (
-    *inputs.PRECONDITIONS,
-    *inputs.CHECKS,
-    *gradients.CHECKS,
-    *adaptive.CHECKS,
-    *weaker_attacks.CHECKS,
+CHECKS: Registry[Check] = Registry(
+    "check",
+    "atlpa.checks",
+    {check.name: check for check in (*inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *weaker_attacks.CHECKS)},
 )
+"""Every check by name, in the order in which they are made; those of installed packages come last."""
 
 
 def credibility(
@@ -31,6 +31,7 @@ def credibility(
     reference: Logits | None = None,
     sources: Sequence[Logits] = (),
     *,
+    checks: Iterable[Check] | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda _: None,
 ) -> list[Finding]:
@@ -46,6 +47,7 @@ def credibility(
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
         reference: an undefended model, which must fall under the same attack.
         sources: other models for the same task, whose adversarial images must break nothing that stands white-box.
+        checks: which ones, in order; by default all of ``CHECKS``.
         seed: of all that is drawn.
         progress: called with each check's name before it is made.
 
@@ -61,7 +63,7 @@ def credibility(
         )
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.min() < 0:
         raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give integer classes counted from 0")
-    case = CheckContext(
+    context = CheckContext(
         CheckedModel(model),
         images.detach(),
         labels.long(),
@@ -73,12 +75,12 @@ def credibility(
     broken = None
     with ieee_float32(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        for check in CHECKS:
+        for check in CHECKS.values() if checks is None else checks:
             if broken:
                 findings.append(check.finding("skip", f"{broken} must hold first"))
                 continue
             progress(check.name)
-            findings.append(check(case))
-            if check in inputs.PRECONDITIONS and findings[-1].status == "fail":
+            findings.append(check(context))
+            if check.precondition and findings[-1].status == "fail":
                 broken = check.name
     return findings

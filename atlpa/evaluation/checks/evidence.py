@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from scipy.stats import binomtest
 from torch import Tensor
 
-from atlpa.records import Finding, Status
-
-if TYPE_CHECKING:
-    from atlpa.evaluation.checks.context import CheckContext
+from atlpa.records import Status
 
 # docs/credibility.md shows the honest networks that these shares are taken from.
 TOLERANCE = 0.03  # of what stands, to an attack that ought to be no stronger; also of all images that are looked at
@@ -20,38 +13,12 @@ ADAPTIVE_TOLERANCE = 1 / 3  # of what stands, to attacks made for hidden gradien
 SIGNIFICANCE = 0.01
 
 
-@dataclass(frozen=True)
-class Check:
-    """A check: what it is called, what an honest evaluation shows, who asks for it, what to do, and how it is made."""
-
-    name: str
-    expected: str
-    source: str
-    advice: str
-    make: Callable[[CheckContext], tuple[Status, str]]
-
-    def __call__(self, case: CheckContext) -> Finding:
-        """Make the check."""
-        return self.finding(*self.make(case))
-
-    def finding(self, status: Status, measured: str) -> Finding:
-        """What it says."""
-        return Finding(
-            check=self.name,
-            status=status,
-            measured=measured,
-            expected=self.expected,
-            source=self.source,
-            advice=self.advice,
-        )
-
-
 def too_few(standing: int, tolerance: float, paired: bool = False) -> bool:
     """Whether so few images cannot show anything, not even if all of them fell."""
     return not standing or _chance(standing, 0 if paired else None, standing, tolerance) >= SIGNIFICANCE
 
 
-def overstated(broken: int, mended: int | None, standing: int, tolerance: float) -> Status:
+def broken_status(broken: int, mended: int | None, standing: int, tolerance: float) -> Status:
     """How bad it is that another attack breaks so many of the images that stand.
 
     Args:
@@ -84,7 +51,7 @@ def _chance(broken: int, mended: int | None, standing: int, tolerance: float) ->
     return float(binomtest(broken, changed, rate, alternative="greater").pvalue) if changed else 1.0
 
 
-def compare(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tuple[Status, str]:
+def compare_masks(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tuple[Status, str]:
     """Weigh what is left under another attack against what stands without it.
 
     Args:
@@ -94,7 +61,7 @@ def compare(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tu
         paired: whether an image that fell may stand under the other attack.
     """
     standing, broken, mended = int(before.sum()), int((before & ~after).sum()), int((after & ~before).sum())
-    status = overstated(broken, mended if paired else None, standing, tolerance)
+    status = broken_status(broken, mended if paired else None, standing, tolerance)
     text = f"{percent(before)} → {percent(after)} of {len(before)}"
     if status == "skip":
         return status, f"{text}, too few to tell"
@@ -110,6 +77,22 @@ def rate_status(count: int, n: int, rate: float) -> Status:
     if count <= rate * n:
         return "pass"
     return "fail" if binomtest(count, n, rate, alternative="greater").pvalue < SIGNIFICANCE else "warn"
+
+
+def paired_status(worse: int, better: int, n: int) -> Status:
+    """How bad it is that so many of ``n`` images speak against the evaluation, and so many for it.
+
+    Returns:
+        ``fail`` above 3 % with one-sided paired p < 0.01; ``warn`` above 3 % with less certainty, or above half of that
+        with p < 0.01; else ``pass``.
+    """
+    net = (worse - better) / n
+    if net <= TOLERANCE / 2:
+        return "pass"
+    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SIGNIFICANCE
+    if net > TOLERANCE:
+        return "fail" if sure else "warn"
+    return "warn" if sure else "pass"
 
 
 def percent(right: Tensor) -> str:

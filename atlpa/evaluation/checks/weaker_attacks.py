@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks import FGSM, Noise, Square
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel, batches
-from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, Check, percent, rate_status
+from atlpa.data.images import InMemory
+from atlpa.evaluation.attack_batches import attacked
+from atlpa.evaluation.checks.check import Check, compare
+from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.evidence import ADAPTIVE_TOLERANCE, TOLERANCE, percent, rate_status
 from atlpa.records import Status
 
 _CARLINI, _ATHALYE = "Carlini et al. 2019", "Athalye et al. 2018"
@@ -17,108 +20,121 @@ _NOISES = 10
 _QUERIES = 300
 
 
-def _fgsm(case: CheckContext) -> tuple[Status, str]:
-    return case.compare_with(case.pgd_robust, [partial(case.stands, FGSM(case.epsilon))])
+def _fgsm(context: CheckContext) -> tuple[Status, str]:
+    return compare(context, context.pgd_robust, [partial(context.stands, FGSM(context.epsilon))])
 
 
-def _noise(case: CheckContext) -> tuple[Status, str]:
-    return case.compare_with(case.pgd_robust, _NOISES * [partial(case.stands, Noise(epsilon=case.epsilon))])
+def _noise(context: CheckContext) -> tuple[Status, str]:
+    return compare(context, context.pgd_robust, _NOISES * [partial(context.stands, Noise(epsilon=context.epsilon))])
 
 
-def _gray(case: CheckContext) -> tuple[Status, str]:
+def _gray(context: CheckContext) -> tuple[Status, str]:
     """All pixels toward mid-gray: at ε ≥ 0.5 every image becomes the same."""
-    faded = case.images + (0.5 - case.images).clamp(-case.epsilon, case.epsilon)
-    return case.compare_with(case.worst_case, [lambda candidates: case.shown(candidates, faded)])
+    faded = context.images + (0.5 - context.images).clamp(-context.epsilon, context.epsilon)
+    return compare(context, context.worst_case, [lambda candidates: context.correct_on(candidates, faded)])
 
 
-def _guessing(case: CheckContext) -> tuple[Status, str]:
-    if case.epsilon < 0.5:
-        return "skip", f"ε {case.epsilon:.4g} is smaller than 0.5"
-    guess = torch.bincount(case.labels).max().item() / len(case)
-    text = f"{percent(case.pgd_robust)}, the largest class {100 * guess:.1f} %"
-    return rate_status(int(case.pgd_robust.sum()), len(case), guess), text
+def _guessing(context: CheckContext) -> tuple[Status, str]:
+    if context.epsilon < 0.5:
+        return "skip", f"ε {context.epsilon:.4g} is smaller than 0.5"
+    guess = torch.bincount(context.labels).max().item() / len(context)
+    text = f"{percent(context.pgd_robust)}, the largest class {100 * guess:.1f} %"
+    return rate_status(int(context.pgd_robust.sum()), len(context), guess), text
 
 
-def _gradient_free(case: CheckContext) -> tuple[Status, str]:
-    attack = Square(epsilon=case.epsilon, iterations=_QUERIES)
-    return case.compare_with(case.worst_case, [partial(case.stands, attack)])
+def _gradient_free(context: CheckContext) -> tuple[Status, str]:
+    attack = Square(epsilon=context.epsilon, iterations=_QUERIES)
+    return compare(context, context.worst_case, [partial(context.stands, attack)])
 
 
-def _transfer(case: CheckContext) -> tuple[Status, str]:
-    if not case.sources:
+def _transfer(context: CheckContext) -> tuple[Status, str]:
+    if not context.sources:
         return "skip", "no transfer source was given"
 
     def show(source: CheckedModel, candidates: Tensor) -> Tensor:
-        adversarial = case.images.clone()
-        for lanes in batches(candidates):
-            adversarial[lanes] = case.pgd(source, case.images[lanes], case.labels[lanes])
-        return case.shown(candidates, adversarial)
+        positions, adversarial = torch.nonzero(candidates).flatten(), context.images.clone()
+        if len(positions):
+            chosen = InMemory(context.images[positions], context.labels[positions])
+            adversarial[positions] = attacked(source, chosen, context.pgd, seed=None).to(adversarial)
+        return context.correct_on(candidates, adversarial)
 
-    return case.compare_with(case.worst_case, [partial(show, source) for source in case.sources])
+    return compare(context, context.worst_case, [partial(show, source) for source in context.sources])
 
 
-def _worst_case(case: CheckContext) -> tuple[Status, str]:
-    if case.randomized:
+def _worst_case(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
         return "skip", "the model draws, and falls by chance sooner or later"
-    return case.compare_with(case.pgd_robust, [lambda _: case.worst_case], ADAPTIVE_TOLERANCE)
+    return compare(context, context.pgd_robust, [lambda _: context.worst_case], ADAPTIVE_TOLERANCE)
 
 
-def _reference(case: CheckContext) -> tuple[Status, str]:
-    if case.reference is None:
+def _reference(context: CheckContext) -> tuple[Status, str]:
+    if context.reference is None:
         return "skip", "no undefended model was given"
-    clean = case.right(case.reference, case.images, case.labels)
-    standing = case.stands(case.pgd, clean, case.reference)
+    clean = context.right(context.reference, context.images, context.labels)
+    standing = context.stands(context.pgd, clean, context.reference)
     left, text = int(standing.sum()), f"the undefended model keeps {percent(standing)} of {percent(clean)}"
     # Never a failure: at a small ε an honest attack does little.
-    return ("warn" if rate_status(left, len(case), 0.1) == "fail" else "pass"), text
+    return ("warn" if rate_status(left, len(context), 0.1) == "fail" else "pass"), text
 
 
 _AT_MOST = f"breaks no more than {100 * TOLERANCE:.0f} % of what"
 _BEYOND_PGD, _BEYOND_ALL = f"{_AT_MOST} PGD leaves standing", f"{_AT_MOST} the gradient attacks leave standing"
 
 CHECKS = (
-    Check("fgsm", _BEYOND_PGD, _ATHALYE, "PGD is misled: one step must not do what many cannot", _fgsm),
-    Check("noise", _BEYOND_PGD, _CARLINI, "an attack that noise beats follows no useful gradient", _noise),
     Check(
-        "gray",
-        _BEYOND_ALL,
-        "derived",
-        "fading an image takes no knowledge of the model; the attacks must find what it finds",
-        _gray,
+        name="fgsm",
+        expected=_BEYOND_PGD,
+        source=_ATHALYE,
+        advice="PGD is misled: one step must not do what many cannot",
+        make=_fgsm,
     ),
     Check(
-        "guessing",
-        "at ε ≥ 0.5 no more than the largest class stands",
-        _CARLINI,
-        "constant gray lies within ε of every image: the attack is too weak",
-        _guessing,
+        name="noise",
+        expected=_BEYOND_PGD,
+        source=_CARLINI,
+        advice="an attack that noise beats follows no useful gradient",
+        make=_noise,
     ),
     Check(
-        "gradient-free",
-        _BEYOND_ALL,
-        _ATHALYE,
-        "the gradient is masked: report the Square attack or AutoAttack (--attack square, autoattack)",
-        _gradient_free,
+        name="gray",
+        expected=_BEYOND_ALL,
+        source="derived",
+        advice="fading an image takes no knowledge of the model; the attacks must find what it finds",
+        make=_gray,
     ),
     Check(
-        "transfer",
-        _BEYOND_ALL,
-        _CARLINI,
-        "white-box must be at least as strong as any transfer: the gradient is masked",
-        _transfer,
+        name="guessing",
+        expected="at ε ≥ 0.5 no more than the largest class stands",
+        source=_CARLINI,
+        advice="constant gray lies within ε of every image: the attack is too weak",
+        make=_guessing,
     ),
     Check(
-        "worst case",
-        "all attacks together, image by image, break no more than a third of what PGD leaves standing",
-        _CARLINI,
-        "report what stands under every attack, image by image",
-        _worst_case,
+        name="gradient-free",
+        expected=_BEYOND_ALL,
+        source=_ATHALYE,
+        advice="the gradient is masked: report the Square attack or AutoAttack (--attack square, autoattack)",
+        make=_gradient_free,
     ),
     Check(
-        "reference",
-        "an undefended model keeps at most 10 % of the images",
-        _CARLINI,
-        "the attack or its ε is too small to tell a defense from none",
-        _reference,
+        name="transfer",
+        expected=_BEYOND_ALL,
+        source=_CARLINI,
+        advice="white-box must be at least as strong as any transfer: the gradient is masked",
+        make=_transfer,
+    ),
+    Check(
+        name="worst case",
+        expected="all attacks together, image by image, break no more than a third of what PGD leaves standing",
+        source=_CARLINI,
+        advice="report what stands under every attack, image by image",
+        make=_worst_case,
+    ),
+    Check(
+        name="reference",
+        expected="an undefended model keeps at most 10 % of the images",
+        source=_CARLINI,
+        advice="the attack or its ε is too small to tell a defense from none",
+        make=_reference,
     ),
 )

@@ -7,10 +7,9 @@ from collections.abc import Sized
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import Attack
 from atlpa.data import Images
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import eval_mode, with_generators
+from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, generator
 
 BATCH_SIZE = 64
@@ -18,8 +17,20 @@ BATCH_SIZE = 64
 
 def to_batch(images: Images, positions: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Some of a data set's images ``(B, 3, S, S)`` in [0, 1], and their labels ``(B,)``."""
-    pixels, labels = images[positions], images.labels[positions]
-    return pixels.to(device, non_blocking=True).float() / 255, labels.to(device, non_blocking=True)
+    pixels, labels = images[positions].to(device, non_blocking=True), images.labels[positions]
+    batch = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+    return batch, labels.to(device, non_blocking=True)
+
+
+def device_of(model: Logits, images: Images) -> torch.device:
+    """Where a model computes; a callable without parameters does so where the images lie."""
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return images[torch.arange(1)].device if parameter is None else parameter.device
+
+
+def draws_of(model: Logits, draws: int) -> int:
+    """How often a model is asked, if a randomized one is asked so many times: others are asked once."""
+    return draws if random_layers(model) else 1
 
 
 def batch_indices(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
@@ -29,15 +40,14 @@ def batch_indices(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 @ieee_float32()
-def is_correct(model: nn.Module, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
+def is_correct(model: Logits, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
     """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw."""
     with eval_mode(model), with_generators(model, generators):
-        logits: Tensor = model(images)
-        return logits.argmax(dim=1) == labels
+        return model(images).argmax(dim=1) == labels
 
 
 def correct_over_draws(
-    model: nn.Module, images: Tensor, labels: Tensor, positions: Tensor, seed: int, draws: int
+    model: Logits, images: Tensor, labels: Tensor, positions: Tensor, seed: int, draws: int
 ) -> Tensor:
     """Which images ``(draws, B)`` a randomized model gets right in each of several draws.
 
@@ -53,33 +63,21 @@ def correct_over_draws(
 
 
 @ieee_float32()
-def correct(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0, draws: int = 1) -> Tensor:
-    """Judge every image of a data set, as it is or after an attack on this very model.
+def correct(model: Logits, images: Images, seed: int = 0, draws: int = 1) -> Tensor:
+    """Which images a model classifies as labeled, ``(draws, N)`` bool on the CPU.
 
     Args:
         model: the network; left exactly as found.
         images: the data.
-        attack: applied to each batch first; the last iterate is judged.
-        seed: of the attack's draws and the model's, which are keyed by the image, so that batching cannot change them.
+        seed: of a randomized model's draws, which are keyed by the image, so that batching cannot change them.
         draws: how often a randomized model is asked.
-
-    Returns:
-        ``(draws, N)`` bool, on the CPU.
     """
-    device = next(model.parameters()).device
-    judged = []
-    for positions in batch_indices(images):
-        batch, labels = to_batch(images, positions, device)
-        adversarial = batch
-        if attack is not None:
-            adversarial = attack(model, batch, labels, generator=generators(seed, "attack", positions, device=device))
-        judged.append(correct_over_draws(model, adversarial, labels, positions, seed, draws))
-    return torch.cat(judged, dim=1)
-
-
-def accuracy(model: nn.Module, images: Images, attack: Attack | None = None, seed: int = 0) -> float:
-    """Share of the images that ``correct`` finds right, in one draw."""
-    return correct(model, images, attack, seed).float().mean().item()
+    device = device_of(model, images)
+    batches = ((positions, *to_batch(images, positions, device)) for positions in batch_indices(images))
+    return torch.cat(
+        [correct_over_draws(model, batch, labels, positions, seed, draws) for positions, batch, labels in batches],
+        dim=1,
+    )
 
 
 def generators(

@@ -1,0 +1,65 @@
+"""What is known of every image under attack: at which iterate it fell, and how far it was moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from atlpa.evaluation.active_batch import ActiveBatch
+from atlpa.evaluation.attack_result import Perturbation, measure
+
+
+class RobustTracker:
+    """The first failing iterate of each image, noted as the attack goes on.
+
+    Args:
+        candidates: ``(N,)`` bool, which images are attacked: those that are right without an attack.
+        budgets: iteration budgets, ascending.
+        epsilon: the attack's.
+        adversarial: ``(N, 3, H, W)`` to be filled with where each image fell or stood at last, if that is wanted.
+
+    Fields:
+        failed_at: ``(N,)``, the first iterate that is wrong; 0 where the image is no candidate, more than the last
+            budget where none is.
+    """
+
+    def __init__(
+        self, candidates: Tensor, budgets: Sequence[int], epsilon: float, adversarial: Tensor | None = None
+    ) -> None:
+        self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
+        self.failed_at = torch.where(candidates, self.last + 1, 0)
+        self.adversarial = adversarial
+        self._measured: list[tuple[int, Tensor, Tensor]] = []  # not looked at yet, which would wait for the device
+
+    def update(self, batch: ActiveBatch, fallen: Tensor) -> int:
+        """Note which of these images have fallen at their present iterate, a bool each; gives how many are done."""
+        for row, budget in enumerate(self.budgets):
+            reached = (batch.age == budget) | (fallen & (batch.age < budget))
+            if reached.any():
+                found = batch[reached]
+                measured = measure(found.adversarial, found.images, self.epsilon)
+                self._measured.append((row, found.positions, measured))
+        self.failed_at[batch.positions[fallen]] = batch.age[fallen].clamp(min=1)
+        done = fallen | (batch.age == self.last)
+        if self.adversarial is not None and done.any():
+            found = batch[done]
+            self.adversarial[found.positions] = found.adversarial.to(self.adversarial)
+        return int(done.sum())
+
+    @property
+    def robust(self) -> Tensor:
+        """``(budgets, N)`` bool, which images are right at every iterate up to each budget."""
+        return torch.stack([self.failed_at > budget for budget in self.budgets])
+
+    def perturbation(self, name: str) -> Perturbation:
+        """What was realized at each budget, by the attack of this name.
+
+        Raises:
+            ValueError: it left the ε-ball or the pixel range.
+        """
+        realized = Perturbation.empty(len(self.budgets), len(self.failed_at))
+        for row, positions, measured in self._measured:
+            realized.note(row, positions, measured, self.epsilon, name)
+        return realized

@@ -1,0 +1,151 @@
+"""``evaluate`` against a loop that anybody could write, on whatever holds the images, and its refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torchattacks
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from atlpa import FGSM, PGD, Square, evaluate
+from atlpa.attacks import Noise, read_attack
+
+ATTACK = PGD(0.06, 0.01, 8)
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A float64 network that tells three bright channels apart, and sixty images of which some are hard."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    images = 0.3 + 0.3 * torch.rand(60, 3, 10, 10, generator=draw, dtype=torch.float64)
+    images[torch.arange(60), labels] += torch.linspace(-0.02, 0.3, 60, dtype=torch.float64)[:, None, None]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3))
+    model = model.double()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    return model.eval(), images, labels
+
+
+def standing(model, images, labels, attack):
+    """Which images are right clean and after each of the attack's steps, one image at a time."""
+    found = []
+    for image, label in zip(images.split(1), labels.split(1), strict=True):
+        shown = [image, *attack.iterates(model, image, label)]
+        found.append([bool(model(one).argmax() == label) for one in shown])
+    return torch.tensor(found).cummin(dim=1).values.T
+
+
+def test_white_box_is_the_plain_definition_at_every_budget(case):
+    model, images, labels = case
+    expected = standing(model, images, labels, ATTACK)
+    result = evaluate(model, images, labels, ATTACK, budgets=(1, 3, 8), batch_size=7, keep_adversarial=True)
+    assert torch.equal(result.clean[0], expected[0])
+    for row, budget in enumerate((1, 3, 8)):
+        assert torch.equal(result.robust[row, 0], expected[budget])
+    assert 0 < result.robust_accuracy < result.clean_accuracy < 1
+    # The images that are handed out are those that fell, or the last ones; who was wrong clean was not attacked.
+    right = model(result.adversarial).argmax(dim=1) == labels
+    assert torch.equal(right, result.robust[-1, 0])
+    assert (result.adversarial - images).abs().max() <= 0.06 + 1e-9
+    assert torch.equal(result.adversarial[~result.clean[0]], images[~result.clean[0]])
+
+
+def test_what_it_prints(case):
+    model, images, labels = case
+    text = str(evaluate(model, images, labels, replace(ATTACK, epsilon=0.0, step=0.01)))
+    share = evaluate(model, images, labels, Noise(epsilon=0.0)).clean_accuracy
+    assert text.startswith(f"robust {100 * share:.1f} % [")
+    assert text.endswith(f" of 60 · clean {100 * share:.1f} % · ‖δ‖∞ 0.0000")
+    both = str(evaluate(model, images, labels, ATTACK, budgets=(2, 8)))
+    assert " after 2, " in both
+    assert " after 8 of 60 · " in both
+
+
+@pytest.mark.parametrize("kind", ["array", "loader", "list of batches"])
+def test_whatever_holds_the_images(case, kind):
+    model, images, labels = case
+    plain = evaluate(model, images, labels, ATTACK)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=13)
+    given = {"array": (np.asarray(images), np.asarray(labels)), "loader": (loader,), "list of batches": (list(loader),)}
+    again = evaluate(model, *given[kind], attack=ATTACK)
+    assert torch.equal(again.robust, plain.robust)
+
+
+def test_transfer_judges_the_model_on_what_was_made_on_the_source(case):
+    model, images, labels = case
+    source = nn.Sequential(nn.Flatten(), nn.Linear(300, 3)).double()
+    made = ATTACK(source, images, labels)
+    result = evaluate(model, images, labels, ATTACK, source=source)
+    assert torch.equal(result.robust[0, 0], model(made).argmax(dim=1) == labels)
+
+
+def test_a_callable_without_gradients_under_an_attack_that_needs_none(case):
+    """A query attack breaks what one query breaks, and what it leaves standing stands under the images it found."""
+    model, images, labels = case
+
+    @torch.no_grad()
+    def logits(x):
+        return model(x)
+
+    result = evaluate(logits, images, labels, Square(0.15, 30), keep_adversarial=True)
+    assert result.robust_accuracy < result.clean_accuracy
+    assert torch.equal(result.robust[0, 0], (model(result.adversarial).argmax(dim=1) == labels) & result.clean[0])
+
+
+def test_attacks_of_another_package(case):
+    """torchattacks' PGD from the image itself, whole, and ours in one step of each budget: the same images."""
+    model, images, labels = case
+    foreign = read_attack({"name": "torchattacks:FGSM", "epsilon": 0.06})
+    theirs = torchattacks.FGSM(model, eps=0.06)(images, labels)
+    result = evaluate(model, images, labels, foreign, keep_adversarial=True)
+    assert torch.equal(result.adversarial, theirs)
+    assert torch.equal(result.robust, evaluate(model, images, labels, FGSM(0.06)).robust)
+
+
+def fewer(images):
+    return torch.zeros(len(images), 2, dtype=images.dtype) + images.mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": torch.rand(4, 3, 8, 8) * 255}, "divide 8-bit pixels by 255"),
+        ({"images": torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)}, "floats in"),
+        ({"images": torch.rand(3, 8, 8)}, r"give \(N, 3, H, W\)"),
+        ({"images": torch.rand(0, 3, 8, 8), "labels": torch.zeros(0).long()}, "N ≥ 1"),
+        ({"labels": torch.tensor([0, 1, 2, 9])}, "label 9 but the model has 3 classes"),
+        ({"labels": None}, "labels are missing"),
+        ({"labels": torch.zeros(4)}, "give integer classes"),
+        ({"attack": None}, "no attack"),
+        ({"model": fewer, "attack": PGD(loss="dlr"), "labels": torch.zeros(4).long()}, "pgd needs at least 3"),
+        ({"model": lambda x: x}, "the model gave .* it must give logits"),
+        ({"source": lambda x: x}, "the source gave .* it must give logits"),
+        ({"budgets": (2, 500)}, "give some from 1 to 8"),
+        ({"budgets": (2,)}, "the last budget is 2, but pgd goes on to 8"),
+    ],
+)
+def test_what_cannot_be_evaluated(changes, words):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    usual = {"model": model, "images": torch.rand(4, 3, 8, 8), "labels": torch.tensor([0, 1, 2, 0]), "attack": ATTACK}
+    with pytest.raises(ValueError, match=words):
+        evaluate(**{**usual, **changes})
+
+
+def test_an_attack_that_leaves_its_ball_is_named(case):
+    class Cheat(Noise):
+        name = "cheat"
+
+        def perturb(self, model, images, labels, generator):
+            del model, labels, generator
+            return (images + 2 * self.epsilon).clamp(max=1)
+
+    with pytest.raises(ValueError, match=r"the attack cheat moved a pixel by 0\.2, further than its ε 0\.1"):
+        evaluate(*case, Cheat(0.1))
