@@ -1,6 +1,7 @@
 """Runs: folders that hold an experiment, its network and what was measured on it."""
 
-from atlpa.runs.analyze import ANALYSES, Analyses, What
+from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
+from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.evaluate import evaluate, recorded
@@ -13,13 +14,15 @@ from atlpa.runs.train import train_run
 __all__ = [
     "ANALYSES",
     "IMAGES",
-    "Analyses",
+    "AnalysisKind",
+    "AnalysisSettings",
+    "AnalysisTask",
     "CredibilityRun",
     "EvaluationImages",
     "Pairing",
     "Protocol",
     "Run",
-    "What",
+    "analysis_tasks",
     "evaluate",
     "finished_runs",
     "pair",

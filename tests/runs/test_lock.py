@@ -133,9 +133,9 @@ def test_a_study_does_not_move_what_is_being_trained(tmp_path, monkeypatch):
     other = load("digits", [*fields.items(), ("seed", 5), ("output", str(experiment.folder)), ("final", True)])
     train_run(other, say=lambda _: None)
     with run_lock(experiment.folder), pytest.raises(UserError, match="is in the hands of process"):
-        execute(todo, ["train"], say=lambda _: None)
+        execute(todo.trainings, say=lambda _: None)
     assert Run.open(experiment.folder).experiment.seed == 5
-    execute(todo, ["train"], say=lambda _: None)
+    execute(todo.trainings, say=lambda _: None)
     assert Run.open(experiment.folder).experiment.seed == 0
     (aside,) = experiment.folder.parent.glob("*.stale-*")
     assert not list(aside.glob("*.lock"))
