@@ -153,14 +153,18 @@ class Attack(Component, kw_only=False):
         del device
         return self
 
-    def notes(self, budgets: Sequence[int] = (), device: torch.device | None = None) -> list[str]:
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """What is allowed but may surprise: sentences that a command prints before it starts.
 
         Args:
             budgets: iteration budgets that are judged; by default the attack's own.
-            device: where it will be made.
         """
-        del budgets, device
+        del budgets
+        return []
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """What ``on`` changes there, as such sentences."""
+        del device
         return []
 
     @classmethod

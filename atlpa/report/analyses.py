@@ -103,7 +103,9 @@ def _table(
     """Networks × what they were shown, the paper's value in brackets."""
     if not records:
         return None
-    conditions = sorted({condition(r.seen): r.seen for r in records}.values(), key=condition_order)
+    conditions: list[ImageCondition] = sorted(
+        {condition(r.seen): r.seen for r in records}.values(), key=condition_order
+    )
     dataset = records[0].data.dataset
     rows: list[list[object]] = []
     for network in targets(records):

@@ -4,7 +4,7 @@ from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
 from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
-from atlpa.runs.evaluate import evaluate, recorded
+from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.folder import Run, finished_runs
 from atlpa.runs.protocol import Protocol
@@ -26,7 +26,6 @@ __all__ = [
     "evaluate",
     "finished_runs",
     "pair",
-    "recorded",
     "save_attention",
     "train_run",
 ]

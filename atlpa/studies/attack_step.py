@@ -10,7 +10,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
 from atlpa.runs import Pairing, Protocol, Run, evaluate, pair
-from atlpa.runs.evaluate import _record_path
+from atlpa.runs.measurement import Measurement
 from atlpa.runs.threats import TRANSFERS
 from atlpa.studies.step import MeasuringStep, Say
 
@@ -54,7 +54,7 @@ class AttackStep(MeasuringStep):
 
     def paths(self) -> list[Path]:
         """Where its records lie, or will: one for each target."""
-        return [_record_path(pairing, self.protocol) for pairing in self.pairings()]
+        return [Measurement.of(pairing, self.protocol).path for pairing in self.pairings()]
 
     def run(self, say: Say = print) -> None:
         """Attack, and judge every target."""

@@ -57,10 +57,9 @@ class TrainingStep(Step):
 
     @property
     def work(self) -> float:
-        """Forward and backward passes of the whole training, in images."""
+        """Forward and backward passes of the training, in images; one per step where nobody knows the attack's."""
         recipe = self.experiment.training
-        cost = self.experiment.defense.cost(recipe.attack.iterations)
-        return recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards)
+        return recipe.iterations * recipe.batch_size * sum(self.experiment.defense.cost(recipe.attack) or (1,))
 
     def seconds(self) -> float | None:
         """How long the steps took, over all sittings."""
