@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from atlpa.attacks import ATTACKS
 from atlpa.component import Component, dump, field_names, validate
-from atlpa.data import DATASETS, Dataset, Part
-from atlpa.defenses import Defense, load_preset
-from atlpa.errors import UserError, explain, unknown_name
+from atlpa.data import DATASETS, AnyDataset, Part
+from atlpa.defenses import TERMS, Defense, load_preset
+from atlpa.dotted import flattened, merged, set_field
+from atlpa.errors import UserError, explain
 from atlpa.models import ModelSpec
+from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import Recipe
 from atlpa.yaml_files import find, read, shipped
 
@@ -28,16 +31,6 @@ FREE_KEYS = {
 }
 
 
-def _dataset(value: Any) -> Any:
-    """Pick the data set's class by its ``name``, so that errors speak of that data set's fields."""
-    if not isinstance(value, Mapping):
-        return value
-    name = value.get("name")
-    if name not in DATASETS:
-        raise ValueError(f"name: {unknown_name('data set', str(name), DATASETS)}")
-    return validate(DATASETS[name], dict(value))
-
-
 def _defense(value: Any) -> Any:
     """Expand a preset's name, or a mapping that names a ``preset`` and overrides parts of it."""
     if isinstance(value, str):
@@ -48,7 +41,7 @@ def _defense(value: Any) -> Any:
         base = load_preset(str(value["preset"])).fields
     except UserError as error:
         raise ValueError(str(error)) from error
-    return _merged(base, {key: item for key, item in value.items() if key != "preset"})
+    return merged(base, {key: item for key, item in value.items() if key != "preset"})
 
 
 class Experiment(Component):
@@ -65,10 +58,12 @@ class Experiment(Component):
             and judge on the validation part.
         device: ``auto`` (CUDA where there is one), or any torch device.
         output: the run's folder; by default one named after the experiment.
+        code: name → package and version, of what other packages contribute, as it was when this was written down; it
+            tells no experiment from another.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
-    data: Annotated[SerializeAsAny[Dataset], BeforeValidator(_dataset)]
+    data: AnyDataset
     model: ModelSpec = ModelSpec()
     defense: Annotated[Defense, BeforeValidator(_defense)]
     training: Recipe = Recipe()
@@ -76,6 +71,7 @@ class Experiment(Component):
     final: bool = False
     device: str = "auto"
     output: str | None = None
+    code: dict[str, str] = field(default_factory=dict, compare=False)
 
     @model_validator(mode="after")
     def _training_attack_must_exist(self) -> Experiment:
@@ -103,6 +99,17 @@ class Experiment(Component):
         own = f"{self.defense.name}-{self.model.architecture}-seed{self.seed}{suffix}"
         return Path(self.output) if self.output else Path("runs") / self.name / own
 
+    @property
+    def foreign_code(self) -> dict[str, str]:
+        """Name → package and version, of what other packages contribute, as they are installed now."""
+        named: list[tuple[Registry[Any], str]] = [
+            (DATASETS, self.data.name),
+            *((TERMS, name) for name in self.defense.terms),
+            (ATTACKS, self.training.attack.name),
+            *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),
+        ]
+        return {name: origin for table, name in named if (origin := table.origin(name))}
+
     def for_classes(self, classes: int | None) -> Experiment:
         """The same experiment with what its defense leaves to the number of classes decided.
 
@@ -118,23 +125,26 @@ class Experiment(Component):
         """Every field with its value, as plain YAML types; ``parse`` reads it back.
 
         Raises:
-            UserError: it would read back as something else, as a component does that somebody else has written.
+            UserError: it would read back as something else, as a component does that no name leads to.
         """
-        values = dump(self)
+        values, code = self._settings(), self.foreign_code
         try:
             lost = _unlike(self, parse(values))
         except UserError as error:
             lost = str(error)
         if lost:
             raise UserError(
-                f"experiment.yaml could not hold this experiment: {lost}; make it part of atlpa, or train with "
+                f"experiment.yaml could not hold this experiment: {lost}; name it by its import path, or train with "
                 "atlpa.training.training_step, which takes any defense and attack"
             )
-        return values
+        return {**values, "code": code} if code else values
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
-        return {key: value for key, value in _flattened(self.resolved()).items() if key not in FREE_KEYS}
+        return {key: value for key, value in flattened(self._settings()).items() if key not in FREE_KEYS}
+
+    def _settings(self) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if key != "code"}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -147,6 +157,8 @@ def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
     """The first place where what was read back is not what was given; empty if it is the same."""
     if given == read:
         return ""
+    if isinstance(given, Mapping) and isinstance(read, Mapping) and given.keys() == read.keys():
+        return next(filter(None, (_unlike(given[name], read[name], f"{place}.{name}") for name in given)), place)
     if not isinstance(given, Component):
         return f"{place} is {given!r}, read back {read!r}"
     if type(given) is not type(read):
@@ -160,12 +172,15 @@ def parse(fields: Mapping[str, Any]) -> Experiment:
     """Validate an experiment's fields.
 
     Raises:
+        UntrustedCode: it names code that may not be imported (see ``trusting_only_what_is_known``).
         UserError: one line with each offending field, what was given and what is allowed.
     """
     try:
         return validate(Experiment, dict(fields))
     except ValidationError as error:
-        raise UserError(explain(error)) from error
+        causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]
+        kind = UntrustedCode if any(isinstance(cause, UntrustedCode) for cause in causes) else UserError
+        raise kind(explain(error)) from error
 
 
 def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
@@ -178,42 +193,10 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
     path = find(config, shipped_configs(), "config")
     values = read(path, "experiment", field_names(Experiment))
     for dotted, value in overrides:
-        _set(values, dotted, value)
+        set_field(values, dotted, value)
     return parse(values)
 
 
 def shipped_configs() -> dict[str, Path]:
     """The configs that come with the package."""
     return shipped()
-
-
-def _set(fields: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set a dotted field; a section given as a bare name (``defense: atlpa``) becomes a mapping with that preset."""
-    *sections, last = dotted.split(".")
-    for section in sections:
-        inner = fields.get(section)
-        if inner is None:
-            inner = {}
-        elif isinstance(inner, str) and section == "defense":
-            inner = {"preset": inner}
-        elif not isinstance(inner, dict):
-            raise UserError(f"--set {dotted}: {section} is the value {inner!r}, not a section")
-        fields[section] = dict(inner)
-        fields = fields[section]
-    fields[last] = value
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` put over it, mapping by mapping."""
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-def _flattened(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

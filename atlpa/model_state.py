@@ -72,7 +72,7 @@ def random_layers(model: object) -> list[RandomLayer]:
 def with_generators(model: object, generators: Generators) -> Iterator[None]:
     """Let a model's random layers draw from given generators, and from those they had before afterwards.
 
-    ``None`` leaves them what they have. With one generator an image, what an image meets does not depend on its batch.
+    ``None`` leaves them what they have. With one generator per image, what an image meets does not depend on its batch.
     """
     layers = [] if generators is None else random_layers(model)
     before = [layer.generators for layer in layers]

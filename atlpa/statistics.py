@@ -38,7 +38,7 @@ class Share(NamedTuple):
 
 
 def share(verdicts: Sequence[str]) -> Share:
-    """The share of 1 among a record's verdicts: one string a draw, one character an image; at least one image."""
+    """The share of 1 among a record's verdicts: one string per draw, one character per image; at least one image."""
     n = len(verdicts[0])
     draws = [draw.count("1") / n for draw in verdicts]
     value = statistics.fmean(draws)
@@ -54,7 +54,7 @@ def mcnemar(first: str, second: str) -> float:
     """Exact two-sided p of McNemar's test: may two networks be equally good, judged on the same images?
 
     Args:
-        first: verdicts of one network, one character an image.
+        first: verdicts of one network, one character per image.
         second: those of the other.
 
     Raises:

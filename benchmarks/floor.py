@@ -13,7 +13,7 @@ ROUNDS = 15
 
 
 def dense_rates(device: torch.device) -> dict[str, dict[str, float]]:
-    """Operations a second, best of several: of a matrix product, and of 3×3 convolutions of typical shapes."""
+    """Operations per second, best of several: of a matrix product, and of 3×3 convolutions of typical shapes."""
     matrix, batch = (8192, 64) if device.type == "cuda" else (2048, 16)
     rates = {}
     for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():

@@ -48,7 +48,7 @@ def fastest(record: Record) -> str:
 
 
 def best_rate(record: Record, precision: str) -> float:
-    """Operations a second of the fastest dense kernel when the part was measured."""
+    """Operations per second of the fastest dense kernel when the part was measured."""
     return max(record["machine"]["rates"][precision].values())
 
 

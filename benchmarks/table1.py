@@ -67,7 +67,7 @@ def _stages(study: str, images: int) -> Mapping[str, tuple[int, float]]:
 
 
 def _rate(rows: Sequence[Mapping[str, Any]], work: str, name: str) -> float:
-    """Operations a second of one of ours at a work, on the largest network measured."""
+    """Operations per second of one of ours at a work, on the largest network measured."""
     row = max(
         (row for row in rows if row["work"] == work and row["name"] == name), key=lambda row: row["facts"]["operations"]
     )

@@ -88,12 +88,12 @@ class PGD(Attack):
         """Attack a batch, from as many starts as there are ``restarts``; the rest is as of every attack."""
         batch = check_batch(images, labels)
         network = self.prepare(model, batch.images)
-        *_, best = self._run(network, batch, generator)
+        *_, best = self._steps(network, batch, generator)
         if self.restarts == 1:
             return best
         fooled, loss = _judge(model, best, batch.labels, generator)
         for _ in range(self.restarts - 1):
-            *_, challenger = self._run(network, batch, generator)
+            *_, challenger = self._steps(network, batch, generator)
             fools, higher = _judge(model, challenger, batch.labels, generator)
             better = ~fooled & (fools | (higher > loss))
             best, loss = torch.where(better[:, None, None, None], challenger, best), torch.where(better, higher, loss)
@@ -105,9 +105,9 @@ class PGD(Attack):
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
         batch = check_batch(images, labels)
-        yield from self._run(self.prepare(model, batch.images), batch, generator)
+        yield from self._steps(self.prepare(model, batch.images), batch, generator)
 
-    def _run(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
+    def _steps(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
         bounds = self._bounds(batch.images)
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):

@@ -65,7 +65,7 @@ class Square(Attack):
             yield best
 
     def _with_a_square(self, best: Tensor, images: Tensor, iteration: int, generator: Generators) -> Tensor:
-        """The present images with one square each, of ±ε a channel."""
+        """The present images with one square each, of ±ε per channel."""
         rows, columns = images.shape[2:]
         area = _FIRST_AREA / 2 ** sum(iteration / self.iterations > share for share in _SHRINK_AFTER)
         side = min(max(1, round(math.sqrt(area * rows * columns))), rows, columns)

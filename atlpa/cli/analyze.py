@@ -9,21 +9,13 @@ from pathlib import Path
 
 from atlpa.attacks import PGD
 from atlpa.cli.command import Parser, count, number, run_command, seed
-from atlpa.cli.eval import RUNS
+from atlpa.cli.runs import add_trust_option, chosen_runs
 from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.records import Record
 from atlpa.report import Results, save_figures, write_report
-from atlpa.runs import (
-    ANALYSES,
-    AnalysisSettings,
-    EvaluationImages,
-    Run,
-    analysis_tasks,
-    finished_runs,
-    save_attention,
-)
+from atlpa.runs import ANALYSES, AnalysisSettings, EvaluationImages, analysis_tasks, save_attention
 
 KINDS = (*ANALYSES, "training")
 
@@ -49,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
+    add_trust_option(parser)
     return parser
 
 
@@ -58,10 +51,7 @@ def work(arguments: argparse.Namespace) -> None:
     for kind in what:
         if kind not in KINDS:
             raise UserError(f"--what {kind!r} is unknown; valid: {', '.join(KINDS)}")
-    runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.runs)] or finished_runs(RUNS)[-1:]
-    if not runs:
-        raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one")
-    runs = [run.with_data_root(arguments.data_root) for run in runs]
+    runs = chosen_runs(arguments.runs, arguments.data_root, trust_code=arguments.trust_code)
     for run in runs:
         _ = run.training  # refuses what is not finished
     output = Path(arguments.output) if arguments.output else runs[0].folder.parent / "analysis"

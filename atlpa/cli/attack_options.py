@@ -58,10 +58,12 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     if reason := kind.missing():
         raise UserError(f"--attack {arguments.attack}: {reason}")
     given |= _attack_settings(arguments)
-    budgets = tuple(sorted(set(arguments.iters or [_default(kind, kind.budget) if kind.budget else 1])))
+    budgets = tuple(sorted(set(arguments.iters or ())))
+    if budgets and kind.budget in given:
+        raise UserError(f"--iters and --attack-set {kind.budget} say the same; give one of them")
     if given.get("restarts", 1) > 1 and len(budgets) > 1:
         raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
-    if kind.budget:
+    if kind.budget and budgets:
         given[kind.budget] = budgets[-1]
     judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
     found = []
@@ -70,7 +72,8 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
             attack: Attack = read_attack({"name": arguments.attack, **given, "epsilon": epsilon})
         except ValidationError as error:
             raise UserError(f"--attack {arguments.attack}: {explain(error)}") from error
-        found.append(Protocol(attack, budgets, arguments.limit, arguments.seed, **judging))
+        own_budget = (getattr(attack, kind.budget),) if kind.budget else (1,)
+        found.append(Protocol(attack, budgets or own_budget, arguments.limit, arguments.seed, **judging))
     return found
 
 

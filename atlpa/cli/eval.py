@@ -11,15 +11,14 @@ from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, run_command
+from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, finished_runs, pair
-
-RUNS = Path("runs")
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,20 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
         f"--limit images (default {IMAGES})",
     )
+    add_trust_option(parser)
     add_attack_options(parser)
     return parser
-
-
-def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
-    """The runs named, or the newest finished one."""
-    if arguments.run:
-        runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.run)]
-    else:
-        runs = finished_runs(RUNS)[-1:]
-        if not runs:
-            raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one with --run DIR")
-        print(f"newest finished run: {runs[0].folder}")
-    return [run.with_data_root(arguments.data_root) for run in runs]
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -99,7 +87,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     epsilons = check_epsilons(arguments)
     device = pick_device(arguments.device)
     records = []
-    for run in chosen_runs(arguments):
+    for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code):
         for epsilon in epsilons:
             one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed)
             record = None if arguments.again else one.recorded
@@ -128,8 +116,10 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(f"note: {note}")
     threats: list[Threat] = arguments.threat
-    sources = [Run.open(Path(folder)) for folder in arguments.source]
-    pairings, notes = pair(chosen_runs(arguments), threats, sources)
+    sources = open_runs(arguments.source, trust_code=arguments.trust_code)
+    pairings, notes = pair(
+        chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code), threats, sources
+    )
     for note in notes:
         print(f"note: {note}")
     check_pairings(arguments, pairings)

@@ -18,7 +18,7 @@ SIXTEEN_BITS_AS_I = ("PNG", "PPM")
 """Formats whose 16-bit gray Pillow may hold in 32."""
 
 
-def picture(content: Content) -> Image.Image:
+def decode_image(content: Content) -> Image.Image:
     """Decode one image as RGB.
 
     Raises:

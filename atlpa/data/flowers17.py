@@ -21,7 +21,7 @@ SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17/"
 
 
 class Flowers17(Dataset):
-    """1360 photographs, 80 consecutive ones a class; 40/20/20 a class in each of the three official splits.
+    """1360 photographs, 80 consecutive ones per class; 40/20/20 per class in each of the three official splits.
 
     Key regions are the published segmentations of the flower, which many images do not have.
 

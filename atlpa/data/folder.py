@@ -1,4 +1,4 @@
-"""A user's own photographs: a folder with one directory a class."""
+"""A user's own photographs: a folder with one directory per class."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class Folder(Dataset):
             if root.is_dir():
                 return root
         shown = " or ".join(str(place) for place in dict.fromkeys(places))
-        raise UserError(f"no folder {shown}; data.root must hold one directory a class, each with that class's images")
+        raise UserError(
+            f"no folder {shown}; data.root must hold one directory per class, each with that class's images"
+        )
 
     def _split(self, root: Path) -> Index:
         classes = self._classes(root)
@@ -91,7 +93,7 @@ class Folder(Dataset):
         )
         if len(classes) < 2:
             raise UserError(
-                f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory a class"
+                f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory per class"
             )
         return tuple(classes)
 

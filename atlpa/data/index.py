@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from atlpa.data.decode import Content, picture
+from atlpa.data.decode import Content, decode_image
 from atlpa.data.masks import Mask
 from atlpa.errors import UserError
 from atlpa.records.digest import digest
@@ -41,7 +41,7 @@ class Item:
         Raises:
             UserError: it cannot be read; the file is named.
         """
-        return picture(self.content)
+        return decode_image(self.content)
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the file's bytes, or of the pixels."""
@@ -68,7 +68,7 @@ class Index:
         """
         for part in parts:
             if not self.parts[part]:
-                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 4 images a class")
+                raise UserError(f"the {part} part holds no images; a 60/20/20 split needs at least 4 images per class")
         return [item for part in parts for item in self.parts[part]]
 
     def without(self, names: Collection[str]) -> Index:

@@ -67,7 +67,7 @@ class Cifar(TorchvisionSet):
 
 
 class Flowers102(TorchvisionSet):
-    """Oxford's 102 flowers with the published parts: 10 training and 10 validation images a class, the rest test."""
+    """Oxford's 102 flowers with the published parts: 10 training and 10 validation images per class, the rest test."""
 
     name: Literal["flowers102"] = "flowers102"
 

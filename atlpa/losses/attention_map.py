@@ -56,7 +56,7 @@ def attention_map_loss(
     agree the gradient is 0: nothing here divides by zero.
 
     Args:
-        clean: one feature map ``(B, C, H, W)`` a stage, from the clean images: a dictionary by the stage's name, or a
+        clean: one feature map ``(B, C, H, W)`` per stage, from the clean images: a dictionary by the stage's name, or a
             sequence.
         adversarial: the same stages from the adversarial images; of sequences, in the same order.
         p: both the exponent inside F and the norm outside, as in the paper; at least 1, and finite.

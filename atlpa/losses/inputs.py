@@ -20,7 +20,7 @@ def checked_logits(logits: Tensor, what: str = "logits") -> Tensor:
         ValueError: they are not ``(B, C)``.
     """
     if logits.ndim != 2:
-        raise ValueError(f"{what} {tuple(logits.shape)}; must be (B, C), one row an image")
+        raise ValueError(f"{what} {tuple(logits.shape)}; must be (B, C), one row per image")
     return at_least_float32(logits)
 
 
@@ -36,7 +36,7 @@ def checked_pair(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """Refuse anything but one class index an image.
+    """Refuse anything but one class index per image.
 
     Raises:
         ValueError: the labels are not ``(B,)``.

@@ -20,7 +20,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def reduce(per_image: Tensor, reduction: Reduction) -> Tensor:
-    """Reduce one value an image, shape ``(B,)``, as torch's own losses do."""
+    """Reduce one value per image, shape ``(B,)``, as torch's own losses do."""
     check_reduction(reduction)
     if reduction == "none":
         return per_image

@@ -20,7 +20,7 @@ Threat = Literal["white", "gray", "surrogate", "black", "transfer"]
 Verdicts = Annotated[
     tuple[Annotated[str, Field(pattern="^[01]*$")], ...], FromList, Field(min_length=1), AfterValidator(_of_one_length)
 ]
-"""A string for each draw of a randomized network, one string for any other; in it one character an image, in the order
+"""A string for each draw of a randomized network, one string for any other; in it one character per image, in the order
 of the data: 1 where the model is right."""
 
 

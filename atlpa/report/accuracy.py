@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from atlpa.records import Credibility, Evaluation
 from atlpa.report.checks import checked, checked_epsilons
@@ -13,7 +13,7 @@ from atlpa.statistics import share
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
-    """One row a record and budget, with what was really done to the images."""
+    """One row per record and budget, with what was really done to the images."""
     titles = network_titles(records)
     rows = [
         (
@@ -108,8 +108,9 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 def _kind(record: Evaluation) -> str:
     attack, data, last = record.attack, record.data, record.budgets[-1].iterations
+    name = attack["name"]
     how = {"autoattack": "AutoAttack", "square": f"Square attack, {last} queries"}.get(
-        attack["name"], attack["name"].upper()
+        name, name.upper() if name in ("pgd", "fgsm", "noise", "none") else _others(attack, last)
     )
     if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
         how = "FGSM"
@@ -125,8 +126,14 @@ def _kind(record: Evaluation) -> str:
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 
 
+def _others(attack: Mapping[str, object], budget: int) -> str:
+    """An attack that this package does not come with, with every setting."""
+    settings = [f"{name} {value}" for name, value in attack.items() if name not in ("name", "epsilon")]
+    return ", ".join([str(attack["name"]), *([f"{budget} iterates"] if budget > 1 else []), *settings])
+
+
 def tidy(records: Sequence[Evaluation]) -> Table:
-    """One row a record and budget with plain numbers, for other programs."""
+    """One row per record and budget with plain numbers, for other programs."""
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),

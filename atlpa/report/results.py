@@ -22,7 +22,7 @@ class Results:
         trainings: of how they were made.
         files: record as text (its ``repr``) → its file.
         logs: training logs, by the run's name.
-        problems: what could not be read, a line each.
+        problems: what could not be read, one line each.
     """
 
     evaluations: Sequence[Evaluation]

@@ -6,7 +6,8 @@ from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
-from atlpa.runs.folder import Run, finished_runs
+from atlpa.runs.finished import finished_runs, newest_run
+from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing, pair
 from atlpa.runs.train import train_run
@@ -25,6 +26,7 @@ __all__ = [
     "analysis_tasks",
     "evaluate",
     "finished_runs",
+    "newest_run",
     "pair",
     "save_attention",
     "train_run",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from atlpa.errors import UserError
 from atlpa.experiment import differences
 from atlpa.records import Threat
-from atlpa.runs.folder import Run, finished_runs
+from atlpa.runs.finished import finished_runs
+from atlpa.runs.folder import Run
 
 TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black", "transfer")
 

@@ -87,6 +87,6 @@ def training_state(experiment: Experiment) -> State:
     if not (experiment.folder / "experiment.yaml").is_file():
         return "to do"
     run = Run.open(experiment.folder)
-    if run.experiment.identity() != run.settle(experiment).identity():
+    if run.experiment.identity() != run.with_class_defaults(experiment).identity():
         return "stale"
     return "done" if run.finished else "to do"

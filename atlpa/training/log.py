@@ -1,4 +1,4 @@
-"""The training log: one JSON object a line, timing apart from what must be reproducible."""
+"""The training log: one JSON object per line, timing apart from what must be reproducible."""
 
 from __future__ import annotations
 

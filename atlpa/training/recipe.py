@@ -20,7 +20,7 @@ class Recipe(Component):
 
     Fields:
         iterations: number of steps.
-        batch_size: clean images a step; each may be joined by its adversarial counterpart.
+        batch_size: clean images per step; each may be joined by its adversarial counterpart.
         learning_rate: of the first steps.
         momentum: of SGD.
         weight_decay: of SGD, on every parameter.

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from atlpa.data import Item, load_images
-from atlpa.data.decode import picture
+from atlpa.data.decode import decode_image
 
 CPU = torch.device("cpu")
 
@@ -29,7 +29,9 @@ def files(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     opened = []
-    monkeypatch.setattr("atlpa.data.index.picture", lambda content: opened.append(content) or picture(content))
+    monkeypatch.setattr(
+        "atlpa.data.index.decode_image", lambda content: opened.append(content) or decode_image(content)
+    )
     return opened
 
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from atlpa.data import Digits, Flowers17, Folder
 from atlpa.data.dataset import stratified_split
-from atlpa.data.decode import picture as read_picture
+from atlpa.data.decode import decode_image as read_picture
 from atlpa.errors import UserError
 
 
@@ -156,7 +156,7 @@ def test_folder_with_its_own_parts(photographs, tmp_path_factory):
 
 
 def test_folder_mistakes(photographs, tmp_path_factory):
-    with pytest.raises(UserError, match=r"no folder .*nowhere.*one directory a class"):
+    with pytest.raises(UserError, match=r"no folder .*nowhere.*one directory per class"):
         Folder(root=str(photographs / "nowhere")).index()
     with pytest.raises(UserError, match="0 class directories"):
         Folder(root=str(tmp_path_factory.mktemp("empty"))).index()

@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from atlpa.component import dump, validate
-from atlpa.defenses import Defense, Views, load_preset, preset_names
+from atlpa.defenses import Defense, Term, Views, load_preset, preset_names
+from atlpa.defenses.classification import CrossEntropy
 from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.losses import tolerant_logit_loss
@@ -59,9 +60,9 @@ def test_the_mix_weighs_cross_entropy(fraction, needs_clean, needs_adversarial):
 
 def test_a_part_of_a_preset_is_overridden():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.attention_map.stages", ["conv5_x"])]).defense
-    assert defense.terms.attention_map.stages == ("conv5_x",)
-    assert defense.terms.attention_map.weight == 1
-    assert defense.terms.tolerant_logit.weight == 0.1
+    assert defense.terms["attention_map"].stages == ("conv5_x",)
+    assert defense.terms["attention_map"].weight == 1
+    assert defense.terms["tolerant_logit"].weight == 0.1
     without = load("digits", [("defense", "atlpa"), ("defense.terms.attention_map", None)]).defense
     assert without.terms == load("digits", [("defense", "atlpa_no_attention")]).defense.terms
 
@@ -76,7 +77,6 @@ def test_a_part_of_a_preset_is_overridden():
         ([("defense.terms.cross_entropy", None)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropy.weight", 0)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropi", {})], "did you mean 'cross_entropy'"),
-        ([("defense.terms.attention_map.stages", ["conv6_x"])], "'conv2_x', 'conv3_x'"),
         (
             [("defense.terms.tolerant_logit.weight", -1)],
             r"terms\.tolerant_logit\.weight.*greater than or equal to 0",
@@ -103,6 +103,79 @@ def test_senseless_combinations_are_refused_with_the_reason(changes, message):
         load("digits", changes)
 
 
+def test_stages_are_those_that_some_term_looks_at():
+    """In the network's order, none for most defenses; one that the network lacks is refused with what it has."""
+    has = ("early", "conv3_x", "conv5_x")
+    assert load("digits", [("defense", "pat")]).defense.needs_stages(has) == ()
+    attention = [("defense", "atlpa"), ("defense.terms.attention_map.stages", ["conv5_x", "early"])]
+    assert load("digits", attention).defense.needs_stages(has) == ("early", "conv5_x")
+    assert load("digits", [*attention, ("defense.terms.attention_map.stages", None)]).defense.needs_stages(has) == has
+    with pytest.raises(UserError, match=r"terms\.attention_map: .* of conv2_x, conv4_x are .* has early, conv3_x"):
+        load("digits", [("defense", "atlpa")]).defense.needs_stages(has)
+    with pytest.raises(UserError, match="the network names none"):
+        load("digits", [*attention, ("defense.terms.attention_map.stages", None)]).defense.needs_stages(())
+
+
+class Sharpness(Term):
+    """A term that wants the images' gradient and one stage, whatever it is called."""
+
+    @property
+    def needs(self):
+        return frozenset({"clean"})
+
+    @property
+    def needs_input_gradient(self):
+        return True
+
+    def needs_stages(self, available):
+        return available[-1:]
+
+    def __call__(self, views, _):
+        (slope,) = torch.autograd.grad(views.clean.sum(), views.images, create_graph=True)
+        return slope.abs().mean()
+
+
+def test_what_a_term_needs_is_asked_of_the_term():
+    defense = Defense(name="mine", adversarial_fraction=0, terms={"sharp": Sharpness()})
+    assert defense.needs_input_gradient
+    assert defense.needs_stages(("a", "b")) == ("b",)
+    images = torch.rand(2, 3, requires_grad=True)
+    (value,) = defense.objective(Views(torch.zeros(2), images, images @ torch.tensor([[1.0], [-2], [6]]))).values()
+    assert value.item() == 3  # the mean of 1, 2 and 6
+
+
+def test_a_term_that_python_gives_is_named_by_where_it_lies():
+    terms = {"mine": Sharpness(), "later": CrossEntropy(), "none": None}
+    defense = Defense(name="mine", adversarial_fraction=0, terms=terms)
+    assert list(defense.terms) == ["cross_entropy", f"{__name__}:Sharpness"]
+    with pytest.raises(ValueError, match="cross_entropy is given twice"):
+        Defense(name="mine", adversarial_fraction=0, terms={"a": CrossEntropy(), "b": CrossEntropy(images="clean")})
+
+
+class PerImage(Term):
+    """A term that forgets to average."""
+
+    def __call__(self, views, _):
+        return views.clean.sum(1)
+
+
+class Unfinished(Term):
+    """A term without a loss."""
+
+
+@pytest.mark.parametrize(
+    ("term", "error", "message"),
+    [
+        (PerImage(), ValueError, r"PerImage gave shape \(8,\); it must give a scalar"),
+        (Unfinished(), NotImplementedError, "Unfinished has no __call__"),
+    ],
+)
+def test_a_term_that_gives_no_loss(term, error, message):
+    defense = Defense(name="mine", adversarial_fraction=0, terms={"mine": term})
+    with pytest.raises(error, match=message):
+        defense.objective(views())
+
+
 def test_more_top_classes_than_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.k", 11)]).defense
     with pytest.raises(
@@ -118,9 +191,9 @@ def test_more_top_classes_than_there_are():
 def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_way(classes, k):
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.top_k_pairing", {})]).defense
     decided = defense.for_classes(classes)
-    assert (decided.terms.tolerant_logit.k, decided.terms.top_k_pairing.k) == (k, k)
+    assert (decided.terms["tolerant_logit"].k, decided.terms["top_k_pairing"].k) == (k, k)
     assert decided.for_classes(classes) == decided
-    assert decided.terms.attention_map == defense.terms.attention_map
+    assert decided.terms["attention_map"] == defense.terms["attention_map"]
     named = [
         f"defense.terms.{name}.k is {classes}, every class there is" for name in ("tolerant_logit", "top_k_pairing")
     ]
@@ -130,7 +203,7 @@ def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_wa
 
 def test_weights_decide_how_many_top_classes_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5, 0.5])]).defense
-    assert defense.for_classes(4).terms.tolerant_logit.k == 3
+    assert defense.for_classes(4).terms["tolerant_logit"].k == 3
     assert defense.notes(4) == []
 
 

@@ -1,6 +1,7 @@
 """Runs on disk: resumed bit for bit, refused when they hold something else."""
 
 import json
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -10,8 +11,8 @@ from PIL import Image
 
 from atlpa.attacks import PGD
 from atlpa.data import Digits
-from atlpa.defenses import Defense, Terms
-from atlpa.defenses.terms import CrossEntropy
+from atlpa.defenses import Defense
+from atlpa.defenses.classification import CrossEntropy
 from atlpa.errors import Interrupted, UserError
 from atlpa.experiment import Experiment, load
 from atlpa.records import Training
@@ -212,21 +213,26 @@ def test_nothing_is_made_when_the_input_is_wrong(tmp_path):
         train_quietly(tmp_path / "run", ("defense.terms.tolerant_logit.k", 11))
     with pytest.raises(UserError, match="no file"):
         train_quietly(tmp_path / "run", ("model.weights", "nowhere.pt"))
+    with pytest.raises(UserError, match=r"terms\.attention_map: attention maps of conv6_x .* has conv2_x, conv3_x"):
+        train_quietly(tmp_path / "run", ("defense.terms.attention_map.stages", ["conv6_x"]))
     with pytest.raises(UserError, match="device 'cuda:99' cannot be used"):
         train_quietly(tmp_path / "run", ("device", "cuda:99"))
     assert not (tmp_path / "run").exists()
 
 
 class Louder(CrossEntropy):
-    """A term that somebody has written for themselves."""
+    """A term that somebody has written for themselves, which its import path leads to."""
 
     loudness: float = 2.0
 
 
-class MyTerms(Terms):
-    """Terms with one more."""
+def nameless():
+    """A term that no import path leads to."""
 
-    louder: Louder | None = None
+    class Hidden(CrossEntropy):
+        """Inside a function."""
+
+    return Hidden()
 
 
 class MyAttack(PGD):
@@ -248,9 +254,7 @@ def clean(terms):
 @pytest.mark.parametrize(
     ("section", "value", "message"),
     [
-        ("defense", clean(MyTerms(louder=Louder())), "mine has no loss term"),  # all that would be read back
-        ("defense", clean(MyTerms(cross_entropy=CrossEntropy())), r"defense\.terms is a MyTerms, read back a Terms"),
-        ("defense", clean(Terms(cross_entropy=Louder())), r"cross_entropy is a Louder, read back a CrossEntropy"),
+        ("defense", clean({"hidden": nameless()}), "unknown loss term .*nameless.*package.module:attribute"),
         (
             "training",
             Recipe(iterations=1, attack=MyAttack(epsilon=0.2, step=0.1, iterations=2)),
@@ -266,6 +270,14 @@ def test_what_experiment_yaml_could_not_hold_is_refused(tmp_path, section, value
     with pytest.raises(UserError, match=f"experiment.yaml could not hold this experiment: .*{message}.*training_step"):
         train_run(Experiment(**{**fields, section: value}), say=lambda _: None)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_term_given_in_python_is_written_by_its_path(tmp_path):
+    usual = experiment(tmp_path / "run", ("training.iterations", 1))
+    run = train_run(replace(usual, defense=clean({"cross_entropy": Louder(loudness=3)})), say=lambda _: None)
+    assert Run.open(run.folder).experiment == run.experiment
+    written = yaml.safe_load((run.folder / "experiment.yaml").read_text())["defense"]["terms"]
+    assert {name: term["loudness"] for name, term in written.items()} == {f"{__name__}:Louder": 3}
 
 
 @pytest.fixture

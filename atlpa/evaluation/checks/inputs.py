@@ -71,7 +71,7 @@ def _repeatable(case: CheckContext) -> tuple[Status, str]:
     text = f"two runs differ by {case.difference:.2g} of the logits' size, in {differing} of {len(case)} predictions"
     if not case.randomized:
         return "pass", text
-    # One verdict an image is then a matter of luck, whatever the attack.
+    # One verdict per image is then a matter of luck, whatever the attack.
     return ("fail" if paired_status(differing, 0, len(case)) == "fail" else "warn"), text
 
 
