@@ -25,7 +25,7 @@ def attention_figures(shown_images: EvaluationImages, count: int) -> dict[str, F
     Where no gray-box source lies beside a run, its adversarial images are its own (white-box).
 
     Args:
-        sights: the runs and their images.
+        shown_images: the runs and their images.
         count: how many images are shown, evenly spaced.
     """
     total = len(shown_images.items)
