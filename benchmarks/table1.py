@@ -49,13 +49,13 @@ def _stages(study: str, images: int) -> Mapping[str, tuple[int, float]]:
         _operations(one.model.architecture)
         * (one.training.iterations * one.training.batch_size)
         * sum(one.defense.cost(one.training.attack) or ())
-        for one in laid.trainings
+        for one in (step.experiment for step in laid.trainings)
     )
     attacks = sum(
         2 * _operations(attack.source.model.architecture) * images * attack.protocol.budgets[-1]
         for attack in laid.attacks
     )
-    judged = [(target, attack.protocol) for attack in laid.attacks if not attack.white for target in attack.targets]
+    judged = [(target, attack.protocol) for attack in laid.attacks if not attack.white_box for target in attack.targets]
     judging = sum(
         _operations(target.model.architecture) * images * len(protocol.budgets) for target, protocol in judged
     )

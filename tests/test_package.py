@@ -1,5 +1,7 @@
-"""What travels in the wheel."""
+"""What travels in the wheel, and that no two modules of a package need each other."""
 
+import ast
+import graphlib
 import subprocess
 import sys
 import zipfile
@@ -40,3 +42,25 @@ def test_shipped_configs_are_found_without_a_checkout(wheel, tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.split() == [str(tmp_path / "atlpa" / "__init__.py"), "resnet101"]
+
+
+def imports():
+    """Module → the modules of ours that it imports, for types alone too."""
+    modules = {}
+    for path in sorted((REPOSITORY / "atlpa").rglob("*.py")):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text())
+    found = {}
+    for name, tree in modules.items():
+        named = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        of_each = [(node.module, f"{node.module}.{alias.name}") for node in named for alias in node.names]
+        plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        wanted = {inner if inner in modules else outer for outer, inner in of_each} | set(plain)
+        found[name] = (wanted & set(modules)) - {name}
+    return found
+
+
+def test_no_imports_go_round_in_a_circle():
+    graph = imports()
+    assert "atlpa.records" in graph["atlpa.report.results"]
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle

@@ -13,10 +13,11 @@ from atlpa.cli.runs import add_trust_option, chosen_runs
 from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
-from atlpa.report import Results, save_training, write_report
-from atlpa.runs import ANALYSES, Analyses, EvaluationImages, save_attention
+from atlpa.records import Record
+from atlpa.report import Results, save_figures, write_report
+from atlpa.runs import ANALYSES, AnalysisSettings, EvaluationImages, analysis_tasks, save_attention
 
-KINDS = ("attention", "regions", "embedding", "landscape", "training")
+KINDS = (*ANALYSES, "training")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,22 +58,24 @@ def work(arguments: argparse.Namespace) -> None:
     if problem := unwritable(output):
         raise UserError(f"--output {output} cannot be made: {problem}")
     attack = PGD(epsilon=max(arguments.eps), step=arguments.step, iterations=arguments.iters)
-    shown_images = EvaluationImages(
-        runs, attack, arguments.eps, pick_device(arguments.device), arguments.limit, arguments.seed
-    )
-    analyses = Analyses(shown_images, arguments.perplexity)
-    kinds = [kind for kind in ANALYSES if kind in what]
-    for note in analyses.notes(kinds):
+    device = pick_device(arguments.device)
+    images = EvaluationImages(runs, attack, arguments.eps, device, arguments.limit, arguments.seed)
+    settings = AnalysisSettings(arguments.perplexity)
+    tasks, notes = analysis_tasks(images, [kind for kind in ANALYSES if kind in what], settings)
+    for note in notes:
         print(f"note: {note}")
-    records = list(analyses.execute(kinds, arguments.again))
+    records: dict[Path, Record] = {
+        task.path: task.make() if arguments.again else task.recorded_or_made() for task in tasks
+    }
     if "attention" in what:
-        save_attention(shown_images, arguments.images, output)
-    logs = {run.folder.name: run.log_path for run in runs} if "training" in what else {}
-    files = {repr(record): path for record, (path, *_) in zip(records, analyses.steps(kinds), strict=True)}
-    if records:
-        print(write_report(Results((), analyses=records, files=files, logs=logs), output), end="")
-    elif logs:
-        save_training(logs, output)
+        save_attention(images, arguments.images, output)
+    if "training" in what:
+        records |= {run.training_record: run.training for run in runs}
+    results = Results.of(records)
+    if tasks:
+        print(write_report(results, output), end="")
+    else:
+        save_figures(results, output)
     made = sorted(path.name for path in output.iterdir() if path.suffix != ".svg") if output.is_dir() else []
     print(f"{output}: {', '.join(made) or 'nothing'}")
 

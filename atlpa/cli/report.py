@@ -22,6 +22,13 @@ def _parser() -> Parser:
         metavar="DIR",
         help="also write the report there: index.html, table.md, table.csv, *.tex and figures",
     )
+    parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="one more table: a function from atlpa.report.Results to an atlpa.report.Section or None; repeatable",
+    )
     return parser
 
 
@@ -35,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(problem, file=sys.stderr)
         try:
             if arguments.output:
-                print(write_report(results, Path(arguments.output)), end="")
+                print(write_report(results, Path(arguments.output), arguments.table), end="")
                 print(f"{Path(arguments.output) / 'index.html'} is the report's page")
             else:
-                print(summary(results), end="")
+                print(summary(results, arguments.table), end="")
         except ValueError as error:
             raise UserError(str(error)) from error
 

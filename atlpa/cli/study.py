@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.report import Table
-from atlpa.studies import Plan, draw, execute, load_study, plan, shipped_studies
-from atlpa.studies.steps import training_state
+from atlpa.studies import Plan, execute, load_study, plan, shipped_studies, write_study_report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,22 +44,15 @@ def shard(text: str) -> tuple[int, int]:
 
 def show(todo: Plan) -> None:
     """Print a plan."""
-    steps: list[tuple[str, str, Callable[[], float | None]]] = [
-        *(
-            (f"train {one.folder.name}", training_state(one), partial(todo.training_seconds, one))
-            for one in todo.trainings
-        ),
-        *((attack.title, attack.state(), partial(todo.attack_seconds, attack)) for attack in todo.attacks),
-        *((check.title, check.state(), todo.check_seconds) for check in todo.checks),
-        *((analysis.title, analysis.state(), lambda: None) for analysis in todo.analyses),
-    ]
-    rows = []
-    for title, state, cost in steps:
-        seconds = None if state == "done" else cost()
-        rows.append((title, state, "" if seconds is None else f"{seconds / 60:.0f}"))
+    states = [(step, step.state()) for step in todo.steps]
+    rows = [(step.title, state, "" if state == "done" else _minutes(todo.seconds(step))) for step, state in states]
     print(Table(("step", "state", "minutes"), rows, left=2).markdown(), end="")
-    done = sum(state == "done" for _, state, _ in rows)
+    done = sum(state == "done" for _, state in states)
     print(f"{done} of {len(rows)} steps are done; minutes: by finished steps of the same kind and architecture")
+
+
+def _minutes(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds / 60:.0f}"
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -69,7 +60,7 @@ def work(arguments: argparse.Namespace) -> None:
     study = load_study(arguments.study)
     fields = {"data.root": arguments.data_root, "device": arguments.device}
     where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
-    whole = plan(study, where)
+    whole = plan(study, where, Path(arguments.keep_images) if arguments.keep_images else None)
     todo = whole.shard(*arguments.shard) if arguments.shard else whole
     if arguments.plan:
         if arguments.only or arguments.keep_images:
@@ -78,15 +69,14 @@ def work(arguments: argparse.Namespace) -> None:
         return
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
-    device = pick_device(todo.trainings[0].device if todo.trainings else "auto")
+    device = pick_device(todo.trainings[0].experiment.device if todo.trainings else "auto")
     notes = [note for one in study.protocols() for note in one.notes(device)]
     for note in dict.fromkeys(notes):
         print(f"note: {note}")
     if arguments.only != "report":
-        keep = Path(arguments.keep_images) if arguments.keep_images else None
-        execute(todo, [arguments.only] if arguments.only else ["train", "evaluate"], keep=keep)
+        execute(todo.stage(arguments.only) if arguments.only else todo.steps)
     if arguments.only in (None, "report"):
-        draw(whole, Path("runs") / study.name)
+        write_study_report(whole, Path("runs") / study.name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,6 +13,7 @@ from PIL import Image
 from atlpa.data.decode import Content, decode_image
 from atlpa.data.masks import Mask
 from atlpa.errors import UserError
+from atlpa.records.digest import digest
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -98,4 +98,4 @@ class Index:
     def digest(self) -> str:
         """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
         parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
-        return hashlib.sha256(json.dumps([self.classes, parts]).encode()).hexdigest()
+        return digest([self.classes, parts], sort_keys=False)

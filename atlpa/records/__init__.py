@@ -2,9 +2,10 @@
 
 from atlpa.records.analysis import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
+from atlpa.records.digest import digest
 from atlpa.records.evaluation import Budget, Evaluation, Threat, Verdicts
 from atlpa.records.read import read
-from atlpa.records.record import VERSION, EvaluatedImages, Machine, Network, Record
+from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record
 from atlpa.records.training import Training
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ImageCondition",
     "Landscape",
     "Machine",
+    "MeasuredRecord",
     "Network",
     "Record",
     "Regions",
@@ -27,6 +29,7 @@ __all__ = [
     "Threat",
     "Training",
     "Verdicts",
+    "digest",
     "read",
     "verdict",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import EvaluatedImages, Machine, Network, Record
+from atlpa.records.record import MeasuredRecord, Network
 
 Floats = Annotated[tuple[float, ...], FromList]
 Grid = Annotated[tuple[Floats, ...], FromList]
@@ -29,24 +29,8 @@ class ImageCondition(Component):
     attack: dict[str, Any] = Field(default_factory=dict)
 
 
-class Analysis(Record):
-    """What all analyses share.
-
-    Fields:
-        target: the network.
-        data: the images.
-        seed: of all that is drawn.
-        seconds: wall time, without that of the attack.
-        machine: where it ran.
-        atlpa: this package's version.
-    """
-
-    target: Network
-    data: EvaluatedImages
-    seed: int
-    seconds: float
-    machine: Machine
-    atlpa: str
+class Analysis(MeasuredRecord):
+    """Base of all analyses; their ``seconds`` are without those of the attack."""
 
 
 class Regions(Analysis):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import EvaluatedImages, Machine, Network, Record
+from atlpa.records.record import MeasuredRecord
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
@@ -32,31 +32,19 @@ class Finding(Component):
     advice: str
 
 
-class Credibility(Record):
+class Credibility(MeasuredRecord):
     """All checks of one network at one ε.
 
     Fields:
-        target: the network.
-        data: the images.
         epsilon: ε of the attacks, in units of the [0, 1] pixel range.
-        seed: of all that is drawn.
         findings: one for each check, in order.
         rejudged: whether their statuses were given anew, by later tolerances, to what had been measured.
-        seconds: wall time.
-        machine: where it ran.
-        atlpa: this package's version.
     """
 
     kind: Literal["credibility"] = "credibility"
-    target: Network
-    data: EvaluatedImages
     epsilon: float
-    seed: int
     findings: Annotated[tuple[Finding, ...], FromList]
     rejudged: bool = False
-    seconds: float
-    machine: Machine
-    atlpa: str
 
 
 def verdict(findings: Sequence[Finding], most: int = 3) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from atlpa.component import Component, FromList
-from atlpa.records.record import EvaluatedImages, Machine, Network, Record
+from atlpa.records.record import MeasuredRecord, Network
 
 
 def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,38 +43,29 @@ class Budget(Component):
     at_bound: float
 
 
-class Evaluation(Record):
+class Evaluation(MeasuredRecord):
     """One network under one attack from one source.
 
+    ``seed`` is that of random starts, noise and a randomized network's draws; ``seconds`` are those of the attack and
+    the judging, and of all targets together when they shared the attack.
+
     Fields:
-        target: the network judged.
         source: the network that the attack computed its gradients on; the target itself when white-box.
         threat: ``white`` (the target itself), ``gray`` (an undefended network of the same architecture), ``surrogate``
             (the same defense and architecture, another seed), ``black`` (an undefended network of another
             architecture) or ``transfer`` (any other network).
-        data: the images judged.
         attack: the attack's name and settings.
-        seed: of random starts, noise and a randomized network's draws.
         average: how many draws a randomized network's prediction is the mean of.
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
-        seconds: wall time of the attack and the judging; of all targets together when they shared the attack.
         steps: forward and backward passes of PGD, counted in images; ``null`` for other attacks.
-        machine: where it ran.
-        atlpa: this package's version.
     """
 
     kind: Literal["evaluation"] = "evaluation"
-    target: Network
     source: Network
     threat: Threat
-    data: EvaluatedImages
     attack: dict[str, Any]
-    seed: int
     average: int = 1
     clean: Verdicts
     budgets: Annotated[tuple[Budget, ...], FromList]
-    seconds: float
     steps: int | None
-    machine: Machine
-    atlpa: str

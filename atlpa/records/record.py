@@ -103,3 +103,23 @@ class Machine(Component):
     torch: str
     python: str
     instructions: str | None = None
+
+
+class MeasuredRecord(Record):
+    """What is shared by all records of what was measured on a network.
+
+    Fields:
+        target: the network.
+        data: the images.
+        seed: of all that is drawn.
+        seconds: wall time.
+        machine: where it ran.
+        atlpa: this package's version.
+    """
+
+    target: Network
+    data: EvaluatedImages
+    seed: int
+    seconds: float
+    machine: Machine
+    atlpa: str

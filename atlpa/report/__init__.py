@@ -3,14 +3,22 @@
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.checks import advice, checked, findings_table
-from atlpa.report.paper import beside_paper, published_table1
+from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
+from atlpa.report.paper import beside_paper
+from atlpa.report.published import published
 from atlpa.report.results import Results, collect
+from atlpa.report.section import Section
 from atlpa.report.significance import significance
-from atlpa.report.summary import save, save_training, summary, write_report
+from atlpa.report.summary import summary, write_report
 from atlpa.report.table import Table
+from atlpa.report.tables import TABLES, sections
 
 __all__ = [
+    "FIGURES",
+    "TABLES",
+    "ReportFigure",
     "Results",
+    "Section",
     "Table",
     "accuracy_curves",
     "advice",
@@ -20,9 +28,10 @@ __all__ = [
     "each_accuracy",
     "findings_table",
     "protocol",
-    "published_table1",
+    "published",
     "save",
-    "save_training",
+    "save_figures",
+    "sections",
     "significance",
     "summary",
     "threat_table",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from atlpa.records import Credibility, Evaluation, Network
+from atlpa.records import Credibility, Evaluation
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
+from atlpa.report.networks import network_titles, row_order, targets
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import share
-
-# The order of the paper's Table 1; other defenses follow by name.
-ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa")
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
@@ -60,19 +58,19 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
                 "settings; give one"
             )
         found[key] = record
-    shown = sorted({key for _, key in found})
+    attacks = sorted({key for _, key in found})
     itself = {(weights, "gray") for weights in undefended(records)}
     rows = []
     for network in networks:
         own = [record for record in records if record.target.weights == network.weights]
         clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
-        for attack in shown:
+        for attack in attacks:
             entry = found.get((network.weights, attack))
             absent = "= white" if (network.weights, attack.attack) in itself else "–"
             row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else absent)
         rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
-    columns = ["network", "clean", *map(str, shown)]
+    columns = ["network", "clean", *map(str, attacks)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
 
@@ -166,37 +164,11 @@ def tidy(records: Sequence[Evaluation]) -> Table:
     return Table(columns, rows)
 
 
-def attacks(records: Sequence[Evaluation]) -> list[str]:
+def measured_threats(records: Sequence[Evaluation]) -> list[str]:
     """The threats that were measured, in the order of tables: ``transfer`` by its source."""
     titles = network_titles(records)
     return [name for _, name in sorted({column_of(record, titles)[:2] for record in records})]
 
 
-def targets(records: Sequence[Evaluation]) -> list[Network]:
-    """Every judged network once, in the order of the paper's Table 1."""
-    return sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
-
-
-def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
-    """How tables and figures call networks, by their weights; where two would be called the same, by their folder."""
-    networks = {network.weights: network for record in records for network in (record.source, record.target)}
-    titles = {weights: _title(network) for weights, network in networks.items()}
-    return {
-        weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
-        for weights, title in titles.items()
-    }
-
-
-def _title(network: Network) -> str:
-    seed = f" seed {network.seed}" if network.seed else ""
-    return f"{network.defense} {network.architecture}{seed}"
-
-
 def _record_order(record: Evaluation) -> tuple[object, ...]:
     return *row_order(record.target), record.target.run, THREATS.index(record.threat), record.attack["epsilon"]
-
-
-def row_order(network: Network) -> tuple[int, str, str, int]:
-    """Sorts networks as the paper's Table 1 does."""
-    place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)
-    return place, network.defense, network.architecture, network.seed

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import attacks, network_titles, targets
+from atlpa.report.accuracy import measured_threats
 from atlpa.report.columns import column_of
 from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.report.networks import network_titles, targets
 from atlpa.statistics import share
 
 TITLES = {
@@ -23,7 +24,7 @@ TITLES = {
 }
 
 
-class Look(NamedTuple):
+class LineStyle(NamedTuple):
     """How a network's line is told from the others."""
 
     color: str
@@ -38,20 +39,20 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         records: evaluations on the same images, with several iteration budgets each.
     """
     networks, titles = targets(records), network_titles(records)
-    looks = {
-        network.weights: Look(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
+    styles = {
+        network.weights: LineStyle(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
         for place, network in enumerate(networks)
     }
     epsilons = sorted({record.attack["epsilon"] for record in records})
-    shown = attacks(records)
-    figure = Figure(figsize=(3.7 * len(shown), 3.1 * len(epsilons)), layout="constrained")
-    panels = figure.subplots(len(epsilons), len(shown), sharex=True, sharey=True, squeeze=False)
+    threats = measured_threats(records)
+    figure = Figure(figsize=(3.7 * len(threats), 3.1 * len(epsilons)), layout="constrained")
+    panels = figure.subplots(len(epsilons), len(threats), sharex=True, sharey=True, squeeze=False)
     for row, epsilon in zip(panels, epsilons, strict=True):
-        for panel, threat in zip(row, shown, strict=True):
+        for panel, threat in zip(row, threats, strict=True):
             for record in records:
                 if column_of(record, titles)[1:] == (threat, epsilon):
                     weights = record.target.weights
-                    _draw(panel, record, titles[weights], looks[weights])
+                    _draw(panel, record, titles[weights], styles[weights])
             if not panel.has_data():
                 panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
             panel.grid(alpha=0.3, linewidth=0.5)
@@ -59,7 +60,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
         row[0].yaxis.set_major_formatter(PercentFormatter(1))
         row[0].set_ylim(-0.02, 1)
-    for panel, threat in zip(panels[0], shown, strict=True):
+    for panel, threat in zip(panels[0], threats, strict=True):
         panel.set_title(TITLES.get(threat, threat), fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
@@ -69,10 +70,10 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     return figure
 
 
-def _draw(panel: Axes, record: Evaluation, title: str, look: Look) -> None:
+def _draw(panel: Axes, record: Evaluation, title: str, style: LineStyle) -> None:
     """One network's curve; 0 iterations are the clean images."""
     shares = [share(record.clean), *(share(budget.correct) for budget in record.budgets)]
     iterations = [0, *(budget.iterations for budget in record.budgets)]
     values, low, high = ([s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
-    panel.plot(iterations, values, label=title, markersize=4, linewidth=1.5, **look._asdict())
-    panel.fill_between(iterations, low, high, color=look.color, alpha=0.08, linewidth=0)
+    panel.plot(iterations, values, label=title, markersize=4, linewidth=1.5, **style._asdict())
+    panel.fill_between(iterations, low, high, color=style.color, alpha=0.08, linewidth=0)

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Network, Regions
-from atlpa.report.accuracy import row_order
+from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
+from atlpa.report.networks import network_title, row_order, targets
+from atlpa.report.published import published
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Z
 
-PAPERS_DATASET = "flowers17"
-"""Tables 2 and 3 of the paper are about this data set alone."""
-
-Kind = TypeVar("Kind", bound=Analysis)
-Column = tuple[str, float]
-
-
-@cache
-def published(table: int) -> Mapping[tuple[str, str, float], float]:
-    """Table 2 or 3 of the paper: (defense, threat, ε) → value."""
-    text = (files("atlpa.report") / f"paper_table{table}.csv").read_text(encoding="utf-8")
-    return {
-        (row["defense"], row["threat"], float(row["epsilon"])): float(row["value"])
-        for row in csv.DictReader(text.splitlines())
-    }
+SomeAnalysis = TypeVar("SomeAnalysis", Regions, Embedding)
 
 
 def regions_table(records: Sequence[Analysis]) -> Table | None:
@@ -62,7 +46,7 @@ def attention_table(records: Sequence[Analysis]) -> Table | None:
     stages = found[0].stages
     rows = [
         (
-            name(record.target),
+            network_title(record.target),
             condition(record.seen),
             *(Linked(f"{value:.3f}", record) for value in record.variation),
             *("–" if record.seen.threat == "clean" else f"{value:.3f}" for value in record.distance),
@@ -82,11 +66,11 @@ def landscape_table(records: Sequence[Analysis]) -> Table | None:
     for record in found:
         ranges = [max(map(max, grid)) - min(map(min, grid)) for grid in record.losses]
         each = ", ".join(f"{value:.1f}" for value in ranges)
-        rows.append((name(record.target), f"{statistics.fmean(ranges):.1f}", each))
+        rows.append((network_title(record.target), f"{statistics.fmean(ranges):.1f}", each))
     return Table(("network", "range, mean", "range of each image"), rows)
 
 
-def drawn_around(records: Sequence[Analysis]) -> str:
+def landscape_reach(records: Sequence[Analysis]) -> str:
     """How far from its image a landscape goes: farther than any one of its two directions."""
     reach = sorted({max(map(abs, record.steps)) for record in records if isinstance(record, Landscape)})
     sides, corners = (" or ".join(f"{factor * a:.4g}" for a in reach) for factor in (1, 2))
@@ -100,11 +84,6 @@ def mean_interval(values: Sequence[float], signed: bool = False) -> str:
     return f"{mean:{'+' if signed else ''}.2f} ± {half:.2f}"
 
 
-def name(network: Network) -> str:
-    """How these tables and figures call a network."""
-    return f"{network.defense} {network.architecture}" + (f" seed {network.seed}" if network.seed else "")
-
-
 def condition(seen: ImageCondition) -> str:
     """How they call what it was shown."""
     return seen.threat if seen.threat == "clean" else f"{seen.threat} {seen.epsilon:.4g}"
@@ -116,21 +95,26 @@ def condition_order(seen: ImageCondition) -> tuple[int, float]:
 
 
 def _table(
-    records: Sequence[Kind], number: int, cell: Callable[[Kind], str], count: Callable[[Kind], int]
+    records: Sequence[SomeAnalysis],
+    number: int,
+    cell: Callable[[SomeAnalysis], str],
+    count: Callable[[SomeAnalysis], int],
 ) -> Table | None:
     """Networks × what they were shown, the paper's value in brackets."""
     if not records:
         return None
-    seen = {condition(r.seen): r.seen for r in records}  # type: ignore[attr-defined]
-    columns = sorted(seen, key=lambda title: condition_order(seen[title]))
-    networks = sorted({r.target.weights: r.target for r in records}.values(), key=row_order)
-    rows = []
-    for network in networks:
-        own = {condition(r.seen): r for r in records if r.target.weights == network.weights}  # type: ignore[attr-defined]
-        cells = []
-        for title in columns:
-            paper = published(number).get((network.defense, seen[title].threat, seen[title].epsilon))
-            beside = f" [{paper:.2f}]" if paper is not None and records[0].data.dataset == PAPERS_DATASET else ""
-            cells.append(Linked(cell(own[title]) + beside, own[title]) if title in own else "–")
-        rows.append((name(network), *cells, count(next(iter(own.values())))))
-    return Table(("network", *columns, "n"), rows)
+    conditions: list[ImageCondition] = sorted(
+        {condition(r.seen): r.seen for r in records}.values(), key=condition_order
+    )
+    dataset = records[0].data.dataset
+    rows: list[list[object]] = []
+    for network in targets(records):
+        own = {condition(r.seen): r for r in records if r.target.weights == network.weights}
+        row: list[object] = [network_title(network)]
+        for seen in conditions:
+            record = own.get(condition(seen))
+            paper = published(number).get((dataset, network.defense, seen.threat, seen.epsilon))
+            beside = "" if paper is None else f" [{paper:.2f}]"
+            row.append(Linked(cell(record) + beside, record) if record else "–")
+        rows.append([*row, count(next(iter(own.values())))])
+    return Table(("network", *map(condition, conditions), "n"), rows)

@@ -1,86 +1,79 @@
-"""Figures 4, 7 and 8, from records alone."""
+"""The figures of a report: one function for each, of everything on record; other packages add theirs by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from atlpa.records import Analysis, Embedding, Landscape
-from atlpa.report.accuracy import row_order
-from atlpa.report.analyses import condition, condition_order, drawn_around, name
-from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.files import atomic_folder
+from atlpa.registry import Registry
+from atlpa.report.accuracy_curves import accuracy_curves
+from atlpa.report.analysis_figures import embedding_figure, landscape_figure
+from atlpa.report.results import Results
+from atlpa.report.training import read_log, training_figure
 
 
-def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
-    """Fig. 7: t-SNE of the pooled features, a row for each network, a column for what it was shown."""
-    found = [record for record in records if isinstance(record, Embedding)]
-    if not found:
+class ReportFigure(NamedTuple):
+    """A figure with its title, a line."""
+
+    title: str
+    figure: Figure
+
+
+FigureOf = Callable[[Results], ReportFigure | None]
+"""Draws a figure of what is on record; ``None`` where the records do not allow it."""
+
+
+def report_figures(results: Results) -> dict[str, ReportFigure]:
+    """Every figure that the records allow, by its name, which is that of its file."""
+    drawn = {name: FIGURES[name](results) for name in FIGURES}
+    return {name: figure for name, figure in drawn.items() if figure}
+
+
+def save_figures(results: Results, folder: Path) -> None:
+    """Write the figures that the records allow into a folder as PNG and SVG, all or none."""
+    if figures := report_figures(results):
+        with atomic_folder(folder) as scratch:
+            for name, drawn in figures.items():
+                save(drawn.figure, scratch / name)
+
+
+def save(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Write a figure as PNG, of some dots per inch, and as SVG."""
+    figure.savefig(path.with_name(f"{path.name}.png"), dpi=dpi)
+    figure.savefig(path.with_name(f"{path.name}.svg"))
+
+
+def _curves(results: Results) -> ReportFigure | None:
+    if not results.evaluations:
         return None
-    networks = sorted({r.target.weights: r.target for r in found}.values(), key=row_order)
-    sights = sorted({condition(r.seen): r.seen for r in found}.items(), key=lambda item: condition_order(item[1]))
-    classes = found[0].classes
-    figure = Figure(figsize=(2.5 * len(sights) + 0.4, 2.5 * len(networks) + 0.3), layout="constrained")
-    panels = figure.subplots(len(networks), len(sights), squeeze=False)
-    for row, network in zip(panels, networks, strict=True):
-        for panel, (title, _) in zip(row, sights, strict=True):
-            panel.set(xticks=[], yticks=[])
-            own = [r for r in found if r.target.weights == network.weights and condition(r.seen) == title]
-            for record in own:
-                points, labels = np.array(record.points), np.array(record.labels)
-                for label in range(len(classes)):
-                    of_class = points[labels == label]
-                    panel.scatter(*of_class.T, s=9, linewidths=0, **_look(label))
-                panel.set_xlabel(f"silhouette {np.mean(record.silhouettes):+.2f}", fontsize=8)
-        row[0].set_ylabel(name(network), fontsize=9)
-    for panel, (title, _) in zip(panels[0], sights, strict=True):
-        panel.set_title(title, fontsize=10)
-    dots = {name: Line2D([], [], linestyle="", markersize=5, **_look(label)) for label, name in enumerate(classes)}
-    legend_below(figure, dots, fontsize=8)
-    return figure
+    title = "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands"
+    return ReportFigure(title, accuracy_curves(results.evaluations))
 
 
-def _look(label: int) -> dict[str, Any]:
-    """Color and shape tell classes apart, so that neither has to alone."""
-    return {"color": COLORS[label % 8], "marker": MARKERS[(label // 8 + label) % 8]}
+def _embedding(results: Results) -> ReportFigure | None:
+    figure = embedding_figure(results.analyses)
+    return ReportFigure("Figure 7: t-SNE of the pooled features", figure) if figure else None
 
 
-def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | None:
-    """Fig. 4 and 8: the loss around one image, as surface and contour, with one range and color scale for all networks.
+def _landscape(results: Results) -> ReportFigure | None:
+    figure = landscape_figure(results.analyses)
+    title = "Figures 4 and 8: loss around one image, ‖δ‖∞ up to |a| + |b|; one range and color scale for all"
+    return ReportFigure(title, figure) if figure else None
 
-    Args:
-        records: of which the landscapes are drawn.
-        image: which of their images.
-    """
-    found = sorted((r for r in records if isinstance(r, Landscape)), key=lambda r: row_order(r.target))
-    if not found:
-        return None
-    grids = [np.array(record.losses[image]) for record in found]
-    low, high = min(grid.min() for grid in grids), max(grid.max() for grid in grids)
-    columns = len(found)
-    figure = Figure(figsize=(2.7 * columns + 0.9, 5.4), layout="constrained")
-    flat = []
-    for place, (record, grid) in enumerate(zip(found, grids, strict=True), 1):
-        steps = np.array(record.steps)
-        across, along = np.meshgrid(steps, steps)  # columns are b, rows a
-        surface: Any = figure.add_subplot(2, columns, place, projection="3d")
-        surface.plot_surface(along, across, grid, cmap="cividis", vmin=low, vmax=high, linewidth=0, antialiased=True)
-        surface.set_zlim(low, high)
-        surface.set_title(f"{name(record.target)}\nrange {grid.max() - grid.min():.1f}", fontsize=9)
-        surface.tick_params(labelsize=6, pad=-2)
-        panel = figure.add_subplot(2, columns, columns + place)
-        levels = MaxNLocator(20).tick_values(low, high) if high > low else 5
-        drawn = panel.contourf(steps, steps, grid.T, levels=levels, cmap="cividis", vmin=low, vmax=high)
-        panel.plot(0, 0, "w+", markersize=7)
-        panel.set_aspect("equal")
-        panel.set_xlabel("a · sign of the gradient", fontsize=8)
-        panel.tick_params(labelsize=7)
-        flat.append(panel)
-    flat[0].set_ylabel("b · random signs", fontsize=8)
-    figure.supxlabel(drawn_around(found), fontsize=8)
-    figure.colorbar(drawn, ax=flat, label="cross-entropy (nats)", shrink=0.9)
-    return figure
+
+def _training(results: Results) -> ReportFigure | None:
+    figure = training_figure({name: read_log(path) for name, path in results.logs.items()})
+    title = "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate"
+    return ReportFigure(title, figure) if figure else None
+
+
+FIGURES: Registry[FigureOf] = Registry(
+    "figure",
+    "atlpa.figures",
+    {"curves": _curves, "embedding": _embedding, "landscape": _landscape, "training": _training},
+)
+"""Name → what draws the figure; a package announces its own as entry points of the group ``atlpa.figures``."""

@@ -12,17 +12,17 @@ COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#00
 MARKERS = "os^Dv<>P"
 
 
-def legend_below(figure: Figure, handles: Mapping[str, Artist], **look: object) -> None:
+def legend_below(figure: Figure, handles: Mapping[str, Artist], **options: object) -> None:
     """A legend under all panels, in as many columns as fit; the figure grows as it needs.
 
     Args:
         figure: with a constrained layout.
         handles: label → what it stands for.
-        look: further options of the legend.
+        options: further options of the legend.
     """
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False, **look
+            list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False, **options
         )
         extent = legend.get_window_extent()
         if columns == 1 or extent.width <= figure.bbox.width:

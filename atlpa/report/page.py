@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from atlpa.report.checks import advice, findings_table
+from atlpa.report.networks import network_title
 from atlpa.report.results import Results
-from atlpa.report.sections import sections
+from atlpa.report.section import Section
 from atlpa.report.table import Linked, Table
 
-FIGURES = {
-    "curves": "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands",
-    "attention": "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial",
-    "embedding": "Figure 7: t-SNE of the pooled features",
-    "landscape": "Figures 4 and 8: loss around one image, ‖δ‖∞ up to |a| + |b|; one range and color scale for all",
-    "training": "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate",
-}
+COMPARED = "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial"
+STAGES = "Figure 1: attention of every stage, {}"
 
 
-def page(results: Results, folder: Path, drawn: Path) -> str:
+def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str], folder: Path) -> str:
     """The page, with the PNG figures put into it.
 
     Args:
         results: what is on record.
+        tables: in their order.
+        figures: the PNG files that were drawn from the records, with their titles.
         folder: where the page will lie, and figures that were drawn from pixels (attention*.png) do.
-        drawn: where the figures lie that were drawn from these records.
     """
     parts = [_how(results)]
-    parts += [_section(s.name, s.title, _table(s.table, results, folder) + _note(s.note)) for s in sections(results)]
-    for name, title in FIGURES.items():
-        file = (folder if name == "attention" else drawn) / f"{name}.png"
-        parts += [_figure(file, title)] if file.is_file() else []
-    for file in sorted(folder.glob("attention-*.png")):
-        title = f"Figure 1: attention of every stage, {file.stem.removeprefix('attention-')}"
-        parts.append(_figure(file, title))
+    parts += [_section(s.name, s.title, _table(s.table, results, folder) + _note(s.note)) for s in tables]
+    parts += [_figure(file, title) for file, title in (*figures.items(), *_attention(folder).items())]
     parts += [_checks(results, folder)] if results.checks else []
     parts.append(_cost(results))
     own = files("atlpa.report")
@@ -49,6 +42,14 @@ def page(results: Results, folder: Path, drawn: Path) -> str:
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{''.join(parts)}</main>\n"
         f'<dialog><img alt=""></dialog>\n<script>\n{script}</script>\n</body>\n</html>\n'
     )
+
+
+def _attention(folder: Path) -> dict[Path, str]:
+    """The figures that were drawn from pixels, with their titles."""
+    compared = folder / "attention.png"
+    found = {compared: COMPARED} if compared.is_file() else {}
+    stages = sorted(folder.glob("attention-*.png"))
+    return found | {file: STAGES.format(file.stem.removeprefix("attention-")) for file in stages}
 
 
 def _subject(results: Results) -> str:
@@ -116,7 +117,7 @@ def _checks(results: Results, folder: Path) -> str:
     """Every check of every network, folded away."""
     parts = []
     for record in results.checks:
-        title = f"{record.target.defense} {record.target.architecture}, ε {record.epsilon:.4g}, n {record.data.count}"
+        title = f"{network_title(record.target)}, ε {record.epsilon:.4g}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
         advised = "".join(f"<li>{escape(line)}</li>" for line in advice(record))
@@ -127,10 +128,7 @@ def _checks(results: Results, folder: Path) -> str:
 
 def _cost(results: Results) -> str:
     """Times and machines."""
-    rows = [
-        (f"{t.network.defense} {t.network.architecture} seed {t.network.seed}", t.iterations, f"{t.seconds / 60:.1f}")
-        for t in results.trainings
-    ]
+    rows = [(network_title(t.network), t.iterations, f"{t.seconds / 60:.1f}") for t in results.trainings]
     trained = _table(Table(("training", "iterations", "minutes"), rows), results, Path()) if rows else ""
     # Targets that shared an attack carry its time each.
     attacks = {(r.source.weights, r.threat == "white", r.attack["epsilon"], r.seconds) for r in results.evaluations}

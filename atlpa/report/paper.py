@@ -1,31 +1,16 @@
-"""The paper's published numbers, and ours beside them."""
+"""Table 1 of the paper, and our numbers beside it."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Sequence
 
-from atlpa.records import Credibility, Evaluation, Network
-from atlpa.report.accuracy import targets
+from atlpa.records import Credibility, Evaluation
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import undefended
+from atlpa.report.networks import network_title, targets
+from atlpa.report.published import published
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Share, share
-
-Cell = tuple[str, str, str, float]
-"""Data set, defense, threat and ε."""
-
-
-@cache
-def published_table1() -> Mapping[Cell, int]:
-    """Table 1 of the paper: percent after 200 iterations with step 1/256, gray- and black-box."""
-    text = (files("atlpa.report") / "paper_table1.csv").read_text(encoding="utf-8")
-    return {
-        (row["dataset"], row["defense"], row["threat"], float(row["epsilon"])): int(row["accuracy"])
-        for row in csv.DictReader(text.splitlines())
-    }
 
 
 def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> Table | None:
@@ -36,13 +21,15 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         checks: of the same networks.
 
     Returns:
-        Percent by defense; ``None`` if the paper has no numbers on this data set.
+        Percent by defense; ``None`` without records, or if the paper has no numbers on this data set.
     """
-    published = published_table1()
+    if not records:
+        return None
+    table = published(1)
     dataset = records[0].data.dataset
-    epsilons = sorted({record.attack["epsilon"] for record in records} & {epsilon for *_, epsilon in published})
+    epsilons = sorted({record.attack["epsilon"] for record in records} & {epsilon for *_, epsilon in table})
     columns = [(threat, epsilon) for threat in ("gray", "black") for epsilon in epsilons]
-    if not epsilons or not any(key[0] == dataset for key in published):
+    if not epsilons or not any(key[0] == dataset for key in table):
         return None
     last: dict[tuple[str, str, float], Evaluation] = {
         (r.target.weights, r.threat, r.attack["epsilon"]): r for r in records
@@ -56,13 +43,13 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     for network in targets(records):
         if network.architecture != architecture:
             continue
-        theirs = [published.get((dataset, network.defense, *column)) for column in columns]
+        theirs = [table.get((dataset, network.defense, *column)) for column in columns]
         ours = [last.get((network.weights, *column)) for column in columns]
         cells = [_beside(paper, own) for paper, own in zip(theirs, ours, strict=True)]
         whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
         verdict = _verdict([_share(white) for white in whites if white], records[0].data.classes)
         said = [checked(checks, network, epsilon) for epsilon in checked_epsilons(checks)]
-        rows.append((_name(network), *cells, *map(_value, whites), verdict, *said))
+        rows.append((network_title(network, architecture=False), *cells, *map(_value, whites), verdict, *said))
     titles = [f"{threat} {epsilon:g} paper / ours" for threat, epsilon in columns]
     whites_titles = [f"white {epsilon:g}" for epsilon in epsilons]
     checks_titles = [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
@@ -85,12 +72,8 @@ def _verdict(known: Sequence[Share], classes: int) -> str:
     return "stands white-box" if len(robust) == len(known) else "stands white-box at the smaller ε"
 
 
-def _name(network: Network) -> str:
-    return network.defense + (f" seed {network.seed}" if network.seed else "")
-
-
-def _percent(value: int | None) -> str:
-    return "–" if value is None else str(value)
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
 
 
 def _share(record: Evaluation) -> Share:
@@ -101,6 +84,6 @@ def _value(found: Evaluation | None) -> Linked | str:
     return "–" if found is None else Linked(f"{100 * _share(found).value:.1f}", found)
 
 
-def _beside(paper: int | None, own: Evaluation | None) -> Linked | str:
+def _beside(paper: float | None, own: Evaluation | None) -> Linked | str:
     text = f"{_percent(paper)} / {_value(own)}"
     return text if own is None else Linked(text, own)

@@ -20,7 +20,7 @@ class Results:
         checks: of their credibility.
         analyses: of why they stand or fall.
         trainings: of how they were made.
-        files: record as JSON → its file.
+        files: record as text (its ``repr``) → its file.
         logs: training logs, by the run's name.
         problems: what could not be read, one line each.
     """
@@ -32,6 +32,30 @@ class Results:
     files: Mapping[str, Path] = field(default_factory=dict)
     logs: Mapping[str, Path] = field(default_factory=dict)
     problems: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, records: Mapping[Path, Record], problems: Sequence[str] = ()) -> Results:
+        """Records of any kind by their files; training logs are looked for beside the trainings' records.
+
+        Args:
+            records: file → record.
+            problems: what could not be read, a line each.
+        """
+        found = list(records.values())
+        logs = {
+            path.parents[1].name: path.parents[1] / "log.jsonl"
+            for path, record in records.items()
+            if isinstance(record, Training)
+        }
+        return cls(
+            evaluations=[record for record in found if isinstance(record, Evaluation)],
+            checks=[record for record in found if isinstance(record, Credibility)],
+            analyses=[record for record in found if isinstance(record, Analysis)],
+            trainings=[record for record in found if isinstance(record, Training)],
+            files={repr(record): path for path, record in records.items()},
+            logs={name: path for name, path in logs.items() if path.is_file()},
+            problems=problems,
+        )
 
     @property
     def measurements(self) -> list[Evaluation | Credibility | Analysis]:
@@ -63,20 +87,7 @@ def collect(places: Iterable[Path]) -> Results:
                 problems.append(f"left out: {error}")
     if problems:
         problems.append(f"{len(problems)} of {len(problems) + len(found)} records could not be read")
-    records = list(found.values())
-    results = Results(
-        evaluations=[record for record in records if isinstance(record, Evaluation)],
-        checks=[record for record in records if isinstance(record, Credibility)],
-        analyses=[record for record in records if isinstance(record, Analysis)],
-        trainings=[record for record in records if isinstance(record, Training)],
-        files={repr(record): file for file, record in found.items()},
-        logs={
-            file.parents[1].name: file.parents[1] / "log.jsonl"
-            for file, record in found.items()
-            if isinstance(record, Training) and (file.parents[1] / "log.jsonl").is_file()
-        },
-        problems=problems,
-    )
+    results = Results.of(found, problems)
     if not results.evaluations and not results.analyses:
         where = ", ".join(map(str, places))
         raise UserError(

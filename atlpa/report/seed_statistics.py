@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from atlpa.records import Evaluation, Network
-from atlpa.report.accuracy import network_titles, targets
 from atlpa.report.columns import Column, column_of
+from atlpa.report.networks import network_titles, targets
 from atlpa.report.significance import p_text
 from atlpa.report.table import Table
 from atlpa.statistics import LEVEL, SEVERAL, Estimate, by_seed, holm, over_seeds, smallest_p
 
 Defense = tuple[str, str]
 """A defense's name, and the architecture."""
-Cells = dict[Defense, dict[Column, np.ndarray]]
+CorrectBySeed = dict[Defense, dict[Column, np.ndarray]]
+"""Of each defense, which images ``(seeds, images)`` are right under each attack."""
 
 
 def seed_statistics(records: Sequence[Evaluation]) -> Table | None:
@@ -27,11 +28,11 @@ def seed_statistics(records: Sequence[Evaluation]) -> Table | None:
     Returns:
         ``None`` where no defense has three networks under one attack.
     """
-    cells = _cells(records)
-    columns = _columns(cells)
+    correct = _correct_by_seed(records)
+    columns = _columns(correct)
     rows = [
         (_title(key, found), *(_mean(found[column]) if column in found else "–" for column in columns))
-        for key, found in cells.items()
+        for key, found in correct.items()
     ]
     return Table(("defense", *map(str, columns)), rows) if rows else None
 
@@ -49,16 +50,16 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
     Returns:
         ``None`` without three networks of it and of another defense.
     """
-    cells = _cells(records)
-    own = next((key for key in cells if key[0] == defense), None)
-    others = [key for key in cells if own and key != own and key[1] == own[1]]
+    correct = _correct_by_seed(records)
+    own = next((key for key in correct if key[0] == defense), None)
+    others = [key for key in correct if own and key != own and key[1] == own[1]]
     if own is None or not others:
         return None
-    columns = [column for column in _columns(cells) if column in cells[own]]
+    columns = [column for column in _columns(correct) if column in correct[own]]
     rows: dict[Defense, list[str]] = {key: [] for key in others}
     for column in columns:
-        ours = cells[own][column]
-        theirs = {key: cells[key][column] for key in others if column in cells[key]}
+        ours = correct[own][column]
+        theirs = {key: correct[key][column] for key in others if column in correct[key]}
         found = {key: over_seeds(ours, verdicts) for key, verdicts in theirs.items()}
         smallest = {key: smallest_p(len(ours), len(verdicts)) for key, verdicts in theirs.items()}
         tested = [key for key in found if smallest[key] <= LEVEL]
@@ -67,27 +68,27 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
             p = f"p {p_text(max(corrected[key], smallest[key]))}" if key in corrected else "too few seeds to tell"
             rows[key].append(f"{_points(found[key])} ({p})" if key in found else "–")
     titles = (f"{defense} against", *map(str, columns))
-    return Table(titles, [(_title(key, cells[key]), *rows[key]) for key in others])
+    return Table(titles, [(_title(key, correct[key]), *rows[key]) for key in others])
 
 
-def _cells(records: Sequence[Evaluation]) -> Cells:
+def _correct_by_seed(records: Sequence[Evaluation]) -> CorrectBySeed:
     """Of each defense, the verdicts ``(seeds, images)`` under each attack that three of its networks met."""
     order: dict[Defense, list[Network]] = {}
     for network in targets(records):
         order.setdefault((network.defense, network.architecture), []).append(network)
     titles = network_titles(records)
     found = {(record.target.weights, column_of(record, titles)): record for record in records}
-    cells: Cells = {}
+    correct: CorrectBySeed = {}
     for key, networks in order.items():
         for attack in sorted({attack for _, attack in found}):
             own = [found[network.weights, attack] for network in networks if (network.weights, attack) in found]
             if len(own) >= SEVERAL and all(record.data == own[0].data for record in own):
-                cells.setdefault(key, {})[attack] = by_seed([record.budgets[-1].correct for record in own])
-    return cells
+                correct.setdefault(key, {})[attack] = by_seed([record.budgets[-1].correct for record in own])
+    return correct
 
 
-def _columns(cells: Cells) -> list[Column]:
-    return sorted({column for found in cells.values() for column in found})
+def _columns(correct: CorrectBySeed) -> list[Column]:
+    return sorted({column for found in correct.values() for column in found})
 
 
 def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlpa.records import Evaluation
-from atlpa.report.accuracy import network_titles, targets
 from atlpa.report.columns import column_of
+from atlpa.report.networks import network_titles, targets
 from atlpa.report.table import Table
 from atlpa.statistics import holm, mcnemar, share
 

@@ -58,11 +58,11 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
         unused.set_axis_off()
     handles = {}
     for number, (title, lines) in enumerate(logs.items()):
-        look: dict[str, Any] = {"color": COLORS[number % 8], "marker": MARKERS[number // 8] if number >= 8 else ""}
-        handles[title] = Line2D([], [], **look)
+        style: dict[str, Any] = {"color": COLORS[number % 8], "marker": MARKERS[number // 8] if number >= 8 else ""}
+        handles[title] = Line2D([], [], **style)
         for frame, panel in zip(frames, panels, strict=False):
-            for style, place in panel.curves.items():
-                _draw(frame, lines, place, panel.window, linestyle=style, **look)
+            for linestyle, place in panel.curves.items():
+                _draw(frame, lines, place, panel.window, linestyle=linestyle, **style)
     for frame, panel in zip(frames, panels, strict=False):
         frame.set_ylabel(panel.label)
         frame.set_xlabel("iteration")
@@ -105,14 +105,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _value(line: Line, place: Sequence[str]) -> float | None:
-    """What a line of the log has at a place; steps, and looks at the validation part, are lines of their own."""
+    """What a line of the log has at a place; steps and evaluations of the validation part are lines of their own."""
     found: Any = line
     for name in place:
         found = (found or {}).get(name)
     return None if found is None else float(found)
 
 
-def _draw(frame: Axes, lines: Sequence[Line], place: Sequence[str], window: int, *, marker: str, **look: Any) -> None:
+def _draw(frame: Axes, lines: Sequence[Line], place: Sequence[str], window: int, *, marker: str, **style: Any) -> None:
     """A running mean, over a quarter of the curve at most, of the lines that have a value."""
     points = [(line["step"], found) for line in lines if (found := _value(line, place)) is not None]
     if points:
@@ -127,5 +127,5 @@ def _draw(frame: Axes, lines: Sequence[Line], place: Sequence[str], window: int,
             markersize=3.5,
             markevery=1 if few else len(means) // 8,
             linewidth=1.3,
-            **look,
+            **style,
         )

@@ -1,9 +1,10 @@
 """Runs: folders that hold an experiment, its network and what was measured on it."""
 
-from atlpa.runs.analyze import ANALYSES, Analyses, What
+from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
+from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
-from atlpa.runs.evaluate import evaluate, recorded
+from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.finished import finished_runs, newest_run
 from atlpa.runs.folder import Run
@@ -14,18 +15,19 @@ from atlpa.runs.train import train_run
 __all__ = [
     "ANALYSES",
     "IMAGES",
-    "Analyses",
+    "AnalysisKind",
+    "AnalysisSettings",
+    "AnalysisTask",
     "CredibilityRun",
     "EvaluationImages",
     "Pairing",
     "Protocol",
     "Run",
-    "What",
+    "analysis_tasks",
     "evaluate",
     "finished_runs",
     "newest_run",
     "pair",
-    "recorded",
     "save_attention",
     "train_run",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from atlpa.evaluation.checks import CHECKS
 from atlpa.evaluation.correctness import to_batch
 from atlpa.machine import describe
 from atlpa.progress import Progress
-from atlpa.records import Credibility
+from atlpa.records import Credibility, digest
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
 from atlpa.runs.threats import sources_beside
@@ -62,8 +60,7 @@ class CredibilityRun:
             "seed": self.seed,
             "atlpa": __version__,
         }
-        digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
-        return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest}.json"
+        return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest(everything, 8)}.json"
 
     @property
     def recorded(self) -> Credibility | None:

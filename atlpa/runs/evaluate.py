@@ -69,11 +69,6 @@ def evaluate(
             yield record
 
 
-def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:
-    """What ``evaluate`` would read back in place of measuring, if anything; no data is needed."""
-    return Measurement.of(pairing, protocol).recorded
-
-
 def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], EvaluatedImages]:
     """The images a run is judged on, and how records describe them."""
     data, part = run.experiment.data, run.experiment.judged_part

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ from atlpa.attacks import Attack
 from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.models import Averaged
-from atlpa.records import EvaluatedImages, Evaluation
+from atlpa.records import EvaluatedImages, Evaluation, digest
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
@@ -102,7 +100,7 @@ class Measurement:
         }
         by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{source.architecture}"
         name = self.attack.name.replace(":", ".")
-        return target.records / f"{by}-{name}-eps{self.attack.epsilon:.4g}-{_digest(everything)[:8]}.json"
+        return target.records / f"{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
 
     @property
     def recorded(self) -> Evaluation | None:
@@ -121,8 +119,4 @@ class Measurement:
             "average": self.average_of(source),
             "atlpa": __version__,
         }
-        return folder / f"{_digest(everything)[:32]}.npy"
-
-
-def _digest(everything: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+        return folder / f"{digest(everything, 32)}.npy"

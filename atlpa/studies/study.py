@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, Attack, attack_class, read_attack
 from atlpa.component import Component, FromList, PixelDistance, field_names, validate
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load
@@ -31,9 +31,10 @@ class Study(Component):
         seeds: of the trainings; the first one's undefended network is the gray-box source.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
-        attack: PGD's settings but ε and iterations; the same for white-box and transfer.
+        attack: any attack by its ``name`` (``pgd`` where it is left out) and fields, but ε and budget; the same for
+            white-box and transfer.
         epsilons: of the attacks.
-        budgets: iteration budgets; the tables show the last.
+        budgets: iteration budgets; the tables show the last. By default the attack's own.
         limit: how many images are judged, evenly spaced; ``null`` for all.
         checks: every ε at which each network's credibility is checked.
         check_limit: on how many images at most, evenly spaced.
@@ -51,7 +52,7 @@ class Study(Component):
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: dict[str, Any] = Field(default_factory=dict)
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
-    budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], FromList, Field(min_length=1)] = (200,)
+    budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], FromList, Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     checks: Annotated[tuple[PixelDistance, ...], FromList] = ()
     check_limit: Annotated[int, Field(ge=1)] = IMAGES
@@ -60,7 +61,12 @@ class Study(Component):
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Study:
-        for name in ("epsilon", "iterations"):
+        kind = attack_class(str(self.attack.get("name", PGD.name)))
+        if self.budgets and not kind.budget:
+            raise ValueError(f"budgets: the attack {kind.name} has none; leave them out")
+        if self.analyses and not kind.transferable:
+            raise ValueError(f"analyses: images of the attack {kind.name} say nothing about other networks")
+        for name in ("epsilon", kind.budget):
             if name in self.attack:
                 raise ValueError(f"attack.{name}: the study's own epsilons and budgets say it")
         for name in self.surrogates:
@@ -73,12 +79,19 @@ class Study(Component):
         return self
 
     def protocols(self) -> list[Protocol]:
-        """One for each ε."""
-        budgets = tuple(sorted(set(self.budgets)))
-        return [
-            Protocol(PGD(**{**self.attack, "epsilon": e, "iterations": budgets[-1]}), budgets, self.limit)
-            for e in self.epsilons
-        ]
+        """One for each ε.
+
+        Raises:
+            pydantic.ValidationError: the attack has no such fields.
+        """
+        budgets, found = tuple(sorted(set(self.budgets or ()))), []
+        for epsilon in self.epsilons:
+            attack: Attack = read_attack({**self.attack, "epsilon": epsilon})
+            if budgets:
+                attack = read_attack({**attack.settings(), attack.budget: budgets[-1]})
+            own = (getattr(attack, attack.budget),) if attack.budget else (1,)
+            found.append(Protocol(attack, budgets or own, self.limit))
+        return found
 
     def experiment(
         self,

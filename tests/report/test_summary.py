@@ -17,7 +17,7 @@ from atlpa.report import (
     accuracy_curves,
     beside_paper,
     protocol,
-    published_table1,
+    published,
     significance,
     summary,
     threat_table,
@@ -69,7 +69,7 @@ def records():
 
 
 def test_published_table_is_the_papers():
-    table = published_table1()
+    table = published(1)
     assert len(table) == 2 * 9 * 4
     assert table["flowers17", "atlpa", "gray", 0.25] == 69
     assert table["flowers17", "atlpa", "black", 0.5] == 48

@@ -17,7 +17,7 @@ from atlpa.errors import Interrupted, UserError
 from atlpa.experiment import Experiment, load
 from atlpa.records import Training
 from atlpa.runs import Run, finished_runs, train_run
-from atlpa.studies.steps import training_state
+from atlpa.studies import TrainingStep
 from atlpa.training import Recipe, loop, save_checkpoint
 
 SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
@@ -305,11 +305,11 @@ def test_a_default_that_gave_way_is_written_down_and_resumed(tmp_path, four_clas
             train_run(usual, said.append)
     assert "note: defense.terms.tolerant_logit.k is 4, every class there is" in said
     assert Run.open(tmp_path / "run").experiment.identity()[K] == 4
-    assert training_state(usual) == "to do"
+    assert TrainingStep(usual).state() == "to do"
     run = train_run(usual, said.append)
     assert any("resuming after step 1" in line for line in said)
     assert run.training.experiment["defense"]["terms"]["tolerant_logit"]["k"] == 4
-    assert training_state(usual) == "done"
+    assert TrainingStep(usual).state() == "done"
     for same in (usual, brief(tmp_path / "run", four_classes, (K, 4)), Run.open(run.folder).experiment):
         train_run(same, said.append)
         assert said[-1].endswith("is finished: 2 iterations")
@@ -333,7 +333,7 @@ def test_runs_whose_default_was_written_as_a_value_go_on(tmp_path):
     usual = brief(tmp_path / "run")
     assert train_run(usual, say=lambda _: None).experiment.identity()[K] == 5
     (tmp_path / "run" / "split.json").unlink()
-    assert training_state(usual) == "done"
+    assert TrainingStep(usual).state() == "done"
 
 
 def test_a_checkpoint_of_another_experiment(tmp_path, tiny_run):

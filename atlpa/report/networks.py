@@ -1,0 +1,42 @@
+"""How tables and figures call networks, and in which order they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from atlpa.records import Evaluation, MeasuredRecord, Network
+
+# The order of the paper's Table 1; other defenses follow by name.
+ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa")
+
+
+def network_title(network: Network, *, architecture: bool = True) -> str:
+    """What a network is called: ``atlpa resnet18 seed 1``; the first seed goes without saying.
+
+    Args:
+        network: the network.
+        architecture: whether it is said, where all networks do not share it.
+    """
+    seed = f"seed {network.seed}" if network.seed else ""
+    return " ".join(filter(None, (network.defense, network.architecture if architecture else "", seed)))
+
+
+def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
+    """What all networks are called, by their weights; where two would be called the same, by their folder."""
+    networks = {network.weights: network for record in records for network in (record.source, record.target)}
+    titles = {weights: network_title(network) for weights, network in networks.items()}
+    return {
+        weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
+        for weights, title in titles.items()
+    }
+
+
+def targets(records: Iterable[MeasuredRecord]) -> list[Network]:
+    """Every network that something was measured on once, in the order of the paper's Table 1."""
+    return sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
+
+
+def row_order(network: Network) -> tuple[int, str, str, int]:
+    """Sorts networks as the paper's Table 1 does."""
+    place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)
+    return place, network.defense, network.architecture, network.seed

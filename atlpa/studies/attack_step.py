@@ -1,0 +1,72 @@
+"""One attack on one network, judged by every network that it is shown to, as a step of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlpa.experiment import Experiment
+from atlpa.machine import pick_device
+from atlpa.records import Evaluation, Threat
+from atlpa.runs import Pairing, Protocol, Run, evaluate, pair
+from atlpa.runs.measurement import Measurement
+from atlpa.runs.threats import TRANSFERS
+from atlpa.studies.step import MeasuringStep, Say
+
+
+@dataclass(frozen=True)
+class AttackStep(MeasuringStep):
+    """Images made once on one network, and every network that they are shown to.
+
+    Fields:
+        source: the network attacked.
+        targets: the networks judged; the source itself when white-box.
+        protocol: the attack and the images.
+        keep: a folder for transferred images; those that lie there are shown again.
+    """
+
+    source: Experiment
+    targets: tuple[Experiment, ...]
+    protocol: Protocol
+    keep: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """What a plan calls it."""
+        kind = "white-box" if self.white_box else f"transfer to {len(self.targets)}"
+        return f"{kind}, {self.source.folder.name}, ε {self.protocol.attack.epsilon:g}"
+
+    @property
+    def white_box(self) -> bool:
+        """Whether the network judged is the one attacked."""
+        return self.targets == (self.source,)
+
+    def needs(self) -> Sequence[Experiment]:
+        """The networks that must be trained first."""
+        return self.source, *self.targets
+
+    def pairings(self) -> list[Pairing]:
+        """Target and source as runs, which must be trained."""
+        source = Run.open(self.source.folder)
+        threats: tuple[Threat, ...] = ("white",) if self.white_box else TRANSFERS
+        return [pairing for target in self.targets for pairing in pair([Run.open(target.folder)], threats, [source])[0]]
+
+    def paths(self) -> list[Path]:
+        """Where its records lie, or will: one for each target."""
+        return [Measurement.of(pairing, self.protocol).path for pairing in self.pairings()]
+
+    def run(self, say: Say = print) -> None:
+        """Attack, and judge every target."""
+        del say  # progress is shown as it is made
+        list(evaluate(self.pairings(), self.protocol, pick_device(self.source.device), keep=self.keep))
+
+    @property
+    def like(self) -> Hashable:
+        """Attacks of the same kind on the same architecture."""
+        return AttackStep, self.white_box, self.source.model
+
+    def seconds(self) -> float | None:
+        """How long attack and judging took; targets that shared the attack carry the time of all."""
+        found = [record for record in self.records().values() if isinstance(record, Evaluation)]
+        return found[0].seconds if found else None

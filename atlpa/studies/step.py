@@ -1,0 +1,92 @@
+"""The one face of all that a study does: what it is called, where it stands, carrying it out, what came out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from atlpa.experiment import Experiment
+from atlpa.records import Record, read
+from atlpa.runs import Run
+
+State = Literal["done", "to do", "waits", "stale"]
+"""``waits``: for networks that are not trained yet; ``stale``: in its place lies what the study no longer means."""
+
+Say = Callable[[str], None]
+"""Told what happens, a line at a time."""
+
+
+class Step(ABC):
+    """A training, an attack, the checks of a network, or analyses."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What a plan calls it."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Whether it is done, by what is on disk."""
+
+    @abstractmethod
+    def run(self, say: Say = print) -> None:
+        """Carry it out; each result is on disk as soon as it is there.
+
+        Raises:
+            UserError: input that a user can mend.
+        """
+
+    @abstractmethod
+    def records(self) -> dict[Path, Record]:
+        """What is on record of it: file → record."""
+
+    @property
+    @abstractmethod
+    def like(self) -> Hashable:
+        """What it has in common with steps that take about as long for each unit of ``work``."""
+
+    @property
+    def work(self) -> float:
+        """How much there is to do, in any unit that steps ``like`` it share."""
+        return 1.0
+
+    @abstractmethod
+    def seconds(self) -> float | None:
+        """How long it took; ``None`` where nothing is on record."""
+
+
+class MeasuringStep(Step):
+    """A step that leaves records of trained networks, so that its state is which of their files are there."""
+
+    @abstractmethod
+    def needs(self) -> Sequence[Experiment]:
+        """The networks that must be trained first."""
+
+    @abstractmethod
+    def paths(self) -> list[Path]:
+        """Where its records lie, or will; the networks are trained."""
+
+    def state(self) -> State:
+        """Whether it is on record, can be made, or waits for a training."""
+        if not self._ready():
+            return "waits"
+        return "done" if all(path.is_file() for path in self.paths()) else "to do"
+
+    def records(self) -> dict[Path, Record]:
+        """What is on record of it: file → record."""
+        return {path: read(path) for path in self.paths() if path.is_file()} if self._ready() else {}
+
+    def _ready(self) -> bool:
+        return all(training_state(network) == "done" for network in self.needs())
+
+
+def training_state(experiment: Experiment) -> State:
+    """Whether a network is trained, or its folder holds another experiment."""
+    if not (experiment.folder / "experiment.yaml").is_file():
+        return "to do"
+    run = Run.open(experiment.folder)
+    if run.experiment.identity() != run.with_class_defaults(experiment).identity():
+        return "stale"
+    return "done" if run.finished else "to do"

@@ -1,0 +1,85 @@
+"""What was committed is found again: every record loads, and by its content it lies where it would be looked for."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from atlpa.attacks import read_attack
+from atlpa.component import dump, validate
+from atlpa.experiment import parse
+from atlpa.records import Credibility, Evaluation, Training, read
+from atlpa.records.read import KINDS
+from atlpa.runs import AnalysisSettings, AnalysisTask, CredibilityRun, Pairing, Protocol, Run
+from atlpa.runs.measurement import Measurement
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+STUDY = RESULTS / "flowers-small"
+
+
+def kinds_and_versions():
+    """One committed record of each kind, version and set of fields."""
+    found = defaultdict(list)
+    for path in sorted(RESULTS.rglob("records/*.json")):
+        fields = json.loads(path.read_text())
+        found[fields["kind"], fields["version"], tuple(sorted(fields))].append(path)
+    return {f"{kind}-v{version}-{len(names)}": paths[0] for (kind, version, names), paths in found.items()}
+
+
+COMMITTED = kinds_and_versions()
+
+
+def holds(whole, part):
+    """Whether all that an older file says is said, beside what was added since."""
+    if isinstance(part, dict):
+        return all(name in whole and holds(whole[name], value) for name, value in part.items())
+    return whole == part
+
+
+def test_every_kind_of_record_is_among_the_committed_ones():
+    assert {read(path).kind for path in COMMITTED.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize("path", COMMITTED.values(), ids=COMMITTED)
+def test_a_committed_record_loads_and_loses_nothing(path):
+    record = read(path)
+    written = dump(record)
+    assert holds(written, json.loads(path.read_text()))
+    assert validate(type(record), json.loads(json.dumps(written))) == record
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("experiment.yaml")), ids=lambda path: path.parent.name)
+def test_a_committed_training_is_the_experiment_beside_it(path):
+    run = Run.open(path.parent)
+    assert isinstance(run.training, Training)
+    assert parse(run.training.experiment).identity() == run.experiment.identity()
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {path.parent: Run.open(path.parent) for path in STUDY.glob("*/experiment.yaml")}
+
+
+def expected_path(record, run, sources):
+    """Where the package would look for this very measurement."""
+    if isinstance(record, Evaluation):
+        budgets = tuple(budget.iterations for budget in record.budgets)
+        attack = read_attack({**record.attack, "iterations": budgets[-1]})
+        pairing = Pairing(run, sources[record.source.weights], record.threat)
+        return Measurement.of(pairing, Protocol(attack, budgets, seed=record.seed, average=record.average)).path
+    if isinstance(record, Credibility):
+        return CredibilityRun(run, record.epsilon, record.data.count, record.seed).path
+    images = SimpleNamespace(data=record.data, seed=record.seed, epsilons=(0.25, 0.5))
+    return AnalysisTask(record.kind, run, images, AnalysisSettings(), getattr(record, "seen", None)).path
+
+
+def test_committed_measurements_are_not_made_anew(runs):
+    sources = {run.network.weights: run for run in runs.values()}
+    found = 0
+    for folder, run in runs.items():
+        for path in folder.glob("records/*-*.json"):
+            assert expected_path(read(path), run, sources) == path
+            found += 1
+    assert found == 176

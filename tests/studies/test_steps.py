@@ -1,0 +1,71 @@
+"""Steps of a study through their one face: a loop carries them out, and finished ones tell what others take."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from atlpa.studies import Plan, Step, execute
+
+
+@dataclass
+class Recorded(Step):
+    """A step that says what it is and notes that it was carried out."""
+
+    title: str = "step"
+    now: str = "to do"
+    like: object = "kind"
+    work: float = 1.0
+    took: float | None = None
+    done: list = field(default_factory=list)
+
+    def state(self):
+        return self.now
+
+    def run(self, say=print):
+        del say
+        self.done.append(self.title)
+
+    def records(self):
+        return {}
+
+    def seconds(self):
+        return self.took
+
+
+def test_what_is_to_do_is_done_in_order_and_the_rest_is_left():
+    done, said = [], []
+    states = {"a": "done", "b": "to do", "c": "stale", "d": "waits", "e": "waits", "f": "to do"}
+    execute([Recorded(title, state, done=done) for title, state in states.items()], said.append)
+    assert done == ["b", "c", "f"]
+    assert said[:3] == ["[2 of 6] b", "[3 of 6] c", "[6 of 6] f"]
+    assert said[3].startswith("2 steps wait")
+    assert len(said) == 4
+
+
+def test_a_step_that_waits_is_asked_when_its_turn_comes():
+    """A training that comes first lets the attack behind it be made in the same go."""
+    done = []
+
+    class Behind(Recorded):
+        def state(self):
+            return "to do" if "training" in done else "waits"
+
+    execute([Recorded("training", done=done), Behind("attack", done=done)], lambda _: None)
+    assert done == ["training", "attack"]
+
+
+def test_the_rest_is_estimated_by_the_median_of_its_like_for_each_unit_of_work():
+    finished = [Recorded(work=w, took=t) for w, t in ((1, 10), (2, 60), (4, 160))]  # 10, 30 and 40 seconds a unit
+    other, rest = Recorded(like="other", took=1), Recorded(work=3)
+    plan = Plan([*finished, other, rest], [])
+    assert plan.seconds(rest) == pytest.approx(90)
+    assert plan.seconds(Recorded(like="unknown")) is None
+
+
+def test_shards_take_every_nth_step_of_each_kind():
+    steps = [[Recorded(f"{kind}{number}") for number in range(count)] for kind, count in (("t", 5), ("a", 4), ("c", 1))]
+    parts = [Plan(*steps).shard(number, 3) for number in (1, 2, 3)]
+    assert [step.title for step in parts[0].steps] == ["t0", "t3", "a0", "a3", "c0"]
+    assert sorted(step.title for part in parts for step in part.steps) == sorted(
+        s.title for kind in steps for s in kind
+    )
