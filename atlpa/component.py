@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from fractions import Fraction
@@ -70,6 +71,21 @@ class Component:
                 if key not in names:
                     raise ValueError(unknown_name("key", str(key), names))
         return values
+
+
+def field_docs(kind: type[Component]) -> dict[str, str]:
+    """What the docstrings of a component say of its fields, below ``Fields:``; those of its bases included."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        _, _, section = inspect.cleandoc(base.__doc__ or "").partition("\nFields:\n")
+        name = ""
+        for line in section.split("\n\n")[0].splitlines():
+            if entry := re.match(r"    (\w+): (.*)", line):
+                name = entry[1]
+                docs[name] = entry[2]
+            elif name:
+                docs[name] += f" {line.strip()}"
+    return {name: doc for name, doc in docs.items() if name in field_names(kind)}
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from atlpa.component import Component, dump, field_names, validate
 from atlpa.data import DATASETS, Dataset, Part
@@ -76,6 +76,15 @@ class Experiment(Component):
     final: bool = False
     device: str = "auto"
     output: str | None = None
+
+    @model_validator(mode="after")
+    def _training_attack_must_exist(self) -> Experiment:
+        if self.defense.needs_adversarial:
+            try:
+                self.defense.training_attack(self.training.attack)
+            except ValidationError as error:
+                raise ValueError(explain(error, "defense.attack")) from error
+        return self
 
     @property
     def training_parts(self) -> tuple[Part, ...]:

@@ -13,6 +13,7 @@ import torch
 from atlpa.defenses import Defense, load_preset
 from atlpa.models import ModelSpec
 from atlpa.studies import load_study, plan
+from atlpa.training import Recipe
 from benchmarks.contestants import OURS
 from benchmarks.counting import operations
 
@@ -47,11 +48,11 @@ def _stages(study: str, images: int) -> Mapping[str, tuple[int, float]]:
     trainings = sum(
         _operations(one.model.architecture)
         * (one.training.iterations * one.training.batch_size)
-        * sum(one.defense.cost(one.training.attack.iterations))
+        * sum(one.defense.cost(one.training.attack) or ())
         for one in laid.trainings
     )
     attacks = sum(
-        2 * _operations(attack.source.model.architecture) * images * attack.protocol.attack.iterations
+        2 * _operations(attack.source.model.architecture) * images * attack.protocol.budgets[-1]
         for attack in laid.attacks
     )
     judged = [(target, attack.protocol) for attack in laid.attacks if not attack.white for target in attack.targets]
@@ -72,7 +73,9 @@ def _rate(rows: Sequence[Mapping[str, Any]], work: str, name: str) -> float:
     )
     settings, needed = row["settings"], row["facts"]["operations"]
     if work == "training step":
-        needed *= settings["batch"] * sum(Defense(**load_preset(settings["defense"]).fields).cost(2))
+        needed *= settings["batch"] * sum(
+            Defense(**load_preset(settings["defense"]).fields).cost(Recipe().attack) or ()
+        )
     return float(needed / statistics.median(turn["seconds"] for turn in row["turns"]))
 
 

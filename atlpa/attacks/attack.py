@@ -54,8 +54,8 @@ class Stepwise(Protocol):
 class Attack(Component, kw_only=False):
     """Base of all attacks on a callable ``images → logits``.
 
-    A new attack is a subclass with a name, its settings as fields, and ``perturb``, or ``iterates`` where it comes
-    closer step by step. Everything else follows: YAML, command line, records, white-box and transfer evaluation.
+    A new attack is a subclass with a name, its settings as fields, and ``perturb``, or ``run`` where it comes closer
+    step by step. Everything else follows: YAML, command line, records, white-box and transfer evaluation.
 
     Fields:
         epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
@@ -103,17 +103,26 @@ class Attack(Component, kw_only=False):
     ) -> Iterator[Tensor]:
         """The images after each step, so that one run serves every budget; arguments and errors are those of a call."""
         batch = check_batch(images, labels)
-        with eval_mode(model), with_generators(model, generator), torch.enable_grad():
-            adversarial = self.perturb(model, batch.images, batch.labels, generator)
-        yield adversarial.detach()
+        steps = self.run(model, batch.images, batch.labels, generator)
+        while True:
+            # Between two steps whoever asks for them meets the model as it was.
+            with eval_mode(model), with_generators(model, generator), torch.enable_grad():
+                adversarial = next(steps, None)
+            if adversarial is None:
+                return
+            yield adversarial.detach()
 
-    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
-        """The adversarial images ``(B, 3, H, W)`` of an attack with one iterate; what it is given was checked.
+    def run(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Iterator[Tensor]:
+        """The images ``(B, 3, H, W)`` after each step; what it is given was checked.
 
         The model is in evaluation mode, its parameters ask for no gradient, and its random layers draw from the
         generator.
         """
-        raise NotImplementedError(f"{type(self).__name__} has neither perturb nor iterates")
+        yield self.perturb(model, images, labels, generator)
+
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """The adversarial images of an attack that has one iterate; otherwise as ``run``."""
+        raise NotImplementedError(f"{type(self).__name__} has neither run nor perturb")
 
     @property
     def stepwise(self) -> Stepwise | None:
@@ -153,14 +162,18 @@ class Attack(Component, kw_only=False):
         del device
         return self
 
-    def notes(self, budgets: Sequence[int] = (), device: torch.device | None = None) -> list[str]:
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """What is allowed but may surprise: sentences that a command prints before it starts.
 
         Args:
             budgets: iteration budgets that are judged; by default the attack's own.
-            device: where it will be made.
         """
-        del budgets, device
+        del budgets
+        return []
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """What ``on`` changes there, as such sentences."""
+        del device
         return []
 
     @classmethod

@@ -78,7 +78,7 @@ def foreign_attack(name: str, factory: Callable[..., Any]) -> type[Attack]:
     try:
         _model, *parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError) as error:
-        raise UserError(f"attack {name!r} is no attack: {reason(error)}") from error
+        raise UserError(f"attack {name!r} is no attack: it takes no model ({reason(error)})") from error
     epsilon = next((parameter.name for parameter in parameters if parameter.name in EPSILONS), None)
     if epsilon is None:
         raise UserError(

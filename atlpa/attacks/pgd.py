@@ -39,8 +39,8 @@ class PGD(Attack):
         eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
         fixed_draws: whether a randomized model meets the same draws in every iteration, instead of fresh ones.
         momentum: μ of Dong et al. 2018: the step follows the sign of μ · (the direction so far) + (the gradient over
-            its 1-norm), which transfers better. It is carried along ``iterates``; a single ``advance`` knows none.
-        diversity: probability of each image to be shrunk and shifted before the gradient (see ``diversity.py``), which
+            its 1-norm), which transfers better.
+        diversity: probability of each image to be shrunk and shifted before the gradient (Xie et al. 2019), which
             transfers better.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
@@ -88,12 +88,12 @@ class PGD(Attack):
         """Attack a batch, from as many starts as there are ``restarts``; the rest is as of every attack."""
         batch = check_batch(images, labels)
         network = self.prepare(model, batch.images)
-        *_, best = self._run(network, batch, generator)
+        *_, best = self._steps(network, batch, generator)
         if self.restarts == 1:
             return best
         fooled, loss = _judge(model, best, batch.labels, generator)
         for _ in range(self.restarts - 1):
-            *_, challenger = self._run(network, batch, generator)
+            *_, challenger = self._steps(network, batch, generator)
             fools, higher = _judge(model, challenger, batch.labels, generator)
             better = ~fooled & (fools | (higher > loss))
             best, loss = torch.where(better[:, None, None, None], challenger, best), torch.where(better, higher, loss)
@@ -105,9 +105,9 @@ class PGD(Attack):
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
         batch = check_batch(images, labels)
-        yield from self._run(self.prepare(model, batch.images), batch, generator)
+        yield from self._steps(self.prepare(model, batch.images), batch, generator)
 
-    def _run(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
+    def _steps(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
         bounds = self._bounds(batch.images)
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
@@ -222,8 +222,13 @@ class PGD(Attack):
         """With the precision that the device has instructions for."""
         return replace(self, precision=supported_precision(self.precision, device))
 
-    def notes(self, budgets: Sequence[int] = (), device: torch.device | None = None) -> list[str]:
-        """Steps that are cut, budgets that cannot reach ε, and a precision that the device does not have."""
+    def device_notes(self, device: torch.device) -> list[str]:
+        """A precision that the device does not have."""
+        note = precision_note(self.precision, device)
+        return [note] if note else []
+
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
+        """Steps that are cut, and budgets that cannot reach ε."""
         notes = []
         if self.step > self.epsilon:
             notes.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
@@ -233,8 +238,6 @@ class PGD(Attack):
                 f"ε {self.epsilon:g} cannot bind within {', '.join(map(str, short))} steps of {self.step:.4g} from a "
                 f"zero start: {short[-1]} reach at most {short[-1] * self.step:.4g}"
             )
-        if device is not None and (note := precision_note(self.precision, device)):
-            notes.append(note)
         return notes
 
 

@@ -1,91 +1,39 @@
-"""The options that say how networks are attacked and judged, and the protocols they ask for."""
+"""The options that say how networks are attacked and judged, and the protocols they ask for.
+
+Each field of an attack that comes with the package is an option; fields of any other are set with ``--attack-set``.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import get_args
+from dataclasses import MISSING, fields
+from typing import Any, get_args, get_type_hints
 
-from atlpa.attacks import OBJECTIVES, PGD, Attack, AutoAttack, Noise, Square, fgsm
-from atlpa.cli.command import count, number, seed
-from atlpa.engine import Engine, Precision
-from atlpa.errors import UserError
+import yaml
+from pydantic import ValidationError
+
+from atlpa.attacks import ATTACKS, Attack, attack_class, read_attack
+from atlpa.cli.command import count, number, seed, settings
+from atlpa.component import field_docs
+from atlpa.errors import UserError, explain
 from atlpa.runs import Pairing, Protocol
-
-PGD_ALONE = (
-    "iters",
-    "step",
-    "start",
-    "restarts",
-    "loss",
-    "momentum",
-    "diversity",
-    "eot",
-    "fixed_draws",
-    "engine",
-    "precision",
-)
 
 
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``protocols`` reads."""
-    pgd = parser.add_argument_group("the attack")
-    pgd.add_argument(
-        "--attack",
-        choices=["pgd", "fgsm", "square", "autoattack", "noise", "none"],
-        default="pgd",
-        help="default: %(default)s",
+    attack = parser.add_argument_group("the attack")
+    add = attack.add_argument
+    add("--attack", metavar="NAME", default="pgd", help=f"{', '.join(ATTACKS)}, or package.module:attack; default: pgd")
+    add(
+        "--eps", nargs="+", type=number, metavar="E", help=f"ε in [0, 1] pixels, 0.25 or 64/256; {_defaults('epsilon')}"
     )
-    pgd.add_argument(
-        "--eps",
-        nargs="+",
-        type=number,
-        metavar="E",
-        help="ε in [0, 1] pixels, 0.25 or 64/256; default: 0.25, AutoAttack and Square 8/255",
-    )
-    pgd.add_argument(
-        "--iters",
-        nargs="+",
-        type=count,
-        metavar="N",
-        help="PGD's iteration budgets, all from one run; default: 200 (Square: queries, 1000)",
-    )
-    pgd.add_argument("--step", type=number, metavar="S", help="PGD's step; default: 1/256")
-    pgd.add_argument("--start", choices=["zero", "uniform"], help="PGD's start; default: zero")
-    pgd.add_argument("--loss", choices=list(OBJECTIVES), help="what PGD climbs; default: cross_entropy")
-    pgd.add_argument(
-        "--restarts", type=count, metavar="R", help="PGD's white-box restarts from a uniform start; default: 1"
-    )
-    pgd.add_argument(
-        "--momentum", type=number, metavar="M", help="of transferred images' direction, such as 1; default: 0"
-    )
-    pgd.add_argument(
-        "--diversity",
-        type=number,
-        metavar="P",
-        help="probability of shrinking an image before each gradient of transferred images, such as 0.5; default: 0",
-    )
-    pgd.add_argument(
-        "--precision",
-        choices=get_args(Precision),
-        help="of PGD's gradients: bf16 is faster on machines that know it; verdicts are always fp32's; default: fp32",
-    )
-    pgd.add_argument(
-        "--engine",
-        choices=get_args(Engine),
-        help="what PGD's gradients are computed on: a faster copy of the network, or the network; default: auto",
-    )
-    pgd.add_argument("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
+    add("--iters", nargs="+", type=count, metavar="N", help=f"budgets, all from one run; {_defaults(None)}")
+    for name, kinds in _fields_of_attacks().items():
+        _add_field(attack, name, kinds)
+    add("--attack-set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the attack (repeatable)")
+    add("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
     random = parser.add_argument_group("randomized networks")
-    random.add_argument(
-        "--eot", type=count, metavar="K", help="average PGD's gradients over K draws of the network; default: 1"
-    )
-    random.add_argument(
-        "--fixed-draws",
-        action="store_true",
-        default=None,
-        help="let the network meet the same draws in every iteration of PGD; default: fresh ones",
-    )
     random.add_argument(
         "--draws", type=count, metavar="D", help="ask the network D times, report mean and spread; default: 10"
     )
@@ -98,34 +46,35 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     """One protocol for each ε.
 
     Raises:
-        UserError: an option that this attack does not have.
+        UserError: there is no such attack, or an option that it does not have.
     """
-    given = {name: value for name in PGD_ALONE if (value := getattr(arguments, name)) is not None}
-    epsilons = arguments.eps
-    own = {"pgd": PGD_ALONE, "square": ("iters",)}.get(arguments.attack, ())
-    foreign = [name for name in given if name not in own]
-    if arguments.attack == "none" and epsilons is not None:
-        foreign.append("eps")
+    kind, given = attack_class(arguments.attack), _given(arguments)
+    own = {field.name for field in fields(kind)}
+    foreign = [option for option in given if option not in own]
+    foreign += ["iters"] if arguments.iters and not kind.budget else []
+    foreign += ["eps"] if arguments.eps and arguments.attack == "none" else []
     for option in foreign:
         raise UserError(f"{_spelled(option)} has no meaning for --attack {arguments.attack}")
-    default_budgets = {"pgd": [200], "square": [1000]}.get(arguments.attack, [1])
-    budgets = tuple(sorted(set(given.pop("iters", default_budgets))))
-    if arguments.restarts and len(budgets) > 1:
+    if reason := kind.missing():
+        raise UserError(f"--attack {arguments.attack}: {reason}")
+    given |= _attack_settings(arguments)
+    budgets = tuple(sorted(set(arguments.iters or ())))
+    if budgets and kind.budget in given:
+        raise UserError(f"--iters and --attack-set {kind.budget} say the same; give one of them")
+    if given.get("restarts", 1) > 1 and len(budgets) > 1:
         raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
-
-    def attack(epsilon: float) -> Attack:
-        if arguments.attack == "pgd":
-            return PGD(epsilon=epsilon, iterations=budgets[-1], **given)
-        if arguments.attack == "fgsm":
-            return fgsm(epsilon)
-        if arguments.attack == "square":
-            return Square(epsilon=epsilon, iterations=budgets[-1])
-        return AutoAttack(epsilon=epsilon) if arguments.attack == "autoattack" else Noise(epsilon=epsilon)
-
+    if kind.budget and budgets:
+        given[kind.budget] = budgets[-1]
     judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
-    default = {"none": 0.0, "autoattack": 8 / 255, "square": 8 / 255}.get(arguments.attack, 0.25)
-    epsilons = epsilons or [default]
-    return [Protocol(attack(e), budgets, arguments.limit, arguments.seed, **judging) for e in epsilons]
+    found = []
+    for epsilon in arguments.eps or [_default(kind, "epsilon")]:
+        try:
+            attack: Attack = read_attack({"name": arguments.attack, **given, "epsilon": epsilon})
+        except ValidationError as error:
+            raise UserError(f"--attack {arguments.attack}: {explain(error)}") from error
+        own_budget = (getattr(attack, kind.budget),) if kind.budget else (1,)
+        found.append(Protocol(attack, budgets or own_budget, arguments.limit, arguments.seed, **judging))
+    return found
 
 
 def check_epsilons(arguments: argparse.Namespace) -> list[float]:
@@ -134,9 +83,9 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
     Raises:
         UserError: an option of an attack, which the checks choose themselves.
     """
-    chosen = [name for name in (*PGD_ALONE, "draws", "average") if getattr(arguments, name) is not None]
+    chosen = [*_given(arguments), *(name for name in ("iters", "draws", "average") if getattr(arguments, name))]
     chosen += ["attack"] if arguments.attack != "pgd" else []
-    chosen += [name for name in ("threat", "source", "keep_images") if getattr(arguments, name)]
+    chosen += [name for name in ("attack_set", "threat", "source", "keep_images") if getattr(arguments, name)]
     for option in chosen:
         raise UserError(f"{_spelled(option)} has no meaning with --check, which makes its own attacks")
     epsilons = arguments.eps or [8 / 255]
@@ -147,7 +96,7 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
 
 
 def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -> None:
-    """Refuse options of transfer or of randomized networks where there is none.
+    """Refuse options that no pairing has a use for: of transfer, of white-box attacks or of randomized networks.
 
     Raises:
         UserError: such an option would be ignored.
@@ -155,16 +104,90 @@ def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -
     attacked = any(pairing.source.randomized for pairing in pairings)
     judged = any(pairing.target.randomized for pairing in pairings)
     transferred = any(pairing.threat != "white" for pairing in pairings)
-    for option in ("momentum", "diversity", "keep_images"):
-        if getattr(arguments, option) and not transferred:
-            raise UserError(f"{_spelled(option)} serves transfer, and every attack here is white-box")
-    for options, serves, role in (
-        (("eot", "fixed_draws"), attacked, "attacked"),
-        (("draws", "average"), judged, "judged"),
-    ):
-        for option in options:
-            if getattr(arguments, option) is not None and not serves:
-                raise UserError(f"{_spelled(option)} is for randomized networks, and none is {role} here")
+    white = any(pairing.threat == "white" for pairing in pairings)
+    unserved = {
+        "transfer": None if transferred else "serves transfer, and every attack here is white-box",
+        "white-box": None if white else "serves white-box attacks, and none here is one",
+        "randomized networks": None if attacked else "is for randomized networks, and none is attacked here",
+    }
+    serves = attack_class(arguments.attack).serves
+    for option in {**_given(arguments), **_attack_settings(arguments)}:
+        if option in serves and (why := unserved[serves[option]]):
+            raise UserError(f"{_spelled(option)} {why}")
+    if arguments.keep_images and not transferred:
+        raise UserError(f"--keep-images {unserved['transfer']}")
+    for option in ("draws", "average"):
+        if getattr(arguments, option) is not None and not judged:
+            raise UserError(f"{_spelled(option)} is for randomized networks, and none is judged here")
+
+
+def _built_in() -> list[type[Attack]]:
+    return [attack_class(name) for name in ATTACKS.built_in]
+
+
+def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
+    """The fields that are options, with the attacks that have them; ε and budgets are options of their own."""
+    found: dict[str, list[type[Attack]]] = {}
+    for kind in _built_in():
+        for field in fields(kind):
+            if field.name not in ("epsilon", kind.budget):
+                found.setdefault(field.name, []).append(kind)
+    return found
+
+
+def _add_field(group: argparse._ArgumentGroup, name: str, kinds: Sequence[type[Attack]]) -> None:
+    """One option: its choices, its default and what it says are the field's own."""
+    kind = kinds[0]
+    hint, default = get_type_hints(kind)[name], _default(kind, name)
+    owners = "/".join(kind.name for kind in kinds)
+    says = field_docs(kind).get(name, "").replace("``", "").rstrip(".").replace("%", "%%")
+    shown = f"{owners}: {says}; default: {default if isinstance(default, str) else f'{default:.4g}'}"
+    if hint is bool:
+        group.add_argument(_spelled(name), action="store_true", default=None, help=f"{owners}: {says}")
+    elif choices := _choices(hint):
+        group.add_argument(_spelled(name), choices=choices, help=shown)
+    else:
+        group.add_argument(_spelled(name), type=_value, metavar="X", help=shown)
+
+
+def _choices(hint: Any) -> list[str]:
+    """The strings that a Literal allows, also one of Literals; none for other types."""
+    parts = get_args(hint)
+    return [word for part in parts for word in ([part] if isinstance(part, str) else _choices(part))]
+
+
+def _value(text: str) -> Any:
+    """A field's value as YAML writes it; the attack says whether it fits."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of fields that were given."""
+    return {name: value for name in _fields_of_attacks() if (value := getattr(arguments, name)) is not None}
+
+
+def _attack_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    return dict(settings(arguments.attack_set, "--attack-set"))
+
+
+def _default(kind: type[Attack], field: str) -> Any:
+    default = next(one.default for one in fields(kind) if one.name == field)
+    default = getattr(default, "default", default)  # of a pydantic field
+    if default is MISSING:
+        raise UserError(f"--attack {kind.name} has no default for {field}; give it")
+    return default
+
+
+def _defaults(field: str | None) -> str:
+    """The defaults of ε, or of the budgets, by attack."""
+    found: dict[float, list[str]] = {}
+    for kind in _built_in():
+        if name := field or kind.budget:
+            found.setdefault(_default(kind, name), []).append(kind.name)
+    return "default: " + ", ".join(f"{value:.4g} ({', '.join(names)})" for value, names in found.items())
 
 
 def _spelled(option: str) -> str:

@@ -48,21 +48,22 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def settings(texts: Sequence[str]) -> list[tuple[str, Any]]:
-    """The FIELD=VALUE arguments of ``--set`` as (dotted field, value).
+def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any]]:
+    """The FIELD=VALUE arguments of ``--set``, or of an option like it, as (dotted field, value).
 
     Raises:
         UserError: one of them is none.
     """
     found = []
+    example = "training.iterations=100" if option == "--set" else "steps=100"
     for text in texts:
         field, equals, value = text.partition("=")
         if not equals or not field:
-            raise UserError(f"--set {text!r} is no FIELD=VALUE; write for example training.iterations=100")
+            raise UserError(f"{option} {text!r} is no FIELD=VALUE; write for example {example}")
         try:
             found.append((field, yaml.safe_load(value)))
         except yaml.YAMLError as error:
-            raise UserError(f"--set {field}: {value!r} is no YAML value") from error
+            raise UserError(f"{option} {field}: {value!r} is no YAML value") from error
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -117,23 +116,16 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
-    if arguments.attack in ("noise", "none"):
-        if set(arguments.threat) - {"white"} or arguments.source:
-            raise UserError(f"--attack {arguments.attack} follows no network; leave out --threat and --source")
-        arguments.threat = ["white"]
-    if arguments.attack in ("autoattack", "square"):
+    asked, device = protocols(arguments), pick_device(arguments.device)
+    if not asked[0].attack.transferable:
         if set(arguments.threat) - {"white"} or arguments.source:
             raise UserError(
-                f"--attack {arguments.attack} is made on the judged network itself; leave out --threat and --source"
+                f"--attack {arguments.attack} is for the judged network itself; leave out --threat and --source"
             )
         arguments.threat = ["white"]
     if arguments.source and set(arguments.threat) == {"white"}:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
-    if arguments.attack == "autoattack" and importlib.util.find_spec("pyautoattack") is None:
-        raise UserError("--attack autoattack needs the package pyautoattack; pip install 'atlpa[attacks]'")
-    asked, device = protocols(arguments), pick_device(arguments.device)
-    notes = [note for one in asked for note in (*one.attack.notes(one.budgets), *one.notes(device))]
-    for note in dict.fromkeys(notes):
+    for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(f"note: {note}")
     threats: list[Threat] = arguments.threat
     sources = [Run.open(Path(folder)) for folder in arguments.source]

@@ -79,7 +79,7 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
     device = pick_device(todo.trainings[0].device if todo.trainings else "auto")
-    notes = [note for one in study.protocols() for note in (*one.attack.notes(one.budgets), *one.notes(device))]
+    notes = [note for one in study.protocols() for note in one.notes(device)]
     for note in dict.fromkeys(notes):
         print(f"note: {note}")
     if arguments.only != "report":

@@ -39,12 +39,10 @@ class ListDefenses(argparse.Action):
         rows = []
         for name in preset_names():
             preset = load_preset(name)
-            cost = validate(Defense, preset.fields).cost(attack.iterations)
-            rows.append((name, preset.idea, preset.source, cost.forwards, cost.backwards))
+            cost = validate(Defense, preset.fields).cost(attack)
+            rows.append((name, preset.idea, preset.source, *(cost or ("", ""))))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
-        print(
-            f"forwards, backwards: passes of one batch in a training step with a {attack.iterations}-iteration attack"
-        )
+        print(f"forwards, backwards: passes of one batch in a training step whose attack is {attack}")
         parser.exit()
 
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from atlpa.attacks import PGD
-from atlpa.component import Component, Number, dump
+from atlpa.attacks import Attack, Cost, attack_class, read_attack
+from atlpa.component import Component, Number, field_names
 from atlpa.defenses.terms import Terms, Views
 from atlpa.errors import UserError
 from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
-
-
-class Cost(NamedTuple):
-    """Forward and backward passes, each of one batch of images."""
-
-    forwards: int
-    backwards: int
 
 
 class Defense(Component):
@@ -31,8 +25,8 @@ class Defense(Component):
         adversarial_fraction: f, the weight of the adversarial images in the training mix, 1 − f that of the clean
             ones; 0 trains on clean images alone, 0.5 is the paper's 1 : 1, 1 is Madry's original.
         terms: the loss terms.
-        attack_loss: what the training attack climbs; ``kl`` starts at a random point, since it has no gradient at the
-            image itself.
+        attack: what this defense changes of the recipe's training attack: its fields, or another attack by ``name``,
+            which keeps the recipe's values of the fields that both have.
         denoise: the operation of feature denoising blocks in the network: ``softmax``, ``dot_product`` or ``mean``.
         noise: a first layer that adds noise, in training and at inference.
         randomize: random resizing and padding of the images, at inference.
@@ -41,10 +35,20 @@ class Defense(Component):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
-    attack_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
+    attack: dict[str, Any] = Field(default_factory=dict)
     denoise: Denoising | None = None
     noise: InputNoise | None = None
     randomize: RandomResize | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_attack_loss(cls, values: Any) -> Any:
+        """Before attacks could be changed in general, ``attack_loss: kl`` stood for a uniform start and that loss."""
+        if isinstance(values, Mapping) and "attack_loss" in values:
+            values = dict(values)
+            if values.pop("attack_loss") == "kl":
+                values["attack"] = {"loss": "kl", "start": "uniform"}
+        return values
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Defense:
@@ -62,8 +66,8 @@ class Defense(Component):
             raise ValueError(
                 f"{self.name} attacks images, but no term looks at the adversarial ones; set adversarial_fraction: 0"
             )
-        if self.attack_loss != "cross_entropy" and not self.needs_adversarial:
-            raise ValueError(f"attack_loss is {self.attack_loss}, but adversarial_fraction is 0: nothing is attacked")
+        if self.attack and not self.needs_adversarial:
+            raise ValueError("attack is given, but adversarial_fraction is 0: nothing is attacked")
         return self
 
     def for_classes(self, classes: int | None) -> Defense:
@@ -119,20 +123,32 @@ class Defense(Component):
         """A freshly initialized network with this defense's layers."""
         return model.build(classes, seed, self.denoise, self.noise, self.randomize)
 
-    def training_attack(self, attack: PGD) -> PGD:
-        """The recipe's attack as this defense uses it."""
-        if self.attack_loss == "cross_entropy":
-            return attack
-        return PGD(**{**dump(attack), "loss": self.attack_loss, "start": "uniform"})
+    def training_attack(self, attack: Attack) -> Attack:
+        """The recipe's attack as this defense changes it.
 
-    def cost(self, attack_iterations: int) -> Cost:
-        """Passes of a batch through the network in one training step."""
-        attacks = attack_iterations if self.needs_adversarial else 0
+        Raises:
+            ValueError: there is no such attack, or it has no such fields.
+        """
+        if not self.attack:
+            return attack
+        recipe = attack.settings()
+        name = self.attack.get("name", recipe["name"])
+        if name != recipe["name"]:
+            recipe = {field: value for field, value in recipe.items() if field in field_names(attack_class(name))}
+        changed: Attack = read_attack({**recipe, "name": name, **self.attack})
+        return changed
+
+    def cost(self, attack: Attack) -> Cost | None:
+        """Passes of a batch through the network in one training step; ``None`` where the attack's depend on the images.
+
+        Args:
+            attack: the recipe's.
+        """
         views = self.needs_clean + self.needs_adversarial
-        reference = attacks if self.attack_loss == "kl" else 0
         # The views pass the network joined, so that the gradient at the clean images takes both back.
         doubled = views if self.needs_input_gradient else 0
-        return Cost(forwards=attacks + reference + views, backwards=attacks + views + doubled)
+        own = self.training_attack(attack).cost() if self.needs_adversarial else Cost(0, 0)
+        return own and Cost(own.forwards + views, own.backwards + views + doubled)
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from atlpa.records import Credibility, Evaluation, Network
 from atlpa.report.checks import checked, checked_epsilons
@@ -110,8 +110,9 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 def _kind(record: Evaluation) -> str:
     attack, data, last = record.attack, record.data, record.budgets[-1].iterations
+    name = attack["name"]
     how = {"autoattack": "AutoAttack", "square": f"Square attack, {last} queries"}.get(
-        attack["name"], attack["name"].upper()
+        name, name.upper() if name in ("pgd", "fgsm", "noise", "none") else _others(attack, last)
     )
     if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
         how = "FGSM"
@@ -125,6 +126,12 @@ def _kind(record: Evaluation) -> str:
         how += ", draws held fixed" if attack["fixed_draws"] else ""
         how += ", gradients in bf16" if attack.get("precision") == "bf16" else ""
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
+
+
+def _others(attack: Mapping[str, object], budget: int) -> str:
+    """An attack that this package does not come with, with every setting."""
+    settings = [f"{name} {value}" for name, value in attack.items() if name not in ("name", "epsilon")]
+    return ", ".join([str(attack["name"]), *([f"{budget} iterates"] if budget > 1 else []), *settings])
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from atlpa import __version__
-from atlpa.attacks import PGD, Noise
-from atlpa.component import dump
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.evaluation import AttackResult, transfer, white_box
 from atlpa.machine import describe
-from atlpa.models import Averaged
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, Evaluation
 from atlpa.runs.folder import Run
+from atlpa.runs.measurement import Measurement
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
 
@@ -45,113 +41,36 @@ def evaluate(
         device: where to compute.
         again: measure anew what is on record.
         keep: a folder for transferred images; those that lie there are shown again.
+
+    Raises:
+        UserError: the attack does not admit a pairing, or a network's number of classes.
     """
-    protocol.check(pairings)
+    measurements = [Measurement.of(pairing, protocol) for pairing in pairings]
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
     indices = {folder: target.read_index(target.training.data) for folder, target in targets.items()}
-    for folder, index in indices.items():
-        protocol.check_classes(folder, len(index.classes))
-    paths = {pairing: _record_path(pairing, protocol) for pairing in pairings}
-    missing = [pairing for pairing, path in paths.items() if again or not path.is_file()]
-    for pairing in pairings:
-        if pairing not in missing:
-            yield Evaluation.load(paths[pairing])
+    for measurement in measurements:
+        measurement.check_classes(len(indices[measurement.pairing.target.folder].classes))
+    on_record = [None if again else measurement.recorded for measurement in measurements]
+    yield from (record for record in on_record if record)
+    missing = [measurement for measurement, record in zip(measurements, on_record, strict=True) if not record]
     loaded: dict[EvaluatedImages, Images] = {}
     for group in _sharing_an_attack(missing):
-        target = group[0].target
+        target = group[0].pairing.target
         items, judged = judged_images(target, indices[target.folder], protocol.limit)
         if judged not in loaded:
             loaded[judged] = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
-        images = loaded[judged]
         began = time.monotonic()
-        outcomes = _attack(group, protocol, images, device, keep and _kept_path(keep, group[0], protocol, judged))
+        results = _attack(group, loaded[judged], device, keep and group[0].adversarial_cache(keep, judged))
         seconds = time.monotonic() - began
-        for pairing, outcome in zip(group, outcomes, strict=True):
-            record = _record(pairing, protocol, judged, outcome, seconds, device)
-            record.save(paths[pairing])
+        for measurement, result in zip(group, results, strict=True):
+            record = _record(measurement, judged, result, seconds, device)
+            record.save(measurement.path)
             yield record
-
-
-def _record(
-    pairing: Pairing,
-    protocol: Protocol,
-    judged: EvaluatedImages,
-    outcome: AttackResult,
-    seconds: float,
-    device: torch.device,
-) -> Evaluation:
-    """What was found, as it is kept."""
-    return Evaluation(
-        target=pairing.target.network,
-        source=pairing.source.network,
-        threat=pairing.threat,
-        data=judged,
-        attack=protocol.settings(pairing),
-        seed=protocol.seed,
-        average=protocol.average_of(pairing.target),
-        clean=outcome.clean_verdicts(),
-        budgets=tuple(outcome.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
-        seconds=seconds,
-        steps=outcome.steps and outcome.steps * protocol.average_of(pairing.source),
-        machine=describe(device),
-        atlpa=__version__,
-    )
 
 
 def recorded(pairing: Pairing, protocol: Protocol) -> Evaluation | None:
     """What ``evaluate`` would read back in place of measuring, if anything; no data is needed."""
-    path = _record_path(pairing, protocol)
-    return Evaluation.load(path) if path.is_file() else None
-
-
-def _kept_path(folder: Path, pairing: Pairing, protocol: Protocol, judged: EvaluatedImages) -> Path | None:
-    """Where the images of a transfer attack are kept: named after all that determines them."""
-    if pairing.threat == "white":
-        return None
-    everything = {
-        "source": pairing.source.network.weights,
-        "images": dump(judged),
-        "attack": protocol.settings(pairing),
-        "budgets": protocol.budgets,
-        "seed": protocol.seed,
-        "average": protocol.average_of(pairing.source),
-        "atlpa": __version__,
-    }
-    return folder / f"{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]}.npy"
-
-
-def _attack(
-    group: Sequence[Pairing], protocol: Protocol, images: Images, device: torch.device, keep: Path | None
-) -> list[AttackResult]:
-    """One attack on one source, judged by every target of a group."""
-    first = group[0]
-    attack, budgets, seed, draws = protocol.attack_by(first), protocol.budgets, protocol.seed, protocol.draws
-    source = _model(first.source, protocol, device)
-    title = f"{first.threat} {first.source.folder.name} ε {attack.epsilon:g}"
-    if first.threat == "white" and isinstance(attack, PGD) and not first.source.randomized:
-        with Progress(title, len(images) * attack.restarts, "image") as progress:
-            return [white_box(source, images, attack, budgets, seed=seed, progress=progress.update)]
-    with Progress(title, len(images) * budgets[-1], "step") as progress:
-        show = partial(transfer, seed=seed, draws=draws, progress=progress.update)
-        if first.threat == "white" and not isinstance(attack, Noise):
-            outcome = show(source, {"itself": source}, images, attack, budgets)["itself"]
-            return [outcome.standing()]
-        targets = {str(number): _model(pairing.target, protocol, device) for number, pairing in enumerate(group)}
-        return list(show(source, targets, images, attack, budgets, keep=keep).values())
-
-
-def _model(run: Run, protocol: Protocol, device: torch.device) -> nn.Module:
-    """A run's network as the protocol asks it."""
-    model, average = run.load_model(device), protocol.average_of(run)
-    return Averaged(model, average) if average > 1 else model
-
-
-def _sharing_an_attack(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
-    """Pairings by source; white-box ones apart, since they stop at the first wrong iterate."""
-    groups: dict[tuple[bool, Path], list[Pairing]] = {}
-    for pairing in pairings:
-        groups.setdefault((pairing.threat == "white", pairing.source.folder), []).append(pairing)
-    return list(groups.values())
+    return Measurement.of(pairing, protocol).recorded
 
 
 def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[Item], EvaluatedImages]:
@@ -170,24 +89,50 @@ def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[I
     )
 
 
-def _record_path(pairing: Pairing, protocol: Protocol) -> Path:
-    """Where the record of a measurement lies: its name tells what it is, its digest tells everything."""
-    attack, source = protocol.attack_by(pairing), pairing.source.network
-    name = protocol.settings(pairing)["name"]
-    everything = {
-        "target": pairing.target.network.weights,
-        "source": source.weights,
-        "data": pairing.target.training.data,
-        "part": pairing.target.experiment.judged_part,
-        # Fields at their default are left out, so that a field that is added later does not orphan what is on record.
-        "attack": {"name": name, **{k: v for k, v in dump(attack, exclude_defaults=True).items() if k != "iterations"}},
-        "budgets": protocol.budgets,
-        "limit": protocol.limit,
-        "seed": protocol.seed,
-        "draws": protocol.draws if pairing.target.randomized else 1,
-        "average": protocol.average_of(pairing.target),
-        "atlpa": __version__,
-    }
-    digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
-    by = "white" if pairing.threat == "white" else f"{pairing.threat}-{source.defense}-{source.architecture}"
-    return pairing.target.records / f"{by}-{name}-eps{attack.epsilon:.4g}-{digest}.json"
+def _sharing_an_attack(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Measurements by source; white-box ones apart, since they stop at the first wrong iterate."""
+    groups: dict[tuple[bool, Path], list[Measurement]] = {}
+    for measurement in measurements:
+        groups.setdefault((measurement.white_box, measurement.pairing.source.folder), []).append(measurement)
+    return list(groups.values())
+
+
+def _attack(
+    group: Sequence[Measurement], images: Images, device: torch.device, keep: Path | None
+) -> list[AttackResult]:
+    """One attack on one source, judged by every target of a group."""
+    first = group[0]
+    attack, protocol, source = first.attack, first.protocol, first.model(first.pairing.source, device)
+    title = f"{first.pairing.threat} {first.pairing.source.folder.name} ε {attack.epsilon:g}"
+    if first.white_box and attack.stepwise is not None and not first.pairing.source.randomized:
+        with Progress(title, len(images) * attack.stepwise.restarts, "image") as progress:
+            single: Any = attack.stepwise
+            return [white_box(source, images, single, protocol.budgets, seed=protocol.seed, progress=progress.update)]
+    with Progress(title, len(images) * protocol.budgets[-1], "step") as progress:
+        show = partial(transfer, seed=protocol.seed, draws=protocol.draws, progress=progress.update)
+        if first.white_box:
+            return [show(source, {"itself": source}, images, attack, protocol.budgets)["itself"].standing()]
+        targets = {str(number): one.model(one.pairing.target, device) for number, one in enumerate(group)}
+        return list(show(source, targets, images, attack, protocol.budgets, keep=keep).values())
+
+
+def _record(
+    measurement: Measurement, images: EvaluatedImages, result: AttackResult, seconds: float, device: torch.device
+) -> Evaluation:
+    """What was found, as it is kept."""
+    pairing, protocol = measurement.pairing, measurement.protocol
+    return Evaluation(
+        target=pairing.target.network,
+        source=pairing.source.network,
+        threat=pairing.threat,
+        data=images,
+        attack=measurement.settings,
+        seed=protocol.seed,
+        average=measurement.average_of(pairing.target),
+        clean=result.clean_verdicts(),
+        budgets=tuple(result.budget(row, budget) for row, budget in enumerate(protocol.budgets)),
+        seconds=seconds,
+        steps=result.steps and result.steps * measurement.average_of(pairing.source),
+        machine=describe(device),
+        atlpa=__version__,
+    )

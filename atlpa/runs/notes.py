@@ -28,9 +28,10 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
     notes = []
     if defense.needs_adversarial:
         attack = defense.training_attack(recipe.attack)
-        notes += [f"training attack: {note}" for note in attack.notes()]
-    wishes = {precision_note(precision, device) for precision in (recipe.precision, recipe.attack.precision)}
-    notes += [wish for wish in wishes if wish]
+        notes += [f"training attack: {note}" for note in attack.notes()] + attack.device_notes(device)
+    unmet = precision_note(recipe.precision, device)
+    if unmet and unmet not in notes:
+        notes.append(unmet)
     return notes + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
 
 

@@ -88,6 +88,6 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = ()) -> Plan:
 
 
 def _passes(experiment: Experiment) -> float:
-    """Forward and backward passes of a whole training, in images."""
-    cost = experiment.defense.cost(experiment.training.attack.iterations)
-    return experiment.training.iterations * experiment.training.batch_size * (cost.forwards + cost.backwards)
+    """Forward and backward passes of a whole training, in images; one per step where nobody knows the attack's."""
+    passes = sum(experiment.defense.cost(experiment.training.attack) or (1,))
+    return experiment.training.iterations * experiment.training.batch_size * passes

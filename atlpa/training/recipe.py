@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 from torch.optim import SGD
 
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, AnyAttack
 from atlpa.component import Component, FromList, Number
 from atlpa.engine import Precision
 
@@ -25,7 +25,8 @@ class Recipe(Component):
         momentum: of SGD.
         weight_decay: of SGD, on every parameter.
         decay_at: after which shares of the iterations the learning rate is divided by 10.
-        attack: the inner maximization of Eq. 1.
+        attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields.
+            A defense may change it.
         precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
             weights, losses and steps in float32. The attack has a precision of its own.
         log_every: steps between two lines of the log.
@@ -39,7 +40,7 @@ class Recipe(Component):
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
     decay_at: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], FromList] = (2 / 3,)
-    attack: PGD = PGD(epsilon=0.25, step=0.125, iterations=2)
+    attack: AnyAttack = PGD(epsilon=0.25, step=0.125, iterations=2)
     precision: Precision = "fp32"
     log_every: Count = 10
     validate_every: Count = 250

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from atlpa.attacks import PGD
+from atlpa.attacks import Attack
 from atlpa.defenses import Defense, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
@@ -28,7 +28,7 @@ class StepResult:
 def training_step(
     model: nn.Module,
     defense: Defense,
-    attack: PGD,
+    attack: Attack,
     optimizer: Optimizer,
     images: Tensor,
     labels: Tensor,

@@ -72,12 +72,10 @@ def test_a_part_of_it(runs, capsys):
 
 def test_images_without_masks(runs, capsys, monkeypatch):
     from atlpa.data.masks import UNKNOWN
+    from atlpa.runs import evaluation_images
 
-    monkeypatch.setattr(
-        evaluation_images,
-        "load_masks",
-        lambda items, side: evaluation_images.torch.full((len(items), side, side), UNKNOWN),
-    )
+    unknown = lambda items, side: evaluation_images.torch.full((len(items), side, side), UNKNOWN)  # noqa: E731
+    monkeypatch.setattr(evaluation_images, "load_masks", unknown)
     assert main([runs[1], *FAST, "--what", "regions,landscape"]) == 0
     out = capsys.readouterr().out
     assert "none of these images has a key region, so that Table 2 is left out" in out

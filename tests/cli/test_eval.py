@@ -270,7 +270,7 @@ def test_gray_box_is_undefended_by_what_it_is(runs, capsys):
             "--iters has no meaning for --attack fgsm",
         ),
         (["--run", "runs/pat-resnet18", "--attack", "none", "--eps", "0.1"], "--eps has no meaning"),
-        (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "follows no network"),
+        (["--run", "runs/pat-resnet18", "--attack", "noise", "--threat", "gray"], "is for the judged network itself"),
         (["--run", "runs/pat-resnet18", "--threat", "transfer"], "--threat transfer needs --source DIR"),
         (["--run", "runs/pat-resnet18", "--threat", "white", "--threat", "transfer"], "--threat transfer needs"),
         (
@@ -280,6 +280,7 @@ def test_gray_box_is_undefended_by_what_it_is(runs, capsys):
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),
         (["--run", "runs/pat-resnet18", "--restarts", "3", "--iters", "2", "3"], "a single --iters"),
         (["--run", "runs/pat-resnet18", "--eot", "2"], "--eot is for randomized networks, and none is attacked"),
+        (["--run", "runs/pat-resnet18", "--eot", "0"], "eot: Input should be greater than or equal to 1, given 0"),
         (["--run", "runs/pat-resnet18", "--fixed-draws"], "--fixed-draws is for randomized networks"),
         (["--run", "runs/pat-resnet18", "--draws", "3"], "--draws is for randomized networks, and none is judged"),
         (["--run", "runs/pat-resnet18", "--average", "3"], "--average is for randomized networks, and none is judged"),
@@ -322,19 +323,27 @@ def test_dlr_needs_three_classes(tmp_path, monkeypatch, capsys):
         "model: {architecture: resnet18, weights: none}\ntraining: {iterations: 1, batch_size: 4}\n"
     )
     assert train(["--config", "two.yaml", "--output", "run"]) == 0
-    assert "use --loss margin" in refused(capsys, "--run", "run", "--threat", "white", "--iters", "1", "--loss", "dlr")
+    line = refused(capsys, "--run", "run", "--threat", "white", "--iters", "1", "--loss", "dlr")
+    assert "as it was asked for needs at least 3" in line
     assert main(["--run", "run", "--threat", "white", "--iters", "1", "--loss", "margin"]) == 0
     assert "climbing margin" in capsys.readouterr().out
 
 
 def test_restarts_on_a_randomized_network(noisy, capsys):
     words = ["--restarts", "2", "--start", "uniform", "--threat", "white"]
-    assert "use --eot in place of --restarts" in refused(capsys, "--run", noisy, *FAST, *words)
+    assert "use eot in place of restarts" in refused(capsys, "--run", noisy, *FAST, *words)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--eot", "0"], ["--eps", "a lot"], ["--iters", "0"], ["--iters", "1.5"], ["--threat", "pink"], ["--seed", "-1"]],
+    [
+        ["--loss", "steep"],
+        ["--eps", "a lot"],
+        ["--iters", "0"],
+        ["--iters", "1.5"],
+        ["--threat", "pink"],
+        ["--seed", "-1"],
+    ],
 )
 def test_malformed_options(runs, capsys, arguments):
     with pytest.raises(SystemExit) as ended:

@@ -85,7 +85,7 @@ def test_a_part_of_a_preset_is_overridden():
         ([("defense", "paat")], "did you mean 'pat'"),
         ([("defense.terms.cross_entropy.images", "adversarial")], "term cross_entropy needs adversarial images"),
         ([("defense", "trades"), ("defense.adversarial_fraction", 0)], "needs adversarial images"),
-        ([("defense.attack_loss", "kl")], "nothing is attacked"),
+        ([("defense.attack.loss", "kl")], "nothing is attacked"),
         (
             [("defense", "pat"), ("defense.terms.cross_entropy.images", "clean")],
             "no term looks at the adversarial ones",

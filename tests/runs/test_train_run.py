@@ -254,7 +254,7 @@ def clean(terms):
         (
             "training",
             Recipe(iterations=1, attack=MyAttack(epsilon=0.2, step=0.1, iterations=2)),
-            r"training\.attack is a MyAttack",
+            r"training\.attack: unknown key .patience.",
         ),
         ("data", MyDigits(), "unknown data set 'mine'"),
     ],

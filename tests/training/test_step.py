@@ -125,5 +125,5 @@ def test_a_step_costs_what_it_claims(model, batch, preset):
 
     model.register_forward_hook(count)
     step(model, preset, batch)
-    cost = validate(Defense, load_preset(preset).fields).cost(ATTACK.iterations)
+    cost = validate(Defense, load_preset(preset).fields).cost(ATTACK)
     assert passes == {"forward": cost.forwards, "backward": cost.backwards}
