@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from atlpa.attacks import ATTACKS
 from atlpa.component import Component, dump, field_names, validate
-from atlpa.data import DATASETS, Dataset, Part
-from atlpa.defenses import Defense, load_preset
-from atlpa.errors import UserError, explain, unknown_name
+from atlpa.data import DATASETS, AnyDataset, Part
+from atlpa.defenses import TERMS, Defense, load_preset
+from atlpa.errors import UserError, explain
 from atlpa.models import ModelSpec
+from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import Recipe
 from atlpa.yaml_files import find, read, shipped
 
@@ -28,14 +31,8 @@ FREE_KEYS = {
 }
 
 
-def _dataset(value: Any) -> Any:
-    """Pick the data set's class by its ``name``, so that errors speak of that data set's fields."""
-    if not isinstance(value, Mapping):
-        return value
-    name = value.get("name")
-    if name not in DATASETS:
-        raise ValueError(f"name: {unknown_name('data set', str(name), DATASETS)}")
-    return validate(DATASETS[name], dict(value))
+# The parts of a dotted field, of which the import path of a loss term is one: ``defense.terms.focal.losses:Focal.weight``.
+_PARTS = re.compile(r"(?<=\bterms\.)[\w.]+:\w+|[^.]+")
 
 
 def _defense(value: Any) -> Any:
@@ -65,10 +62,12 @@ class Experiment(Component):
             and judge on the validation part.
         device: ``auto`` (CUDA where there is one), or any torch device.
         output: the run's folder; by default one named after the experiment.
+        code: name → package and version, of what other packages contribute, as it was when this was written down; it
+            tells no experiment from another.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
-    data: Annotated[SerializeAsAny[Dataset], BeforeValidator(_dataset)]
+    data: AnyDataset
     model: ModelSpec = ModelSpec()
     defense: Annotated[Defense, BeforeValidator(_defense)]
     training: Recipe = Recipe()
@@ -76,6 +75,7 @@ class Experiment(Component):
     final: bool = False
     device: str = "auto"
     output: str | None = None
+    code: dict[str, str] = field(default_factory=dict, compare=False)
 
     @model_validator(mode="after")
     def _training_attack_must_exist(self) -> Experiment:
@@ -103,6 +103,17 @@ class Experiment(Component):
         own = f"{self.defense.name}-{self.model.architecture}-seed{self.seed}{suffix}"
         return Path(self.output) if self.output else Path("runs") / self.name / own
 
+    @property
+    def foreign_code(self) -> dict[str, str]:
+        """Name → package and version, of what other packages contribute, as they are installed now."""
+        named: list[tuple[Registry[Any], str]] = [
+            (DATASETS, self.data.name),
+            *((TERMS, name) for name in self.defense.terms),
+            (ATTACKS, self.training.attack.name),
+            *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),
+        ]
+        return {name: origin for table, name in named if (origin := table.origin(name))}
+
     def for_classes(self, classes: int | None) -> Experiment:
         """The same experiment with what its defense leaves to the number of classes decided.
 
@@ -118,23 +129,26 @@ class Experiment(Component):
         """Every field with its value, as plain YAML types; ``parse`` reads it back.
 
         Raises:
-            UserError: it would read back as something else, as a component does that somebody else has written.
+            UserError: it would read back as something else, as a component does that no name leads to.
         """
         values = dump(self)
+        values.pop("code")
         try:
             lost = _unlike(self, parse(values))
         except UserError as error:
             lost = str(error)
         if lost:
             raise UserError(
-                f"experiment.yaml could not hold this experiment: {lost}; make it part of atlpa, or train with "
+                f"experiment.yaml could not hold this experiment: {lost}; name it by its import path, or train with "
                 "atlpa.training.training_step, which takes any defense and attack"
             )
-        return values
+        code = self.foreign_code
+        return {**values, "code": code} if code else values
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
-        return {key: value for key, value in _flattened(self.resolved()).items() if key not in FREE_KEYS}
+        values = {key: value for key, value in self.resolved().items() if key != "code"}
+        return {key: value for key, value in _flattened(values).items() if key not in FREE_KEYS}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -147,6 +161,8 @@ def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
     """The first place where what was read back is not what was given; empty if it is the same."""
     if given == read:
         return ""
+    if isinstance(given, Mapping) and isinstance(read, Mapping) and given.keys() == read.keys():
+        return next(filter(None, (_unlike(given[name], read[name], f"{place}.{name}") for name in given)), place)
     if not isinstance(given, Component):
         return f"{place} is {given!r}, read back {read!r}"
     if type(given) is not type(read):
@@ -160,12 +176,15 @@ def parse(fields: Mapping[str, Any]) -> Experiment:
     """Validate an experiment's fields.
 
     Raises:
+        UntrustedCode: it names code that may not be imported (see ``trusting_only_what_is_known``).
         UserError: one line with each offending field, what was given and what is allowed.
     """
     try:
         return validate(Experiment, dict(fields))
     except ValidationError as error:
-        raise UserError(explain(error)) from error
+        causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]
+        kind = UntrustedCode if any(isinstance(cause, UntrustedCode) for cause in causes) else UserError
+        raise kind(explain(error)) from error
 
 
 def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
@@ -189,7 +208,7 @@ def shipped_configs() -> dict[str, Path]:
 
 def _set(fields: dict[str, Any], dotted: str, value: Any) -> None:
     """Set a dotted field; a section given as a bare name (``defense: atlpa``) becomes a mapping with that preset."""
-    *sections, last = dotted.split(".")
+    *sections, last = _PARTS.findall(dotted)
     for section in sections:
         inner = fields.get(section)
         if inner is None:

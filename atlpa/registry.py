@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +21,10 @@ _imported: dict[str, Any] = {}
 _only_known: ContextVar[bool] = ContextVar("only_known", default=False)
 
 
+class UntrustedCode(UserError):
+    """A run folder names code by its import path, and nobody has said that it may be run."""
+
+
 class Registry(Mapping[str, Thing], Generic[Thing]):
     """What a name in a YAML file or on the command line stands for; a mapping of the names that are known.
 
@@ -29,28 +35,28 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         what: the kind, in the singular, for messages: ``"attack"``.
         group: of entry points: ``"atlpa.attacks"``.
         built_in: name → thing.
+        base: of which other packages' things must be subclasses, if of anything.
     """
 
-    def __init__(self, what: str, group: str, built_in: Mapping[str, Thing]) -> None:
-        self.what, self.group, self.built_in = what, group, dict(built_in)
+    def __init__(self, what: str, group: str, built_in: Mapping[str, Thing], base: type | None = None) -> None:
+        self.what, self.group, self.built_in, self.base = what, group, dict(built_in), base
 
     def __getitem__(self, name: str) -> Thing:
         """What a name stands for.
 
         Raises:
-            UserError: nothing has this name (the nearest is offered), its code cannot be imported, or it is an import
-                path that a stranger's run names (see ``trusting_only_what_is_known``).
+            UserError: nothing has this name (the nearest is offered), its code cannot be imported or is no such thing,
+                or it is an import path that a stranger's run names (see ``trusting_only_what_is_known``).
         """
         if name in self.built_in:
             return self.built_in[name]
         if point := self._entry_points().get(name):
-            return self._loaded(name, point)
+            return self._checked(name, self._loaded(name, point))
         if not is_import_path(name):
             raise UserError(
                 f"{unknown_name(self.what, name, self)}; code of your own is named package.module:attribute"
             )
-        thing: Thing = import_path(name, self.what)
-        return thing
+        return self._checked(name, import_path(name, self.what))
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.built_in, *(name for name in self._entry_points() if name not in self.built_in)])
@@ -66,8 +72,22 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         if name in self.built_in:
             return None
         point = self._entry_points().get(name)
+        if point and point.dist:
+            return f"{point.dist.name} {point.dist.version}"
         module = point.module if point else name.partition(":")[0]
         return _package(module.partition(".")[0])
+
+    def name_of(self, thing: Any, given: str) -> str:
+        """The name that leads to a thing: the one given if it does, else its own here, else its import path."""
+        try:
+            if self[given] is thing:
+                return given
+        except UserError:
+            pass
+        path = f"{thing.__module__}:{thing.__qualname__}"
+        own = {name: known for name, known in self.built_in.items() if known is thing}
+        announced = [name for name, point in self._entry_points().items() if point.value == path]
+        return next(iter([*own, *announced, path]))
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
         return {point.name: point for point in metadata.entry_points(group=self.group)}
@@ -76,8 +96,15 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         try:
             thing: Thing = point.load()
         except Exception as error:  # of somebody else's module, which may raise anything
-            raise UserError(f"{self.what} {name!r} of {_package(point.module)} fails: {reason(error)}") from error
+            raise UserError(f"{self.what} {name!r} of {self.origin(name)} fails: {reason(error)}") from error
         return thing
+
+    def _checked(self, name: str, thing: Any) -> Thing:
+        if self.base and not (isinstance(thing, type) and issubclass(thing, self.base)):
+            package = self.base.__module__.rpartition(".")[0]
+            raise UserError(f"{self.what} {name!r} is no subclass of {package}.{self.base.__name__}")
+        known: Thing = thing
+        return known
 
 
 def is_import_path(name: str) -> bool:
@@ -93,19 +120,33 @@ def import_path(path: str, what: str) -> Any:
         what: what it should be, for messages.
 
     Raises:
-        UserError: there is no such module or attribute, or it may not be imported.
+        UntrustedCode: it may not be imported.
+        UserError: there is no such module or attribute.
     """
     if path not in _imported:
         if _only_known.get():
-            raise UserError(
+            raise UntrustedCode(
                 f"{what} {path!r} is code that no installed package announces; if you trust it, add --trust-code"
             )
         module, _, attribute = path.partition(":")
+        if module == "__main__":
+            raise UserError(f"{what} {path!r} lies in a program, where no command finds it; move it into a module")
+        _look_in_the_current_folder()
         try:
             _imported[path] = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # of somebody else's module, which may raise anything
             raise UserError(f"{what} {path!r} cannot be imported: {reason(error)}") from error
     return _imported[path]
+
+
+def _look_in_the_current_folder() -> None:
+    """Where Python looks for a program's own modules, but not for those of a command that is started by its script.
+
+    Last, so that no file there stands in for an installed package, and only once code is named by its path, so that
+    a command never runs what happens to lie where it is started.
+    """
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(here)
 
 
 @contextmanager

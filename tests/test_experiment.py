@@ -24,8 +24,8 @@ def test_the_papers_settings():
     assert (training.batch_size, training.iterations, training.learning_rate) == (16, 6000, 0.01)
     assert (training.attack.iterations, training.attack.step, training.attack.epsilon) == (2, 0.125, 0.25)
     assert experiment.defense.adversarial_fraction == 0.5
-    assert experiment.for_classes(17).defense.terms.tolerant_logit.k == 5
-    assert experiment.defense.terms.attention_map.p == 2
+    assert experiment.for_classes(17).defense.terms["tolerant_logit"].k == 5
+    assert experiment.defense.terms["attention_map"].p == 2
 
 
 def test_learning_rate_decays_by_ten_at_two_thirds():

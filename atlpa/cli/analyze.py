@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.attacks import PGD
-from atlpa.cli.command import Parser, count, number, run_command, seed
-from atlpa.cli.eval import RUNS
+from atlpa.cli.command import Parser, add_trust_option, count, number, run_command, seed
+from atlpa.cli.eval import RUNS, opened, said
 from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.report import Results, save_training, write_report
-from atlpa.runs import ANALYSES, Analyses, EvaluationImages, Run, finished_runs, save_attention
+from atlpa.runs import ANALYSES, Analyses, EvaluationImages, newest_run, save_attention
 
 KINDS = ("attention", "regions", "embedding", "landscape", "training")
 
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
+    add_trust_option(parser)
     return parser
 
 
@@ -49,7 +50,8 @@ def work(arguments: argparse.Namespace) -> None:
     for kind in what:
         if kind not in KINDS:
             raise UserError(f"--what {kind!r} is unknown; valid: {', '.join(KINDS)}")
-    runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.runs)] or finished_runs(RUNS)[-1:]
+    newest = None if arguments.runs else newest_run(RUNS, trust_code=arguments.trust_code)
+    runs = said([newest]) if newest else opened(arguments.runs, arguments)
     if not runs:
         raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one")
     runs = [run.with_data_root(arguments.data_root) for run in runs]

@@ -26,6 +26,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that open runs which may be somebody else's."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="run code that a run names by its import path, such as a loss term my_pkg.losses:Focal; what installed "
+        "packages announce as entry points needs no trust",
+    )
+
+
 def number(text: str) -> float:
     """An argument such as 0.25 or 64/256."""
     try:

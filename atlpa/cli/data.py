@@ -16,6 +16,7 @@ from atlpa.data.dataset import data_root
 from atlpa.data.fetch import FETCHABLE, fetch
 from atlpa.data.inspect import Findings, inspect
 from atlpa.errors import UserError, unknown_name
+from atlpa.registry import is_import_path
 from atlpa.report import Table
 
 
@@ -45,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Open every image of a data set. The exit status is 1 if anything is wrong with it.",
     )
     checking.add_argument(
-        "name", metavar="NAME|DIR", help=f"{', '.join(DATASETS)}, or a folder with a directory a class"
+        "name",
+        metavar="NAME|DIR",
+        help=f"{', '.join(DATASETS)}, package.module:Class of your own, or a folder with a directory a class",
     )
     checking.add_argument(
         "--set",
@@ -79,7 +82,7 @@ def dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set that was named."""
     fields: dict[str, Any] = dict(settings(arguments.set))
     name, root = arguments.name, arguments.root
-    if name not in DATASETS or name == "folder":
+    if not (name in DATASETS or is_import_path(name)) or name == "folder":
         if not Path(name).is_dir():
             raise UserError(f"no folder {name!r}, and {unknown_name('data set', name, DATASETS)}")
         if root:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
-from atlpa.cli.command import Parser, count, run_command
+from atlpa.cli.command import Parser, add_trust_option, count, run_command
 from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, finished_runs, pair
+from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, newest_run, pair
 
 RUNS = Path("runs")
 
@@ -68,19 +68,33 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
         f"--limit images (default {IMAGES})",
     )
+    add_trust_option(parser)
     add_attack_options(parser)
     return parser
+
+
+def opened(folders: Sequence[str], arguments: argparse.Namespace) -> list[Run]:
+    """The runs in some folders, each once, with a note for each that uses other packages' code."""
+    return said([Run.open(Path(folder), trust_code=arguments.trust_code) for folder in dict.fromkeys(folders)])
+
+
+def said(runs: list[Run]) -> list[Run]:
+    """The runs, once it was said which code of other packages they use."""
+    for note in (note for run in runs for note in run.code_notes()):
+        print(f"note: {note}")
+    return runs
 
 
 def chosen_runs(arguments: argparse.Namespace) -> list[Run]:
     """The runs named, or the newest finished one."""
     if arguments.run:
-        runs = [Run.open(Path(folder)) for folder in dict.fromkeys(arguments.run)]
+        runs = opened(arguments.run, arguments)
     else:
-        runs = finished_runs(RUNS)[-1:]
-        if not runs:
+        newest = newest_run(RUNS, trust_code=arguments.trust_code)
+        if not newest:
             raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name one with --run DIR")
-        print(f"newest finished run: {runs[0].folder}")
+        print(f"newest finished run: {newest.folder}")
+        runs = said([newest])
     return [run.with_data_root(arguments.data_root) for run in runs]
 
 
@@ -128,7 +142,7 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(f"note: {note}")
     threats: list[Threat] = arguments.threat
-    sources = [Run.open(Path(folder)) for folder in arguments.source]
+    sources = opened(arguments.source, arguments)
     pairings, notes = pair(chosen_runs(arguments), threats, sources)
     for note in notes:
         print(f"note: {note}")

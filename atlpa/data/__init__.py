@@ -8,23 +8,14 @@ from atlpa.data.flowers17 import Flowers17
 from atlpa.data.folder import Folder
 from atlpa.data.images import Images, evenly_spaced, load_images, load_masks, unreadable
 from atlpa.data.index import PARTS, Index, Item, Part
+from atlpa.data.table import DATASETS, AnyDataset
 from atlpa.data.torchvision_sets import Cifar, Flowers102, StanfordCars
-
-DATASETS: dict[str, type[Dataset]] = {
-    "digits": Digits,
-    "flowers17": Flowers17,
-    "bmw10": BMW10,
-    "folder": Folder,
-    "cifar10": Cifar,
-    "cifar100": Cifar,
-    "flowers102": Flowers102,
-    "stanford_cars": StanfordCars,
-}
 
 __all__ = [
     "BMW10",
     "DATASETS",
     "PARTS",
+    "AnyDataset",
     "Batches",
     "Cifar",
     "Dataset",

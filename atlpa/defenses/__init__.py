@@ -1,7 +1,20 @@
 """A defense is data: which images it trains on and a weighted sum of named loss terms. Each preset is a small YAML."""
 
+from atlpa.defenses.classification import Classification
 from atlpa.defenses.defense import Defense
+from atlpa.defenses.paired import Paired, PairedLogits
 from atlpa.defenses.preset import load_preset, preset_names
-from atlpa.defenses.terms import Terms, Views
+from atlpa.defenses.term import Term, Views
+from atlpa.defenses.terms import TERMS
 
-__all__ = ["Defense", "Terms", "Views", "load_preset", "preset_names"]
+__all__ = [
+    "TERMS",
+    "Classification",
+    "Defense",
+    "Paired",
+    "PairedLogits",
+    "Term",
+    "Views",
+    "load_preset",
+    "preset_names",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from atlpa.attacks import Attack, Cost, attack_class, read_attack
 from atlpa.component import Component, Number, field_names
-from atlpa.defenses.terms import Terms, Views
+from atlpa.defenses.term import Term, Views
+from atlpa.defenses.terms import Terms
 from atlpa.errors import UserError
 from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
@@ -24,7 +25,7 @@ class Defense(Component):
         name: how runs and tables call it.
         adversarial_fraction: f, the weight of the adversarial images in the training mix, 1 − f that of the clean
             ones; 0 trains on clean images alone, 0.5 is the paper's 1 : 1, 1 is Madry's original.
-        terms: the loss terms.
+        terms: the loss terms by name (see ``TERMS``); one that is ``null`` is left out.
         attack: what this defense changes of the recipe's training attack: its fields, or another attack by ``name``,
             which keeps the recipe's values of the fields that both have.
         denoise: the operation of feature denoising blocks in the network: ``softmax``, ``dot_product`` or ``mean``.
@@ -52,16 +53,15 @@ class Defense(Component):
 
     @model_validator(mode="after")
     def _must_make_sense(self) -> Defense:
-        terms = self.terms.present()
-        if not any(term.weight > 0 for term in terms.values()):
+        if not any(term.weight > 0 for term in self.terms.values()):
             raise ValueError(f"{self.name} has no loss term with a weight above 0")
-        for name, term in terms.items():
+        for name, term in self.terms.items():
             if "adversarial" in term.needs and not self.needs_adversarial:
                 raise ValueError(
                     f"term {name} needs adversarial images, but adversarial_fraction is 0; "
                     f"raise it (the paper's mix is 0.5) or set terms.{name} to null"
                 )
-        uses_adversarial = any(term.uses("adversarial", self.adversarial_fraction) for term in terms.values())
+        uses_adversarial = any(term.uses("adversarial", self.adversarial_fraction) for term in self.terms.values())
         if self.needs_adversarial and not uses_adversarial:
             raise ValueError(
                 f"{self.name} attacks images, but no term looks at the adversarial ones; set adversarial_fraction: 0"
@@ -79,17 +79,17 @@ class Defense(Component):
         Raises:
             UserError: an option that a data set of this many classes cannot serve.
         """
-        decided: dict[str, Any] = {}
-        for name, term in self.terms.present().items():
+        decided: dict[str, Term] = {}
+        for name, term in self.terms.items():
             try:
                 decided[name] = term.for_classes(sys.maxsize if classes is None else classes)
             except ValueError as error:
                 raise UserError(f"defense.terms.{name}: {error}") from error
-        return replace(self, terms=replace(self.terms, **decided))
+        return replace(self, terms=decided)
 
     def notes(self, classes: int) -> list[str]:
         """Where a default gives way to a data set of this many classes."""
-        usual, here = self.for_classes(None).terms.present(), self.for_classes(classes).terms.present()
+        usual, here = self.for_classes(None).terms, self.for_classes(classes).terms
         fewer = [name for name, term in here.items() if term != usual[name]]
         return [f"defense.terms.{name}.k is {classes}, every class there is" for name in fewer]
 
@@ -101,18 +101,35 @@ class Defense(Component):
     @property
     def needs_clean(self) -> bool:
         """Whether the clean images go through the network in training."""
-        return self.adversarial_fraction < 1 or any("clean" in term.needs for term in self.terms.present().values())
+        return self.adversarial_fraction < 1 or any("clean" in term.needs for term in self.terms.values())
 
     @property
     def needs_input_gradient(self) -> bool:
         """Whether the objective differentiates with respect to the clean images."""
-        return self.terms.input_gradient is not None
+        return any(term.needs_input_gradient for term in self.terms.values())
+
+    def needs_stages(self, available: Sequence[str]) -> tuple[str, ...]:
+        """The stages whose outputs some term looks at, in the network's order; none for most defenses.
+
+        Args:
+            available: those that the network has, in order.
+
+        Raises:
+            UserError: the network lacks one.
+        """
+        wanted: set[str] = set()
+        for name, term in self.terms.items():
+            try:
+                wanted |= set(term.needs_stages(available))
+            except ValueError as error:
+                raise UserError(f"defense.terms.{name}: {error}") from error
+        return tuple(name for name in available if name in wanted)
 
     @property
     def undefended(self) -> bool:
         """Whether it is plain training of a plain network, whatever it is called."""
         plain = self.denoise is None and not self.randomized
-        return plain and not self.needs_adversarial and set(self.terms.present()) == {"cross_entropy"}
+        return plain and not self.needs_adversarial and set(self.terms) == {"cross_entropy"}
 
     @property
     def randomized(self) -> bool:
@@ -151,7 +168,15 @@ class Defense(Component):
         return own and Cost(own.forwards + views, own.backwards + views + doubled)
 
     def objective(self, views: Views) -> dict[str, Tensor]:
-        """The weighted terms by name: the loss is their sum, the log is the dictionary."""
-        return {
-            name: term.weight * term(views, self.adversarial_fraction) for name, term in self.terms.present().items()
-        }
+        """The weighted terms by name: the loss is their sum, the log is the dictionary.
+
+        Raises:
+            ValueError: a term gives no scalar.
+        """
+        values = {}
+        for name, term in self.terms.items():
+            value = term(views, self.adversarial_fraction)
+            if value.ndim:
+                raise ValueError(f"loss term {name} gave shape {tuple(value.shape)}; it must give a scalar")
+            values[name] = term.weight * value
+        return values

@@ -5,7 +5,7 @@ from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.evaluate import evaluate, recorded
 from atlpa.runs.evaluation_images import EvaluationImages
-from atlpa.runs.folder import Run, finished_runs
+from atlpa.runs.folder import Run, finished_runs, newest_run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing, pair
 from atlpa.runs.train import train_run
@@ -22,6 +22,7 @@ __all__ = [
     "What",
     "evaluate",
     "finished_runs",
+    "newest_run",
     "pair",
     "recorded",
     "save_attention",

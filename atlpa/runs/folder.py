@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Training
+from atlpa.registry import UntrustedCode, trusting_only_what_is_known
 from atlpa.runs.lock import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
@@ -33,19 +35,26 @@ class Run:
     experiment: Experiment
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path, *, trust_code: bool = False) -> Run:
         """Open an existing run.
 
+        Args:
+            folder: where it lies.
+            trust_code: whether code that the run names by its import path may be imported, which runs it. What an
+                installed package announces, or what this process was asked for before, always may.
+
         Raises:
+            UntrustedCode: the run names such code, and it may not.
             UserError: the folder holds no run, or a damaged one.
         """
         description = folder / "experiment.yaml"
         if not description.is_file():
             raise UserError(f"{folder} holds no run (no experiment.yaml); give a folder that atlpa-train made")
         try:
-            return cls(folder, load(str(description)))
+            with nullcontext() if trust_code else trusting_only_what_is_known():
+                return cls(folder, load(str(description)))
         except UserError as error:
-            raise UserError(f"{description}: {error}") from error
+            raise type(error)(f"{description}: {error}") from error
 
     @classmethod
     def existing(cls, experiment: Experiment) -> Run | None:
@@ -57,8 +66,11 @@ class Run:
         """
         folder = experiment.folder
         if (folder / "experiment.yaml").exists():
-            there = cls.open(folder)
-            experiment = there.settle(experiment)
+            try:
+                there = cls.open(folder)
+            except UntrustedCode as error:  # which this experiment, since it could be read, does not name
+                raise UserError(f"{folder} holds another experiment: {error}") from error
+            experiment = replace(there.settle(experiment), code=there.experiment.code)
             if differing := differences(there.experiment.identity(), experiment.identity()):
                 raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
             return cls(folder, experiment)
@@ -94,9 +106,18 @@ class Run:
         """
         if root is None:
             return self
-        fields = self.experiment.resolved()
+        fields = {**self.experiment.resolved(), "code": self.experiment.code}
         fields["data"]["root"] = root
         return Run(self.folder, parse(fields))
+
+    def code_notes(self) -> list[str]:
+        """What other packages contribute to the run, and where their versions are not those that it was begun with."""
+        notes = []
+        for name, now in self.experiment.foreign_code.items():
+            there = self.experiment.code.get(name, now)
+            begun = "" if there == now else f", but was begun with {there}"
+            notes.append(f"{self.folder} uses {name} of {now}{begun}")
+        return notes
 
     @property
     def randomized(self) -> bool:
@@ -156,7 +177,12 @@ class Run:
             UserError: there is none, it cannot be read, or it is of another experiment.
         """
         checkpoint = load_checkpoint(self.checkpoint_path)
-        if differing := differences(parse(checkpoint.experiment).identity(), self.experiment.identity()):
+        try:
+            with trusting_only_what_is_known():
+                experiment = parse(checkpoint.experiment)
+        except UntrustedCode as error:
+            raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {error}") from error
+        if differing := differences(experiment.identity(), self.experiment.identity()):
             raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {differing}")
         return checkpoint
 
@@ -192,16 +218,39 @@ class Run:
 
 
 def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
-    """Finished runs, the newest last; what cannot be read is passed over.
+    """Finished runs, the newest last; what cannot be read, or names code that may not be imported, is passed over.
 
     Args:
         folder: where to look.
         depth: ``*`` for the runs in the folder itself, ``**`` for those at any depth.
     """
-    found: list[tuple[str, str, Run]] = []
-    for record in folder.glob(f"{depth}/records/training.json"):
+    runs = []
+    for place in _finished_folders(folder, depth):
+        with suppress(UserError):
+            runs.append(Run.open(place))
+    return runs
+
+
+def newest_run(folder: Path, *, trust_code: bool = False) -> Run | None:
+    """The run at any depth of a folder whose training ended last; ``None`` without one. What is damaged is passed over.
+
+    Raises:
+        UntrustedCode: it names code that may not be imported (see ``Run.open``).
+    """
+    for place in reversed(_finished_folders(folder, "**")):
         try:
-            found.append((Training.load(record).finished, str(record), Run.open(record.parent.parent)))
+            return Run.open(place, trust_code=trust_code)
+        except UntrustedCode:
+            raise
         except UserError:
             continue
-    return [run for *_, run in sorted(found, key=lambda entry: entry[:2])]
+    return None
+
+
+def _finished_folders(folder: Path, depth: str) -> list[Path]:
+    """Where trainings have ended, the last one last."""
+    found: list[tuple[str, str]] = []
+    for record in folder.glob(f"{depth}/records/training.json"):
+        with suppress(UserError):
+            found.append((Training.load(record).finished, str(record)))
+    return [Path(record).parents[1] for _, record in sorted(found)]

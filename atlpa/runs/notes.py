@@ -61,10 +61,11 @@ def _at(fields: Any, dotted: str) -> Any:
 @torch.no_grad()
 def _constant_maps(experiment: Experiment, model: nn.Module) -> list[str]:
     """Stages whose attention map is a single place, so that Eq. 4 compares 1 with 1."""
-    term, size = experiment.defense.terms.attention_map, experiment.data.size
+    term, size = experiment.defense.terms.get("attention_map"), experiment.data.size
     if term is None:
         return []
     with eval_mode(model), record_stages(model) as stages, torch.random.fork_rng(devices=[]):
         model(torch.zeros(1, 3, size, size))
-    single = [stage for stage in term.stages if stages[stage].shape[2:].numel() == 1]
+    wanted = experiment.defense.needs_stages(tuple(stages))
+    single = [stage for stage in wanted if stages[stage].shape[2:].numel() == 1]
     return [f"{', '.join(single)} has one place at {size}×{size}: its attention loss is 0"] if single else []

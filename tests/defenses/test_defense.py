@@ -59,9 +59,9 @@ def test_the_mix_weighs_cross_entropy(fraction, needs_clean, needs_adversarial):
 
 def test_a_part_of_a_preset_is_overridden():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.attention_map.stages", ["conv5_x"])]).defense
-    assert defense.terms.attention_map.stages == ("conv5_x",)
-    assert defense.terms.attention_map.weight == 1
-    assert defense.terms.tolerant_logit.weight == 0.1
+    assert defense.terms["attention_map"].stages == ("conv5_x",)
+    assert defense.terms["attention_map"].weight == 1
+    assert defense.terms["tolerant_logit"].weight == 0.1
     without = load("digits", [("defense", "atlpa"), ("defense.terms.attention_map", None)]).defense
     assert without.terms == load("digits", [("defense", "atlpa_no_attention")]).defense.terms
 
@@ -118,9 +118,9 @@ def test_more_top_classes_than_there_are():
 def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_way(classes, k):
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.top_k_pairing", {})]).defense
     decided = defense.for_classes(classes)
-    assert (decided.terms.tolerant_logit.k, decided.terms.top_k_pairing.k) == (k, k)
+    assert (decided.terms["tolerant_logit"].k, decided.terms["top_k_pairing"].k) == (k, k)
     assert decided.for_classes(classes) == decided
-    assert decided.terms.attention_map == defense.terms.attention_map
+    assert decided.terms["attention_map"] == defense.terms["attention_map"]
     named = [
         f"defense.terms.{name}.k is {classes}, every class there is" for name in ("tolerant_logit", "top_k_pairing")
     ]
@@ -130,7 +130,7 @@ def test_a_default_adapts_to_the_number_of_classes_and_says_so_where_it_gives_wa
 
 def test_weights_decide_how_many_top_classes_there_are():
     defense = load("digits", [("defense", "atlpa"), ("defense.terms.tolerant_logit.weights", [0.5, 0.5])]).defense
-    assert defense.for_classes(4).terms.tolerant_logit.k == 3
+    assert defense.for_classes(4).terms["tolerant_logit"].k == 3
     assert defense.notes(4) == []
 
 

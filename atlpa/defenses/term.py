@@ -1,0 +1,84 @@
+"""What every loss term is: its fields are its options, its call is the loss; it says what it needs of a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+from torch import Tensor
+
+from atlpa.component import Component, Number
+
+View = Literal["clean", "adversarial"]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What one forward pass gave for one batch: the clean images, their adversarial counterparts, or both.
+
+    Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that
+    the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
+    a term needs their gradient.
+    """
+
+    labels: Tensor
+    images: Tensor
+    clean: Tensor | None = None
+    adversarial: Tensor | None = None
+    clean_stages: Mapping[str, Tensor] | None = None
+    adversarial_stages: Mapping[str, Tensor] | None = None
+
+
+class Term(Component):
+    """A loss term: its fields are its options, its call is the loss without its weight.
+
+    A new term is a subclass of this, or of ``Classification``, ``Paired`` or ``PairedLogits``, which know their views.
+    It becomes part of a defense by its name in the table ``TERMS``, by an entry point or by its import path.
+
+    Fields:
+        weight: the factor of this term in the sum.
+    """
+
+    weight: Annotated[Number, Field(ge=0)] = 1.0
+
+    @property
+    def needs(self) -> frozenset[View]:
+        """The views the term cannot do without, whatever the training mix."""
+        return frozenset()
+
+    def uses(self, view: View, adversarial_fraction: float) -> bool:
+        """Whether a view enters the term under a training mix."""
+        del adversarial_fraction
+        return view in self.needs
+
+    @property
+    def needs_input_gradient(self) -> bool:
+        """Whether the term differentiates with respect to ``Views.images``, the clean ones."""
+        return False
+
+    def needs_stages(self, available: Sequence[str]) -> tuple[str, ...]:
+        """The stages whose outputs the term looks at.
+
+        Args:
+            available: those that the network has, in order.
+
+        Raises:
+            ValueError: the network lacks one.
+        """
+        del available
+        return ()
+
+    def for_classes(self, classes: int) -> Self:
+        """The term with what its defaults leave to the number of classes decided.
+
+        Raises:
+            ValueError: an option that a data set of this many classes cannot serve.
+        """
+        del classes
+        return self
+
+    def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
+        """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""
+        raise NotImplementedError(f"the loss term {type(self).__name__} has no __call__")
