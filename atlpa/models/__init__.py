@@ -5,7 +5,7 @@ from atlpa.models.classifier import Classifier
 from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
-from atlpa.models.networks import NETWORKS, NetworkName, build_backbone
+from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, slug
 from atlpa.models.normalization import IMAGENET, Normalization
 from atlpa.models.outputs import record_outputs
 from atlpa.models.random_resize import RandomResize
@@ -33,5 +33,6 @@ __all__ = [
     "load_weights",
     "record_outputs",
     "record_stages",
+    "slug",
     "stage_layers",
 ]

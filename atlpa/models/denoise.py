@@ -76,7 +76,7 @@ class _Denoised(LayerHook):
     block: DenoisingBlock
     layout: Layout
 
-    def __call__(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    def __call__(self, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
         return self.layout.from_map(self.block(self.layout.to_map(output)), output)
 
 

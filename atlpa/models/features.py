@@ -29,7 +29,7 @@ TRUNKS = {
     "SwinTransformer": "features",
     "VGG": "features",
 }
-"""torchvision's families whose layers stand in one row: class → that row; a stage ends before each layer that halves."""
+"""torchvision's families whose layers stand in a row: class → that row; a stage ends before each layer that halves."""
 
 STAGES = {
     "GoogLeNet": ("conv3", "inception3b", "inception4e", "inception5b"),
@@ -46,7 +46,7 @@ class Layout:
     """How a layer lays out what it gives.
 
     Fields:
-        kind: ``map`` is ``(B, C, H, W)``, ``channels_last`` is ``(B, H, W, C)``, ``tokens`` is ``(B, N, C)``, row by row.
+        kind: ``map``, ``(B, C, H, W)``; ``channels_last``, ``(B, H, W, C)``; or ``tokens``, ``(B, N, C)``, row by row.
         prefix: tokens before those of the grid, such as the class token.
         side: of the grid of tokens, which is square as this package's images are.
     """
@@ -60,7 +60,7 @@ class Layout:
         if self.kind == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.kind == "tokens":
-            return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.side, self.side))
+            return output[:, self.prefix :].transpose(1, 2).reshape(output.shape[0], -1, self.side, self.side)
         return output
 
     def from_map(self, maps: Tensor, output: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def head_of(backbone: nn.Module) -> str:
     """
     declared = getattr(backbone, "get_classifier", None)
     head = declared() if callable(declared) else None
-    named = [path for path, module in backbone.named_modules() if module is head]
+    named: list[str] = [path for path, module in backbone.named_modules() if module is head]
     layers = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     if not (named or layers):
         raise UserError(f"this {type(backbone).__name__} has no linear layer that could be its head")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-import torch
 import torchvision
 from pydantic import AfterValidator
 from torch import Tensor, nn
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from atlpa.errors import UserError, reason
 from atlpa.models.timm_networks import PREFIX, timm_network
@@ -27,7 +26,7 @@ class Factory(Protocol):
     weights: ``pretrained(**size)`` then gives a state dict.
     """
 
-    def __call__(self, classes: int, /) -> nn.Module: ...  # noqa: D102
+    def __call__(self, classes: int, /) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class Networks(Registry[Factory]):
             return timm_network(name)
         found = super().__getitem__(name)
         if not callable(found):
-            raise UserError(f"network {name!r} is a {type(found).__name__}; give what is called with a number of classes")
+            raise UserError(
+                f"network {name!r} is a {type(found).__name__}; give what is called with a number of classes"
+            )
         return found
 
 
@@ -87,6 +88,11 @@ def _known(name: str) -> str:
 
 NetworkName = Annotated[str, AfterValidator(_known)]
 """A field that names a network; what is no name is refused with the nearest."""
+
+
+def slug(name: str) -> str:
+    """A network's name as part of a file's."""
+    return name.replace(":", "-")
 
 
 def size_of(factory: Factory, size: int | None) -> dict[str, int]:

@@ -38,11 +38,6 @@ class ModelSpec(Component):
     stages: Annotated[dict[StageName, str], Field(min_length=1)] | None = None
     normalization: Normalization | Literal["none"] | None = None
 
-    @property
-    def slug(self) -> str:
-        """The architecture as a part of a file's name."""
-        return self.architecture.replace(":", "-")
-
     def build(
         self,
         classes: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from atlpa.attacks import Attack
 from atlpa.defenses import Defense, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
-from atlpa.models import record_stages
+from atlpa.models import record_stages, stage_layers
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def training_step(
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
     with plain, with_generators(model, generator), torch.autocast(images.device.type, torch.bfloat16, half):
-        views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
+        layers = stage_layers(model)
+        stages = {name: layers[name] for name in defense.needs_stages(tuple(layers))}
+        views = forward(model, images, adversarial, labels, clean=defense.needs_clean, stages=stages)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()
 
@@ -66,7 +69,15 @@ def training_step(
     return StepResult(terms, views)
 
 
-def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels: Tensor, *, clean: bool) -> Views:
+def forward(
+    model: nn.Module,
+    images: Tensor,
+    adversarial: Tensor | None,
+    labels: Tensor,
+    *,
+    clean: bool,
+    stages: Mapping[str, str],
+) -> Views:
     """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code).
 
     Args:
@@ -75,13 +86,14 @@ def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels
         adversarial: their adversarial counterparts, if that view is wanted.
         labels: ``(B,)``.
         clean: whether the clean view is wanted.
+        stages: those that are wanted: name → path of a layer.
     """
     size = len(labels)
-    with record_stages(model) as stages:
+    with record_stages(model, stages) as outputs:
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
     # Parts of a split share one gradient; slices would each fill one of full size with zeros.
-    parts = {name: torch.split(stage, size) for name, stage in stages.items()}
+    parts = {name: torch.split(stage, size) for name, stage in outputs.items()}
     return Views(
         labels=labels,
         images=images,

@@ -76,7 +76,6 @@ def test_a_part_of_a_preset_is_overridden():
         ([("defense.terms.cross_entropy", None)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropy.weight", 0)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropi", {})], "did you mean 'cross_entropy'"),
-        ([("defense.terms.attention_map.stages", ["conv6_x"])], "'conv2_x', 'conv3_x'"),
         (
             [("defense.terms.tolerant_logit.weight", -1)],
             r"terms\.tolerant_logit\.weight.*greater than or equal to 0",
