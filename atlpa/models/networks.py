@@ -14,6 +14,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from atlpa.errors import UserError, reason
 from atlpa.models.timm_networks import PREFIX, timm_network
+from atlpa.models.twice import twice_differentiable
 from atlpa.registry import Registry
 
 SIZE_OPTIONS = ("image_size", "img_size")
@@ -125,4 +126,4 @@ def build_backbone(name: str, classes: int, size: int | None = None) -> nn.Modul
         raise UserError(f"network {name!r} with {classes} classes{where} cannot be built: {reason(error)}") from error
     if not isinstance(backbone, nn.Module):
         raise UserError(f"network {name!r} gave a {type(backbone).__name__}; its factory must return a torch.nn.Module")
-    return backbone
+    return twice_differentiable(backbone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -21,8 +21,20 @@ def stage_layers(model: nn.Module) -> dict[str, str]:
     return model.stage_layers if isinstance(model, Classifier) else dict(features_of(model).layers)
 
 
+def _declared(model: nn.Module, names: Sequence[str] | None) -> dict[str, str]:
+    """Some of the stages that a network declares, or all of them."""
+    declared, kind = stage_layers(model), type(model).__name__
+    if names is None and not declared:
+        raise ValueError(f"this {kind} declares no stages; pass layers={{name: path}}, or name them in model.stages")
+    if missing := [name for name in names or () if name not in declared]:
+        raise ValueError(f"no stage {', '.join(missing)} in this {kind}; it declares {', '.join(declared) or 'none'}")
+    return {name: path for name, path in declared.items() if names is None or name in names}
+
+
 @contextmanager
-def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> Iterator[dict[str, Tensor]]:
+def record_stages(
+    model: nn.Module, layers: Mapping[str, str] | Sequence[str] | None = None
+) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of layers during the forward passes inside the ``with``.
 
     ::
@@ -33,8 +45,8 @@ def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> 
 
     Args:
         model: a ``Classifier``, a network of torchvision's or timm's, or any module if ``layers`` is given.
-        layers: names to record under → submodule paths as in ``model.named_modules()``; by default the stages that
-            the network declares, a ResNet's being conv2_x … conv5_x.
+        layers: names to record under → submodule paths as in ``model.named_modules()``, or some of the stages that
+            the network declares; by default all of these, a ResNet's being conv2_x … conv5_x.
 
     Yields:
         A dictionary filled by each forward pass; a later pass replaces the earlier one's outputs, so attack before
@@ -44,10 +56,8 @@ def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> 
     Raises:
         ValueError: a path that leads to no layer, or no ``layers`` for a network that declares none.
     """
-    if layers is None and not (layers := stage_layers(model)):
-        raise ValueError(
-            f"this {type(model).__name__} declares no stages; pass layers={{name: path}}, or name them in model.stages"
-        )
+    if layers is None or not isinstance(layers, Mapping):
+        layers = _declared(model, layers)
     features = model.features if isinstance(model, Classifier) else features_of(model, {})
 
     def shown(output: Tensor) -> Tensor:

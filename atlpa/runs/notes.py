@@ -64,8 +64,7 @@ def _constant_maps(experiment: Experiment, model: nn.Module) -> list[str]:
     term, size = experiment.defense.terms.get("attention_map"), experiment.data.size
     if term is None:
         return []
-    layers = stage_layers(model)
-    wanted = {name: layers[name] for name in experiment.defense.needs_stages(tuple(layers))}
+    wanted = experiment.defense.needs_stages(tuple(stage_layers(model)))
     with eval_mode(model), record_stages(model, wanted) as stages, torch.random.fork_rng(devices=[]):
         model(torch.zeros(1, 3, size, size))
     single = [stage for stage, output in stages.items() if output.shape[2:].numel() == 1]
