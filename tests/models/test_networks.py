@@ -185,7 +185,7 @@ def test_a_defense_says_which_stages_the_network_has():
     spec = ModelSpec(architecture="torch.nn:LazyLinear", weights="none")
     with pytest.raises(UserError, match=r"names none; model\.stages names layers of torch\.nn:LazyLinear"):
         Defense(**load_preset("atlpa").fields).build(spec, 7, 0, 32)
-    with pytest.raises(UserError, match="it declares none; give model.stages"):
+    with pytest.raises(UserError, match=r"it declares none; give model\.stages"):
         Defense(**load_preset("fd").fields).build(spec, 7, 0, 32)
     assert stage_layers(Defense(**load_preset("pat").fields).build(spec, 7, 0, 32)) == {}
 
@@ -262,7 +262,7 @@ def test_weights_of_another_familys_file(tmp_path):
 
 def test_published_positions_of_a_vit_are_interpolated_to_a_smaller_grid(monkeypatch):
     published = torchvision.models.vit_b_16(weights=None).state_dict()
-    entry = type("Entry", (), {"get_state_dict": lambda self, **_: dict(published)})()
+    entry = type("Entry", (), {"get_state_dict": lambda _self, **_: dict(published)})()
     monkeypatch.setattr(torchvision.models, "get_model_weights", lambda _: {"IMAGENET1K_V1": entry})
     model = built("vit_b_16")
     ModelSpec(architecture="vit_b_16").load_initial_weights(model, 64)
