@@ -15,7 +15,7 @@ from atlpa.data import DATASETS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
 from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain
-from atlpa.models import ModelSpec
+from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import Recipe
 from atlpa.yaml_files import find, read, shipped
@@ -96,7 +96,7 @@ class Experiment(Component):
     def folder(self) -> Path:
         """The run's folder."""
         suffix = "-final" if self.final else ""
-        own = f"{self.defense.name}-{self.model.architecture}-seed{self.seed}{suffix}"
+        own = f"{self.defense.name}-{slug(self.model.architecture)}-seed{self.seed}{suffix}"
         return Path(self.output) if self.output else Path("runs") / self.name / own
 
     @property
@@ -104,6 +104,7 @@ class Experiment(Component):
         """Name → package and version, of what other packages contribute, as they are installed now."""
         named: list[tuple[Registry[Any], str]] = [
             (DATASETS, self.data.name),
+            (NETWORKS, self.model.architecture),
             *((TERMS, name) for name in self.defense.terms),
             (ATTACKS, self.training.attack.name),
             *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),

@@ -83,3 +83,11 @@ def with_generators(model: object, generators: Generators) -> Iterator[None]:
     finally:
         for layer, previous in zip(layers, before, strict=True):
             layer.generators = previous
+
+
+class LayerHook:
+    """A forward hook that belongs to a network as its layers do; what copies the network must follow it.
+
+    A subclass is called with the module, its inputs and its output, and gives the output in its place. The modules it
+    calls are registered in the network.
+    """

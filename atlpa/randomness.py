@@ -56,6 +56,20 @@ def uniform(like: Tensor, bound: float, generators: Generators) -> Tensor:
 
 
 @contextmanager
+def global_draws(source: torch.Generator | None) -> Iterator[None]:
+    """Let torch's global generators, which dropout draws from, follow from a generator's seed; restored afterwards.
+
+    The generator itself is not drawn from. ``None`` leaves everything as it is.
+    """
+    if source is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[source.device] if source.device.type == "cuda" else []):
+        torch.manual_seed(generator(source.initial_seed(), "layers").initial_seed())
+        yield
+
+
+@contextmanager
 def rewound(generators: Generators) -> Iterator[None]:
     """Put generators back to where they were, so that what follows draws the same numbers again."""
     if generators is None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atlpa.errors import UserError
 from atlpa.losses import attention_map
 from atlpa.model_state import eval_mode, with_generators
-from atlpa.models import record_stages
+from atlpa.models import record_stages, stage_layers
 from atlpa.randomness import Generators
 
 FEWEST_PLACES = 4  # along each side
@@ -21,18 +22,26 @@ def attention_maps(model: nn.Module, images: Tensor, generators: Generators = No
     """The attention map F of Eq. 4 of each stage, in evaluation mode.
 
     Args:
-        model: a ResNet; left exactly as found.
+        model: a network that declares stages; left exactly as found.
         images: ``(B, 3, H, W)`` in [0, 1].
         generators: of a randomized model's draws.
         p: the exponent of F.
 
     Returns:
-        conv2_x … conv5_x → ``(B, h, w)``, non-negative. A stage of a single place (conv5_x at 32×32) is left out: its
-        normalized map is 1 whatever the network sees.
+        Stage → ``(B, h, w)``, non-negative. A stage of a single place (conv5_x at 32×32) is left out: its normalized
+        map is 1 whatever the network sees.
+
+    Raises:
+        UserError: no stage is left; a network without stages is told how to name some.
     """
+    if not stage_layers(model):
+        raise UserError(f"this {type(model).__name__} declares no stages to draw; name some layers in model.stages")
     with eval_mode(model), with_generators(model, generators), record_stages(model) as stages:
         model(images)
-    return {stage: attention_map(f, p) for stage, f in stages.items() if f.shape[2:].numel() > 1}
+    maps = {stage: attention_map(f, p) for stage, f in stages.items() if f.shape[2:].numel() > 1}
+    if not maps:
+        raise UserError(f"every stage has a single place at {images.shape[2]}×{images.shape[3]}; take larger images")
+    return maps
 
 
 def overlay_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:

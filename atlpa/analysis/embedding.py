@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.model_state import eval_mode, with_generators
-from atlpa.models import record_stages
+from atlpa.models import Classifier, head_of
 from atlpa.randomness import Generators
 
 PERPLEXITY = 30
@@ -15,16 +15,23 @@ PERPLEXITY = 30
 
 @torch.no_grad()
 def pooled_features(model: nn.Module, images: Tensor, generators: Generators = None) -> Tensor:
-    """What the last layer sees: conv5_x, mean over positions, ``(B, D)``; in evaluation mode.
+    """What the last layer is given, ``(B, D)``, in evaluation mode; a map by its mean over positions.
 
     Args:
-        model: a ResNet; left exactly as found.
+        model: a ``Classifier`` or any network with a head (see ``head_of``); left exactly as found.
         images: ``(B, 3, H, W)`` in [0, 1].
         generators: of a randomized model's draws.
     """
-    with eval_mode(model), with_generators(model, generators), record_stages(model) as stages:
+    network = model.backbone if isinstance(model, Classifier) else model
+    given: list[Tensor] = []
+    head = network.get_submodule(head_of(network))
+    with (
+        eval_mode(model),
+        with_generators(model, generators),
+        head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])),
+    ):
         model(images)
-    return stages["conv5_x"].mean(dim=(2, 3))
+    return given[-1].flatten(start_dim=2).mean(dim=2) if given[-1].ndim == 4 else given[-1]
 
 
 def default_perplexity(count: int) -> float:

@@ -136,9 +136,24 @@ class Defense(Component):
         """Whether the network draws at inference."""
         return self.noise is not None or self.randomize is not None
 
-    def build(self, model: ModelSpec, classes: int, seed: int) -> Classifier:
-        """A freshly initialized network with this defense's layers."""
-        return model.build(classes, seed, self.denoise, self.noise, self.randomize)
+    def build(self, model: ModelSpec, classes: int, seed: int, size: int | None = None) -> Classifier:
+        """A freshly initialized network with this defense's layers.
+
+        Args:
+            model: which network.
+            classes: C.
+            seed: of the initialization.
+            size: H = W of the images, for networks that are made for one.
+
+        Raises:
+            UserError: the network lacks a stage that some term looks at; those it has are named.
+        """
+        network = model.build(classes, seed, self.denoise, self.noise, self.randomize, size)
+        try:
+            self.needs_stages(tuple(network.stage_layers))
+        except UserError as error:
+            raise UserError(f"{error}; model.stages names layers of {model.architecture}") from error
+        return network
 
     def training_attack(self, attack: Attack) -> Attack:
         """The recipe's attack as this defense changes it.

@@ -94,4 +94,5 @@ def _defaults(model: nn.Module) -> dict[str, object]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, RandomLayer) or super().is_leaf_module(module, name)
+        hooked = bool(module._forward_hooks)  # a leaf's hooks would be left out
+        return isinstance(module, RandomLayer) or (super().is_leaf_module(module, name) and not hooked)

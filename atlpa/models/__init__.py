@@ -1,25 +1,38 @@
-"""Residual networks that take images in [0, 1] and show their stages."""
+"""Networks that take images in [0, 1] and show their stages: by name, built in or anybody's."""
 
 from atlpa.models.averaged import Averaged
-from atlpa.models.classifier import ARCHITECTURES, STAGES, Architecture, Classifier
+from atlpa.models.classifier import Classifier
 from atlpa.models.denoise import Denoising, DenoisingBlock
+from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
+from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, slug
+from atlpa.models.normalization import IMAGENET, Normalization
+from atlpa.models.outputs import record_outputs
 from atlpa.models.random_resize import RandomResize
 from atlpa.models.spec import ModelSpec
-from atlpa.models.stages import record_stages
+from atlpa.models.stages import record_stages, stage_layers
 from atlpa.models.weights import load_weights
 
 __all__ = [
-    "ARCHITECTURES",
-    "STAGES",
-    "Architecture",
+    "IMAGENET",
+    "NETWORKS",
+    "RESNET_STAGES",
     "Averaged",
     "Classifier",
     "Denoising",
     "DenoisingBlock",
+    "Features",
     "InputNoise",
     "ModelSpec",
+    "NetworkName",
+    "Normalization",
     "RandomResize",
+    "build_backbone",
+    "features_of",
+    "head_of",
     "load_weights",
+    "record_outputs",
     "record_stages",
+    "slug",
+    "stage_layers",
 ]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atlpa.errors import UserError
+from atlpa.model_state import LayerHook, eval_mode
+from atlpa.models.features import Features, Layout
+from atlpa.models.outputs import record_outputs
+
 Denoising = Literal["softmax", "dot_product", "mean"]
+
+ANY_SIDE = 64  # of an image that shows how wide the stages are, where the network takes images of any size
 
 
 class DenoisingBlock(nn.Module):
@@ -59,3 +67,46 @@ class DenoisingBlock(nn.Module):
 def _places(maps: Tensor) -> Tensor:
     """``(B, C, H, W)`` to ``(B, H·W, C)``."""
     return maps.flatten(start_dim=2).transpose(1, 2).contiguous()
+
+
+@dataclass(eq=False)
+class _Denoised(LayerHook):
+    """Puts a block behind a stage, whose own modules and names of parameters stay as they are."""
+
+    block: DenoisingBlock
+    layout: Layout
+
+    def __call__(self, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return self.layout.from_map(self.block(self.layout.to_map(output)), output)
+
+
+def add_denoising(
+    backbone: nn.Module, features: Features, operation: Denoising | None, side: int | None
+) -> nn.ModuleDict:
+    """Put a denoising block behind each stage of a network.
+
+    Args:
+        backbone: the network, changed in place; its parameters and their names are not.
+        features: its stages.
+        operation: of the blocks; ``None`` for none.
+        side: H and W of the images it takes; ``None`` if it takes any.
+
+    Returns:
+        Stage → block, for whoever owns the network to register.
+
+    Raises:
+        UserError: there is no stage, or one without a map.
+    """
+    blocks = nn.ModuleDict()
+    if operation is None:
+        return blocks
+    if not features.layers:
+        raise UserError("denoising blocks stand behind a network's stages, and it declares none; give model.stages")
+    with torch.no_grad(), eval_mode(backbone), record_outputs(backbone, features.layers) as outputs:
+        backbone(torch.zeros(1, 3, side or ANY_SIDE, side or ANY_SIDE))
+    for name, output in outputs.items():
+        if (layout := features.layout(output)) is None:
+            raise UserError(f"denoising blocks need maps, and stage {name} gives {tuple(output.shape)}; drop it")
+        blocks[name] = block = DenoisingBlock(layout.to_map(output).shape[1], operation)
+        backbone.get_submodule(features.layers[name]).register_forward_hook(_Denoised(block, layout))
+    return blocks

@@ -1,18 +1,40 @@
-"""Outputs of a network's stages, taken with forward hooks that never outlive their ``with``."""
+"""Outputs of a network's stages, as maps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from atlpa.models.classifier import STAGES, Classifier
+from atlpa.models.classifier import Classifier
+from atlpa.models.features import features_of
+from atlpa.models.outputs import record_outputs
+
+
+def stage_layers(model: nn.Module) -> dict[str, str]:
+    """The stages a network declares: name → path as in ``model.named_modules()``; empty if it declares none.
+
+    Args:
+        model: a ``Classifier``, or any network; torchvision's and timm's families are known.
+    """
+    return model.stage_layers if isinstance(model, Classifier) else dict(features_of(model).layers)
+
+
+def _declared(model: nn.Module, names: Sequence[str] | None) -> dict[str, str]:
+    """Some of the stages that a network declares, or all of them."""
+    declared, kind = stage_layers(model), type(model).__name__
+    if names is None and not declared:
+        raise ValueError(f"this {kind} declares no stages; pass layers={{name: path}}, or name them in model.stages")
+    if missing := [name for name in names or () if name not in declared]:
+        raise ValueError(f"no stage {', '.join(missing)} in this {kind}; it declares {', '.join(declared) or 'none'}")
+    return {name: path for name, path in declared.items() if names is None or name in names}
 
 
 @contextmanager
-def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> Iterator[dict[str, Tensor]]:
+def record_stages(
+    model: nn.Module, layers: Mapping[str, str] | Sequence[str] | None = None
+) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of layers during the forward passes inside the ``with``.
 
     ::
@@ -22,26 +44,25 @@ def record_stages(model: nn.Module, layers: Mapping[str, str] | None = None) -> 
         stages["conv5_x"]  # (B, C, H, W), part of the graph of ``logits``
 
     Args:
-        model: a ``Classifier``, a torchvision ResNet, or any module if ``layers`` is given.
-        layers: names to record under → submodule paths as in ``model.named_modules()``; by default the four stages
-            conv2_x … conv5_x of a ResNet.
+        model: a ``Classifier``, a network of torchvision's or timm's, or any module if ``layers`` is given.
+        layers: names to record under → submodule paths as in ``model.named_modules()``, or some of the stages that
+            the network declares; by default all of these, a ResNet's being conv2_x … conv5_x.
 
     Yields:
         A dictionary filled by each forward pass; a later pass replaces the earlier one's outputs, so attack before
-        the ``with`` or after it.
+        the ``with`` or after it. Tokens ``(B, N, C)`` come as maps ``(B, C, H, W)`` if those of the image are a square,
+        and so do maps whose channels are last; other outputs come as they are.
+
+    Raises:
+        ValueError: a path that leads to no layer, or no ``layers`` for a network that declares none.
     """
-    if layers is None:
-        layers = model.stage_layers if isinstance(model, Classifier) else STAGES
-    modules = dict(model.named_modules())
-    if missing := [path for path in layers.values() if path not in modules]:
-        raise ValueError(f"no layer {', '.join(missing)} in this {type(model).__name__}; pass layers={{name: path}}")
+    if layers is None or not isinstance(layers, Mapping):
+        layers = _declared(model, layers)
+    features = model.features if isinstance(model, Classifier) else features_of(model, {})
 
-    stages: dict[str, Tensor] = {}
+    def shown(output: Tensor) -> Tensor:
+        layout = features.layout(output)
+        return layout.to_map(output) if layout else output
 
-    def keep(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        stages[name] = output
-
-    with ExitStack() as hooks:
-        for name, path in layers.items():
-            hooks.callback(modules[path].register_forward_hook(partial(keep, name)).remove)
+    with record_outputs(model, layers, shown) as stages:
         yield stages

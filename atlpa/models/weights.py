@@ -1,4 +1,4 @@
-"""Initial weights: torchvision's, a file's, or none."""
+"""Initial weights: published ones, a file's, or none."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 
 from atlpa.errors import UserError, reason
 from atlpa.models.classifier import Classifier
+from atlpa.models.networks import NETWORKS, size_of
 
-HEAD = ("fc.weight", "fc.bias")
 
-
-def load_weights(model: Classifier, weights: str, architecture: str) -> list[str]:
+def load_weights(model: Classifier, weights: str, architecture: str, size: int | None = None) -> list[str]:
     """Fill a classifier's backbone with weights from elsewhere.
 
     Args:
         model: the classifier to fill.
-        weights: ``imagenet`` (torchvision's IMAGENET1K_V1, downloaded once), ``none``, or a file: a torchvision state
-            dict or a checkpoint of this package.
-        architecture: the classifier's, for messages and for ``imagenet``.
+        weights: ``imagenet`` (torchvision's IMAGENET1K_V1 or those that timm has under the network's name, downloaded
+            once), ``none``, or a file: a state dict of the backbone or a checkpoint of this package.
+        architecture: the name of the classifier's network, for messages and for ``imagenet``.
+        size: H = W of the images, for networks that are made for one.
 
     Returns:
         What a user should be told, e.g. that a head of another size was left as initialized.
@@ -35,18 +34,20 @@ def load_weights(model: Classifier, weights: str, architecture: str) -> list[str
     if weights == "none":
         return []
     if weights == "imagenet":
-        return _fill(model, _imagenet(architecture), architecture, "ImageNet weights")
+        return _fill(model, _pretrained(architecture, size), architecture, "ImageNet weights")
     path = Path(weights)
     if not path.is_file():
         raise UserError(f"model.weights: no file {weights!r}; allowed: imagenet, none, or a file of weights")
     return _fill(model, _backbone_state(path), architecture, str(path))
 
 
-def _imagenet(architecture: str) -> Mapping[str, Any]:
-    enum = torchvision.models.get_model_weights(architecture)
+def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
+    factory: Any = NETWORKS[architecture]
+    if not hasattr(factory, "pretrained"):
+        raise UserError(f"model.weights: {architecture} has no published weights; use model.weights=none or a file")
     try:
-        state: Mapping[str, Any] = enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
-    except OSError as error:
+        state: Mapping[str, Any] = factory.pretrained(**size_of(factory, size))
+    except (OSError, RuntimeError) as error:
         raise UserError(
             f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them "
             "on a connected machine and give the file, or use model.weights=none"
@@ -65,7 +66,7 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise UserError(f"model.weights: {path} is no state dict; allowed: torchvision's or a checkpoint of ours")
+        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint of ours")
     if any(name.startswith("backbone.") for name in content):
         if blocks := sorted(name for name in content if name.startswith("denoise.")):
             raise UserError(
@@ -77,11 +78,12 @@ def _backbone_state(path: Path) -> Mapping[str, Any]:
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:
     own = model.backbone.state_dict()
+    head = [name for name in (f"{model.head}.weight", f"{model.head}.bias") if name in own]
     notes = []
-    if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in HEAD):
-        given, wanted = len(state["fc.weight"]), len(own["fc.weight"])
+    if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in head):
+        given, wanted = len(state[head[0]]), len(own[head[0]])
         if given != wanted:
-            state = {**state, **{name: own[name] for name in HEAD}}
+            state = {**state, **{name: own[name] for name in head}}
             notes.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
     # torchvision's oldest files lack BatchNorm's counters, which load_state_dict then fills in.
     misfits = [f"missing {name}" for name in own if name not in state and not name.endswith("num_batches_tracked")]

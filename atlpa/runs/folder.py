@@ -212,6 +212,8 @@ class Run:
                 f"on record {trained[:8]}"
             )
         experiment = self.experiment
-        model = experiment.defense.build(experiment.model, len(checkpoint.classes), experiment.seed)
+        model = experiment.defense.build(
+            experiment.model, len(checkpoint.classes), experiment.seed, experiment.data.size
+        )
         checkpoint.restore(model)
         return model.to(device).to(memory_format=torch.channels_last).eval()

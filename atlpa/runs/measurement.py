@@ -14,7 +14,7 @@ from atlpa import __version__
 from atlpa.attacks import Attack
 from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.models import Averaged
+from atlpa.models import Averaged, slug
 from atlpa.records import EvaluatedImages, Evaluation, digest
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
@@ -98,8 +98,8 @@ class Measurement:
             "average": self.average_of(target),
             "atlpa": __version__,
         }
-        by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{source.architecture}"
-        name = self.attack.name.replace(":", ".")
+        by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{slug(source.architecture)}"
+        name = slug(self.attack.name)
         return target.records / f"{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
 
     @property

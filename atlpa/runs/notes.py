@@ -13,7 +13,7 @@ from atlpa.defenses.preset import TUNED_SIZE, TUNED_WEIGHTS
 from atlpa.engine import precision_note
 from atlpa.experiment import Experiment
 from atlpa.model_state import eval_mode
-from atlpa.models import record_stages
+from atlpa.models import record_stages, stage_layers
 
 
 def training_notes(experiment: Experiment, model: nn.Module, device: torch.device) -> list[str]:
@@ -64,8 +64,8 @@ def _constant_maps(experiment: Experiment, model: nn.Module) -> list[str]:
     term, size = experiment.defense.terms.get("attention_map"), experiment.data.size
     if term is None:
         return []
-    with eval_mode(model), record_stages(model) as stages, torch.random.fork_rng(devices=[]):
+    wanted = experiment.defense.needs_stages(tuple(stage_layers(model)))
+    with eval_mode(model), record_stages(model, wanted) as stages, torch.random.fork_rng(devices=[]):
         model(torch.zeros(1, 3, size, size))
-    wanted = experiment.defense.needs_stages(tuple(stages))
-    single = [stage for stage in wanted if stages[stage].shape[2:].numel() == 1]
+    single = [stage for stage, output in stages.items() if output.shape[2:].numel() == 1]
     return [f"{', '.join(single)} has one place at {size}×{size}: its attention loss is 0"] if single else []

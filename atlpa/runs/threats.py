@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from atlpa.errors import UserError
 from atlpa.experiment import differences
+from atlpa.models import slug
 from atlpa.records import Threat
 from atlpa.runs.finished import finished_runs
 from atlpa.runs.folder import Run
+
+NEIGHBORS = {"resnet18": "resnet34", "resnet101": "resnet152"}
+"""What a black-box source may be, of another size where resnet18 is the network itself or much smaller."""
 
 TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black", "transfer")
 
@@ -105,12 +109,11 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
         command += _beside(target, f"{target.folder.name}-surrogate")
         return f"{target.folder}: no surrogate beside it; train one with: {command}"
     own = target.experiment.model.architecture
-    other = "resnet34" if own == "resnet18" else "resnet152" if own == "resnet101" else "resnet18"
-    architecture = own if threat == "gray" else other
+    architecture = own if threat == "gray" else NEIGHBORS.get(own, "resnet18")
     command = f"atlpa-train --config {target.folder}/experiment.yaml --defense none"
     if architecture != own:
         command += f" --set model.architecture={architecture}"
-    command += _beside(target, f"none-{architecture}")
+    command += _beside(target, f"none-{slug(architecture)}")
     return f"{target.folder}: no {threat}-box source beside it; train one with: {command}"
 
 

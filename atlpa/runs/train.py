@@ -62,10 +62,9 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
-    model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed)
+    model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
     if not resumed:
-        notes += experiment.model.load_initial_weights(model)
-    experiment.defense.needs_stages(tuple(model.stage_layers))
+        notes += experiment.model.load_initial_weights(model, data.size)
     notes += training_notes(experiment, model, device)
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")

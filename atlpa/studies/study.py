@@ -12,7 +12,7 @@ from atlpa.attacks import PGD, Attack, attack_class, read_attack
 from atlpa.component import Component, FromList, PixelDistance, field_names, validate
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load
-from atlpa.models import Architecture
+from atlpa.models import NetworkName
 from atlpa.runs import IMAGES, Protocol
 from atlpa.yaml_files import find, read, shipped
 
@@ -48,7 +48,7 @@ class Study(Component):
     final: bool = True
     defenses: Annotated[tuple[str | dict[str, Any], ...], FromList, Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList, Field(min_length=1)] = (0,)
-    black_box: Architecture | None = None
+    black_box: NetworkName | None = None
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: dict[str, Any] = Field(default_factory=dict)
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)

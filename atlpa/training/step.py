@@ -14,7 +14,8 @@ from atlpa.attacks import Attack
 from atlpa.defenses import Defense, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
-from atlpa.models import record_stages
+from atlpa.models import record_stages, stage_layers
+from atlpa.randomness import global_draws
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def training_step(
         optimizer: over the model's parameters.
         images: ``(B, 3, H, W)`` in [0, 1].
         labels: ``(B,)``.
-        generator: of the attack's random start and of a randomized network's draws.
+        generator: of the attack's random start, and of what the network draws in training.
         precision: of the pass that is learned from; weights, losses and the step are float32.
     """
     adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
@@ -55,8 +56,9 @@ def training_step(
     # Only plain attention (of denoising blocks) can be differentiated twice.
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
-    with plain, with_generators(model, generator), torch.autocast(images.device.type, torch.bfloat16, half):
-        views = forward(model, images, adversarial, labels, clean=defense.needs_clean)
+    cast = torch.autocast(images.device.type, torch.bfloat16, half)
+    with plain, with_generators(model, generator), global_draws(generator), cast:
+        views = forward(model, defense, images, adversarial, labels)
     terms = defense.objective(views)
     loss = torch.stack(list(terms.values())).sum()
 
@@ -66,18 +68,18 @@ def training_step(
     return StepResult(terms, views)
 
 
-def forward(model: nn.Module, images: Tensor, adversarial: Tensor | None, labels: Tensor, *, clean: bool) -> Views:
+def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Tensor | None, labels: Tensor) -> Views:
     """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code).
 
     Args:
         model: the network.
+        defense: says whether the clean view is wanted, and which stages.
         images: ``(B, 3, H, W)``, the clean view.
         adversarial: their adversarial counterparts, if that view is wanted.
         labels: ``(B,)``.
-        clean: whether the clean view is wanted.
     """
-    size = len(labels)
-    with record_stages(model) as stages:
+    size, clean = len(labels), defense.needs_clean
+    with record_stages(model, defense.needs_stages(tuple(stage_layers(model)))) as stages:
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
     # Parts of a split share one gradient; slices would each fill one of full size with zeros.

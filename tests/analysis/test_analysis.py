@@ -23,7 +23,7 @@ from atlpa.analysis import (
 from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
 from atlpa.losses import attention_map, attention_map_loss
 from atlpa.model_state import with_generators
-from atlpa.models import Classifier, InputNoise, ModelSpec, RandomResize
+from atlpa.models import NETWORKS, Classifier, InputNoise, ModelSpec, RandomResize
 from atlpa.randomness import generator
 
 
@@ -80,7 +80,7 @@ def test_an_overlay_lights_the_place_of_a_bright_square(row, column):
 
 def test_pooled_features_are_what_the_last_layer_sees():
     torch.manual_seed(0)
-    model = Classifier("resnet18", 5).train()
+    model = Classifier(NETWORKS["resnet18"](5)).train()
     images = torch.rand(4, 3, 64, 64)
     features = pooled_features(model, images)
     assert features.shape == (4, 512)
@@ -149,7 +149,7 @@ def test_landscape_of_a_linear_model_in_closed_form():
 
 
 def test_the_model_is_left_as_found():
-    model = Classifier("resnet18", 3).train()
+    model = Classifier(NETWORKS["resnet18"](3)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     landscape(model, torch.rand(3, 32, 32), torch.tensor(1), torch.linspace(-0.1, 0.1, 3))
     attention_maps(model, torch.rand(2, 3, 32, 32))
@@ -177,7 +177,7 @@ def test_distance_is_one_stage_of_the_attention_map_loss():
 @pytest.mark.parametrize(("side", "stage"), [(224, "conv5_x"), (64, "conv4_x"), (32, "conv3_x"), (8, "conv2_x")])
 def test_the_stage_that_tells(side, stage):
     """A ResNet halves the image five times: conv2_x has a quarter of its side, conv5_x a 32nd."""
-    maps = attention_maps(Classifier("resnet18", 2), torch.rand(1, 3, side, side))
+    maps = attention_maps(Classifier(NETWORKS["resnet18"](2)), torch.rand(1, 3, side, side))
     assert comparison_stage(maps) == stage
 
 
