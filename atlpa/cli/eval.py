@@ -68,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         f"--limit images (default {IMAGES})",
     )
     add_trust_option(parser)
+    add(
+        "--add-check",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --check, also this check of your own: package.module:check (repeatable)",
+    )
     add_attack_options(parser)
     return parser
 
@@ -89,7 +96,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     records = []
     for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code):
         for epsilon in epsilons:
-            one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed)
+            one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
             record = None if arguments.again else one.recorded
             record = record or one.make(device)
             records.append(record)
@@ -104,6 +111,8 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
+    if arguments.add_check:
+        raise UserError("--add-check has no meaning without --check")
     asked, device = protocols(arguments), pick_device(arguments.device)
     if not asked[0].attack.transferable:
         if set(arguments.threat) - {"white"} or arguments.source:

@@ -10,8 +10,9 @@ import torch
 
 from atlpa import __version__
 from atlpa.data import load_images
+from atlpa.errors import UserError
 from atlpa.evaluation import credibility
-from atlpa.evaluation.checks import CHECKS
+from atlpa.evaluation.checks import CHECKS, Check
 from atlpa.evaluation.correctness import to_batch
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -32,6 +33,7 @@ class CredibilityRun:
         epsilon: ε, in units of the [0, 1] pixel range.
         limit: how many images at most, evenly spaced over the part.
         seed: of all that is drawn.
+        more: import paths of checks, beside the built-in ones and those of installed packages.
 
     Transfer sources are the undefended networks beside the run, and its surrogate; the reference is the undefended one
     of its own architecture.
@@ -41,6 +43,20 @@ class CredibilityRun:
     epsilon: float
     limit: int = IMAGES
     seed: int = 0
+    more: tuple[str, ...] = ()
+
+    @property
+    def checks(self) -> list[Check]:
+        """What is checked, in order.
+
+        Raises:
+            UserError: a name leads to no check.
+        """
+        found = {name: CHECKS[name] for name in (*CHECKS, *self.more)}
+        for name, check in found.items():
+            if not isinstance(check, Check):
+                raise UserError(f"check {name!r} is a {type(check).__name__}; give a Check of atlpa.evaluation")
+        return list(found.values())
 
     @property
     def sources(self) -> list[Run]:
@@ -60,6 +76,8 @@ class CredibilityRun:
             "seed": self.seed,
             "atlpa": __version__,
         }
+        if others := sorted({*CHECKS, *self.more} - CHECKS.built_in.keys()):
+            everything["checks"] = others
         return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest(everything, 8)}.json"
 
     @property
@@ -82,7 +100,7 @@ class CredibilityRun:
         ]
         began = time.monotonic()
         title = f"checks {run.folder.name} ε {self.epsilon:g}"
-        with Progress(title, len(CHECKS), "check") as progress:
+        with Progress(title, len(self.checks), "check") as progress:
             findings = credibility(
                 run.load_model(device),
                 images,
@@ -90,6 +108,7 @@ class CredibilityRun:
                 self.epsilon,
                 undefended[0].load_model(device) if undefended else None,
                 [source.load_model(device) for source in sources],
+                checks=self.checks,
                 seed=self.seed,
                 progress=lambda _: progress.update(),
             )

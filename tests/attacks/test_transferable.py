@@ -6,7 +6,7 @@ import torchattacks
 
 from atlpa.attacks import PGD
 from atlpa.attacks.input_diversity import input_diversity
-from atlpa.evaluation import white_box
+from atlpa.evaluation import evaluate
 
 
 def test_momentum_agrees_with_an_independent_implementation(small_cnn, images, labels):
@@ -58,5 +58,8 @@ def test_an_attack_with_both_keeps_its_bounds(small_cnn, images, labels):
     first = attack(small_cnn, images, labels, generator=generators(12))
     assert (first - images).abs().max() <= 0.1 + 1e-12
     assert torch.equal(first, attack(small_cnn, images, labels, generator=generators(12)))
-    with pytest.raises(ValueError, match="serve transfer"):
-        white_box(small_cnn, None, attack, [5])
+    # White-box it has a memory of its own, and is judged at its end.
+    result = evaluate(small_cnn, images, labels, attack, keep_adversarial=True)
+    with torch.no_grad():
+        right = [small_cnn.eval()(shown).argmax(dim=1) == labels for shown in (images, result.adversarial)]
+    assert torch.equal(result.robust[0, 0], right[0] & right[1])

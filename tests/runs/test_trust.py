@@ -45,7 +45,8 @@ def package(name, version=None, announced=""):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """An empty current folder, where ``harmful`` would leave a trace if anything imported it."""
+    """An empty current folder, where ``harmful`` would leave a trace if anything imported it; nothing is known yet."""
+    monkeypatch.setattr("atlpa.registry._imported", {})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     Path("harmful.py").write_text(HARMFUL)

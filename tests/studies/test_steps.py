@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from atlpa.studies import Plan, Step, execute
+from atlpa.attacks import FGSM, Square
+from atlpa.component import validate
+from atlpa.studies import Plan, Step, Study, execute, plan
 
 
 @dataclass
@@ -69,3 +71,33 @@ def test_shards_take_every_nth_step_of_each_kind():
     assert sorted(step.title for part in parts for step in part.steps) == sorted(
         s.title for kind in steps for s in kind
     )
+
+
+def digits(**changes):
+    return validate(Study, {"name": "digits", "config": "digits", "defenses": ["none", "pat"], "seeds": [0], **changes})
+
+
+def test_a_study_takes_any_attack_by_its_name():
+    """What transfers is shown to every network; what does not is made on each alone."""
+    steps = plan(digits(epsilons=[0.1], attack={"name": "square"}, budgets=[5, 20])).attacks
+    assert [step.white_box for step in steps] == [True, True]
+    assert {step.protocol.attack for step in steps} == {Square(0.1, 20)}
+    assert steps[0].protocol.budgets == (5, 20)
+    steps = plan(digits(epsilons=[0.1], attack={"name": "fgsm"})).attacks
+    assert [step.white_box for step in steps] == [True, True, False]
+    assert {step.protocol.attack for step in steps} == {FGSM(0.1)}
+    assert steps[0].protocol.budgets == (1,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attack": {"name": "sqare"}}, "did you mean 'square'"),
+        ({"attack": {"name": "fgsm"}, "budgets": [5]}, "budgets: the attack fgsm has none"),
+        ({"attack": {"name": "square"}, "analyses": ["attention"]}, "say nothing about other networks"),
+        ({"attack": {"name": "square", "iterations": 3}}, "attack.iterations: the study's own"),
+    ],
+)
+def test_a_study_refuses_what_its_attack_cannot(changes, words):
+    with pytest.raises(ValueError, match=words):
+        digits(**changes)
