@@ -41,10 +41,10 @@ class Share(NamedTuple):
         return f"{100 * self.value:.1f}{spread} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def share(verdicts: Sequence[str]) -> Share:
-    """The share of 1 among a record's verdicts: one string per draw, one character per image; at least one image."""
-    n = len(verdicts[0])
-    draws = [draw.count("1") / n for draw in verdicts]
+def share(correct: Sequence[str]) -> Share:
+    """The share of 1 among a record's answers: one string per draw, one character per image; at least one image."""
+    n = len(correct[0])
+    draws = [draw.count("1") / n for draw in correct]
     value = statistics.fmean(draws)
     center = (value + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
@@ -58,14 +58,14 @@ def mcnemar(first: str, second: str) -> float:
     """Exact two-sided p of McNemar's test: may two networks be equally good, judged on the same images?
 
     Args:
-        first: verdicts of one network, one character per image.
+        first: answers of one network, right or wrong, one character per image.
         second: those of the other.
 
     Raises:
         ValueError: other images.
     """
     if len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} verdicts; the test needs the same images")
+        raise ValueError(f"{len(first)} and {len(second)} answers; the test needs the same images")
     pairs = list(zip(first, second, strict=True))
     one, other = pairs.count(("1", "0")), pairs.count(("0", "1"))
     return float(binomtest(one, one + other).pvalue) if one + other else 1.0
@@ -93,10 +93,10 @@ class Estimate(NamedTuple):
     p: float
 
 
-def by_seed(verdicts: Sequence[Sequence[str]]) -> np.ndarray:
-    """Verdicts of a defense's networks, one for each seed, as ``(seeds, images)``: shares of the draws, in [0, 1]."""
+def by_seed(correct: Sequence[Sequence[str]]) -> np.ndarray:
+    """Answers of a defense's networks, one for each seed, as ``(seeds, images)``: shares of the draws, in [0, 1]."""
     return np.array(
-        [np.mean([[character == "1" for character in draw] for draw in draws], axis=0) for draws in verdicts]
+        [np.mean([[character == "1" for character in draw] for draw in draws], axis=0) for draws in correct]
     )
 
 
@@ -105,7 +105,7 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
 
     It speaks of defenses on images of this kind, of which both the seeds and the images are samples; all networks share
     the images. The variance is that over images, for these networks, plus what seed means vary beyond the chance in
-    single verdicts (two-way clustering: Cameron, Gelbach and Miller 2011). Its degrees of freedom are Welch's and
+    single answers (two-way clustering: Cameron, Gelbach and Miller 2011). Its degrees of freedom are Welch's and
     Satterthwaite's, for which seed means are normal. Four images are added (Agresti and Coull 1998; Agresti and Min
     2005), so that 0 of 340 is not taken for certainty.
 
@@ -135,10 +135,10 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
     return Estimate(*map(float, (value, low, high, 2 * student.sf(abs(center) / error, freedom))))
 
 
-def _chance(verdicts: np.ndarray) -> float:
-    """The variance of the mean of all verdicts that neither their networks nor their images explain."""
-    seeds, n = verdicts.shape
-    rest = verdicts - verdicts.mean(axis=0) - verdicts.mean(axis=1, keepdims=True) + verdicts.mean()
+def _chance(correct: np.ndarray) -> float:
+    """The variance of the mean of all answers that neither their networks nor their images explain."""
+    seeds, n = correct.shape
+    rest = correct - correct.mean(axis=0) - correct.mean(axis=1, keepdims=True) + correct.mean()
     return float((rest**2).sum() / ((seeds - 1) * (n - 1) * seeds * n))
 
 

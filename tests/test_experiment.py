@@ -1,5 +1,7 @@
 """Experiments: found, overridden, resolved, and refused in one line."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -112,3 +114,11 @@ def test_not_an_experiment(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         load(str(path))
+
+
+@pytest.mark.parametrize("defense", ["trades", "atlpa"])
+def test_what_older_versions_wrote_down_is_the_same_experiment(defense):
+    """With ``attack_loss`` for the attack, a null for each absent term, and an attack without its name."""
+    older = load(str(Path(__file__).parent / "older" / f"experiment-{defense}.yaml"))
+    assert older == load("digits", [("defense", defense)])
+    assert older.identity() == load("digits", [("defense", defense)]).identity()

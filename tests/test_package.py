@@ -64,3 +64,31 @@ def test_no_imports_go_round_in_a_circle():
     graph = imports()
     assert "atlpa.records" in graph["atlpa.report.results"]
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_names_at_the_top_are_those_of_their_packages_and_come_when_asked_for():
+    script = """
+import sys, atlpa
+assert "torch" not in sys.modules
+from atlpa import ATLPALoss, FGSM, PGD, Attack, AutoAttack, Square, credibility, evaluate, record_stages
+import atlpa.attacks, atlpa.evaluation, atlpa.losses, atlpa.models
+assert PGD is atlpa.attacks.PGD and Attack is atlpa.attacks.Attack and ATLPALoss is atlpa.losses.ATLPALoss
+assert evaluate is atlpa.evaluation.evaluate and credibility is atlpa.evaluation.credibility
+assert record_stages is atlpa.models.record_stages
+assert {"PGD", "evaluate", "ATLPALoss"} < set(dir(atlpa))
+try:
+    atlpa.PDG
+except AttributeError as error:
+    assert "'PDG'" in str(error)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_losses_need_torch_alone():
+    names = ("pydantic", "torchvision", "yaml", "tqdm", "matplotlib", "sklearn", "scipy", "timm")
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({names!r})); from atlpa.losses import ATLPALoss; ATLPALoss()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

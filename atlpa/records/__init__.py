@@ -3,7 +3,7 @@
 from atlpa.records.analysis import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
-from atlpa.records.evaluation import Budget, Evaluation, Threat, Verdicts
+from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
 from atlpa.records.read import read
 from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record
 from atlpa.records.training import Training
@@ -13,6 +13,7 @@ __all__ = [
     "Analysis",
     "Attention",
     "Budget",
+    "CorrectByDraw",
     "Credibility",
     "Embedding",
     "EvaluatedImages",
@@ -28,7 +29,6 @@ __all__ = [
     "Status",
     "Threat",
     "Training",
-    "Verdicts",
     "digest",
     "read",
     "verdict",

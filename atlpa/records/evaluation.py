@@ -10,14 +10,14 @@ from atlpa.component import Component, FromList
 from atlpa.records.record import MeasuredRecord, Network
 
 
-def _of_one_length(verdicts: tuple[str, ...]) -> tuple[str, ...]:
-    if len({len(draw) for draw in verdicts}) > 1:
+def _of_one_length(draws: tuple[str, ...]) -> tuple[str, ...]:
+    if len({len(draw) for draw in draws}) > 1:
         raise ValueError("every draw must judge the same images")
-    return verdicts
+    return draws
 
 
 Threat = Literal["white", "gray", "surrogate", "black", "transfer"]
-Verdicts = Annotated[
+CorrectByDraw = Annotated[
     tuple[Annotated[str, Field(pattern="^[01]*$")], ...], FromList, Field(min_length=1), AfterValidator(_of_one_length)
 ]
 """A string for each draw of a randomized network, one string for any other; in it one character per image, in the order
@@ -37,7 +37,7 @@ class Budget(Component):
     """
 
     iterations: int
-    correct: Verdicts
+    correct: CorrectByDraw
     linf_max: float
     linf_mean: float
     at_bound: float
@@ -66,6 +66,6 @@ class Evaluation(MeasuredRecord):
     threat: Threat
     attack: dict[str, Any]
     average: int = 1
-    clean: Verdicts
+    clean: CorrectByDraw
     budgets: Annotated[tuple[Budget, ...], FromList]
     steps: int | None

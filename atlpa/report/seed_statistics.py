@@ -60,8 +60,8 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
     for column in columns:
         ours = correct[own][column]
         theirs = {key: correct[key][column] for key in others if column in correct[key]}
-        found = {key: over_seeds(ours, verdicts) for key, verdicts in theirs.items()}
-        smallest = {key: smallest_p(len(ours), len(verdicts)) for key, verdicts in theirs.items()}
+        found = {key: over_seeds(ours, correct) for key, correct in theirs.items()}
+        smallest = {key: smallest_p(len(ours), len(correct)) for key, correct in theirs.items()}
         tested = [key for key in found if smallest[key] <= LEVEL]
         corrected = dict(zip(tested, holm([found[key].p for key in tested]), strict=True))
         for key in others:
@@ -72,7 +72,7 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
 
 
 def _correct_by_seed(records: Sequence[Evaluation]) -> CorrectBySeed:
-    """Of each defense, the verdicts ``(seeds, images)`` under each attack that three of its networks met."""
+    """Of each defense, which images are right ``(seeds, images)`` under each attack that three of its networks met."""
     order: dict[Defense, list[Network]] = {}
     for network in targets(records):
         order.setdefault((network.defense, network.architecture), []).append(network)
@@ -92,12 +92,12 @@ def _columns(correct: CorrectBySeed) -> list[Column]:
 
 
 def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:
-    seeds = sorted({len(verdicts) for verdicts in found.values()})
+    seeds = sorted({len(correct) for correct in found.values()})
     return f"{key[0]} {key[1]}, {' or '.join(map(str, seeds))} seeds"
 
 
-def _mean(verdicts: np.ndarray) -> str:
-    found = over_seeds(verdicts)
+def _mean(correct: np.ndarray) -> str:
+    found = over_seeds(correct)
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 

@@ -31,25 +31,25 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
     if own is None or not others:
         return None
     found = {(record.target.weights, column_of(record, titles)): record for record in records}
-    verdicts = {key: record.budgets[-1].correct for key, record in found.items()}
+    correct = {key: record.budgets[-1].correct for key, record in found.items()}
     attacks = sorted(attack for weights, attack in found if weights == own.weights)
     cells: dict[str, list[str]] = {network.weights: [] for network in others}
     for attack in attacks:
-        ours = verdicts[own.weights, attack]
+        ours = correct[own.weights, attack]
         images = found[own.weights, attack].data
         compared = [
             network
             for network in others
             if (network.weights, attack) in found and found[network.weights, attack].data == images
         ]
-        raw = [mcnemar(ours[0], verdicts[network.weights, attack][0]) for network in compared]
+        raw = [mcnemar(ours[0], correct[network.weights, attack][0]) for network in compared]
         corrected = dict(zip((network.weights for network in compared), holm(raw), strict=True))
         for network in others:
             p = corrected.get(network.weights)
             if p is None:
                 cells[network.weights].append("–")
                 continue
-            points = 100 * (share(ours).value - share(verdicts[network.weights, attack]).value)
+            points = 100 * (share(ours).value - share(correct[network.weights, attack]).value)
             cells[network.weights].append(f"{points:+.1f} (p {p_text(p)})")
     columns = (f"{titles[own.weights]} against", *(f"{attack.attack} {attack.epsilon:g}" for attack in attacks))
     return Table(columns, [(titles[network.weights], *cells[network.weights]) for network in others])

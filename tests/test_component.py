@@ -1,0 +1,85 @@
+"""Components as somebody at a prompt meets them: arguments by position, completion, help, and what is refused."""
+
+import pydoc
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from pydantic import ValidationError
+
+from atlpa import PGD, Square
+from atlpa.component import Component, dump, field_docs, validate
+from atlpa.models import InputNoise
+
+
+def test_arguments_by_position_and_by_name_are_the_same():
+    assert PGD(8 / 255, 2 / 255, 10) == PGD(epsilon=8 / 255, step=2 / 255, iterations=10)
+    assert repr(Square(0.5, 3)) == "Square(epsilon=0.5, iterations=3)"
+
+
+def test_completion_offers_what_is_the_attacks_own():
+    offered = [name for name in dir(PGD()) if not name.startswith("_")]
+    assert {"epsilon", "step", "iterates", "notes", "settings"} < set(offered)
+    assert not [name for name in offered if "model" in name or "pydantic" in name or name in ("json", "dict", "copy")]
+
+
+def test_help_opens_with_what_it_is_and_takes():
+    text = pydoc.plain(pydoc.render_doc(PGD))
+    _, takes, what = text.split("PGD(", 1)[1].partition("\n |  \n |  ")
+    assert takes
+    assert text.split("PGD(", 2)[-1].startswith("epsilon=0.25, step=0.00390625, iterations=200, start='zero'")
+    assert what.startswith("Untargeted L∞ projected gradient descent")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: PGD(8), "8 is outside .* write 8/256"),
+        (lambda: PGD(0.1, epsilon=0.2), "epsilon is given twice, by position and by name"),
+        (lambda: Square(0.1, 2, 3), "3 arguments; Square takes epsilon, iterations"),
+        (lambda: PGD(steq=1), "unknown key 'steq'; did you mean 'step'"),
+        (lambda: replace(PGD(), iterations=0), "greater than or equal to 1"),
+        (lambda: validate(InputNoise, {"scale": "a lot"}), "'a lot' is no number"),
+    ],
+)
+def test_what_is_refused(make, words):
+    with pytest.raises(ValidationError, match=words):
+        make()
+
+
+def test_values_are_frozen():
+    with pytest.raises(FrozenInstanceError):
+        PGD().epsilon = 0.5
+
+
+def test_what_is_dumped_is_read_back():
+    attack = PGD("8/255", "2/255", 7, loss="margin")
+    assert validate(PGD, dump(attack)) == attack
+    assert dump(attack, exclude_defaults=True) == {
+        "epsilon": 8 / 255, "step": 2 / 255, "iterations": 7, "loss": "margin",
+    }  # fmt: skip
+
+
+def test_docs_of_fields_are_those_of_the_docstring():
+    class Base(Component):
+        """A base.
+
+        Fields:
+            first: of all,
+                on two lines.
+        """
+
+        first: int = 1
+
+    class Derived(Base):
+        """Derived.
+
+        Fields:
+            second: the other.
+
+        More.
+        """
+
+        second: int = 2
+        third: int = 3
+
+    assert field_docs(Derived) == {"first": "of all, on two lines.", "second": "the other."}
