@@ -14,8 +14,9 @@ from atlpa.attacks import Attack, Cost, attack_class, read_attack
 from atlpa.component import Component, Number, field_names
 from atlpa.defenses.term import Term, Views
 from atlpa.defenses.terms import Terms
+from atlpa.dotted import merged
 from atlpa.errors import UserError
-from atlpa.models import Classifier, Denoising, InputNoise, ModelSpec, RandomResize
+from atlpa.models import RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
 
 class Defense(Component):
@@ -43,12 +44,19 @@ class Defense(Component):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_attack_loss(cls, values: Any) -> Any:
-        """Before attacks could be changed in general, ``attack_loss: kl`` stood for a uniform start and that loss."""
-        if isinstance(values, Mapping) and "attack_loss" in values:
-            values = dict(values)
-            if values.pop("attack_loss") == "kl":
-                values["attack"] = {"loss": "kl", "start": "uniform"}
+    def _read_older(cls, values: Any) -> Any:
+        """What was written before any attack and any network could be had, told by its ``attack_loss``.
+
+        ``kl`` stood for that loss and a uniform start, and every stage of a ResNet was written out.
+        """
+        if not (isinstance(values, Mapping) and "attack_loss" in values):
+            return values
+        values = dict(values)
+        if values.pop("attack_loss") == "kl":
+            values["attack"] = {"loss": "kl", "start": "uniform"}
+        attention = (values.get("terms") or {}).get("attention_map") or {}
+        if attention.get("stages") == list(RESNET_STAGES):
+            values = merged(values, {"terms": {"attention_map": {"stages": None}}})
         return values
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from atlpa.component import FromList, Number
@@ -36,12 +36,6 @@ class AttentionMap(Paired):
     p: Annotated[Number, Field(ge=1, allow_inf_nan=False)] = 2
     stages: Annotated[tuple[str, ...], FromList, Field(min_length=1)] | None = None
     detach: bool = False
-
-    @field_validator("stages")
-    @classmethod
-    def _as_older_runs_wrote(cls, stages: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Every stage of a ResNet was the default, written out, when there were no other networks."""
-        return None if stages == ("conv2_x", "conv3_x", "conv4_x", "conv5_x") else stages
 
     def needs_stages(self, available: Sequence[str]) -> tuple[str, ...]:
         wanted = tuple(available) if self.stages is None else self.stages

@@ -10,6 +10,7 @@ from atlpa.defenses.classification import CrossEntropy
 from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.losses import tolerant_logit_loss
+from atlpa.models import RESNET_STAGES
 
 NO_IMAGES = torch.empty(0)
 
@@ -111,7 +112,9 @@ def test_stages_are_those_that_some_term_looks_at():
     assert load("digits", attention).defense.needs_stages(has) == ("early", "conv5_x")
     assert load("digits", [*attention, ("defense.terms.attention_map.stages", None)]).defense.needs_stages(has) == has
     with pytest.raises(UserError, match=r"terms\.attention_map: .* of conv2_x, conv4_x are .* has early, conv3_x"):
-        load("digits", [("defense", "atlpa")]).defense.needs_stages(has)
+        load(
+            "digits", [*attention[:1], ("defense.terms.attention_map.stages", list(RESNET_STAGES))]
+        ).defense.needs_stages(has)
     with pytest.raises(UserError, match="the network names none"):
         load("digits", [*attention, ("defense.terms.attention_map.stages", None)]).defense.needs_stages(())
 
