@@ -51,12 +51,13 @@ class Checkout:
 
 
 def works(plan: Plan) -> dict[str, Contestant]:
-    """Ours at each part that takes minutes at most; attacks of trained networks where there are some."""
+    """Ours at each part that takes minutes at most; attacks of trained networks where they are there."""
     found = {}
     for name, contestants in PARTS.items():
         if name.startswith("PGD iteration, ResNet-18") or not any(word in name for word in LEFT_OUT):
-            for row in contestants(plan) if plan.runs.is_dir() or "white" not in name else ():
-                if row.name in OURS:
+            for row in contestants(plan):
+                runs = [row.settings.get("run") or row.settings.get("source"), *row.settings.get("targets", ())]
+                if row.name in OURS and all(Path(run).is_dir() for run in runs if run):
                     found[f"{name}, {row.name}"] = row
     return found
 

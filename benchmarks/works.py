@@ -296,7 +296,7 @@ class TrainingStep:
         self.model.eval()
         adversarial = PEERS["plain loop"](self.model)(self.images, self.labels, 0.25, 0.125, 2)
         self.model.train()
-        views = forward(self.model, self.images, adversarial, self.labels, clean=True)
+        views = forward(self.model, self.defense, self.images, adversarial, self.labels)
         loss = torch.stack(list(self.defense.objective(views).values())).sum()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
