@@ -50,7 +50,7 @@ class Stopwatch(TorchDispatchMode):
 
 
 def breakdown(architecture: str, side: int, batch: int, precision: Precision) -> dict[str, Any]:
-    """Milliseconds an image and iteration by group, and the rate of the convolutions."""
+    """Milliseconds per image and iteration by group, and the rate of the convolutions."""
     images = pattern(batch, side, torch.device("cpu"))
     labels, model = torch.arange(batch) % CLASSES, network(architecture, images)
     copy = prepare(model, images, "auto", precision, passes=200)

@@ -30,7 +30,7 @@ NAME = "atlpa fp32"
 SETTINGS = {"contestant": NAME, "architecture": "resnet18", "side": 32, "device": "cpu"}
 WORKS = {
     "step of training": Contestant(NAME, "training step", {**SETTINGS, "defense": "pat", "batch": 16}),
-    "iteration of an attack, an image": Contestant(NAME, "iteration", {**SETTINGS, "batch": 64, "iterations": 3}),
+    "iteration of an attack, per image": Contestant(NAME, "iteration", {**SETTINGS, "batch": 64, "iterations": 3}),
 }
 WAYS = ("as torch does", "as our commands do")
 REPEATED = 8

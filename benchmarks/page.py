@@ -163,7 +163,7 @@ def breakdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where an iteration's time goes."""
     groups = list(rows[0]["milliseconds"])
     lines = [
-        f"| one iteration, ms an image | {' | '.join(groups)} | rate of the convolutions | of the best dense rate |",
+        f"| one iteration, ms per image | {' | '.join(groups)} | rate of the convolutions | of the best dense rate |",
         f"|---|{'---:|' * (len(groups) + 2)}",
     ]
     for row in rows:
@@ -191,7 +191,7 @@ def neighbors(record: Record) -> list[str]:
 def copies(records: Sequence[Record]) -> list[str]:
     """Attacks of every size beside the plain loop, on a copy of the network or on the network itself."""
     lines = [
-        "| instructions | attack | on | plain loop, ms an iteration | ours | times faster |",
+        "| instructions | attack | on | plain loop, ms per iteration | ours | times faster |",
         "|---|---|---|---:|---:|---:|",
     ]
     for record in records:
@@ -202,6 +202,17 @@ def copies(records: Sequence[Record]) -> list[str]:
             on = "a copy" if row["copied"] else "the network"
             instructions = record["machine"]["instructions"]
             lines.append(f"| {instructions} | {row['work']} | {on} | {plain} | {own} | **{faster}** |")
+    return lines
+
+
+def versions(record: Record) -> list[str]:
+    """Ours, now and in another checkout, turn by turn."""
+    lines = ["| work | before, ms | now, ms | of the time before |", "|---|---:|---:|---:|"]
+    for row in record["rows"]:
+        before, after = (f"{1000 * statistics.median(row[when]):.3g}" for when in ("before", "after"))
+        ratio = statistics.median(row["after"]) / statistics.median(row["before"])
+        of_turns = spread([now / then for then, now in zip(row["before"], row["after"], strict=True)])
+        lines.append(f"| {row['work']} | {before} | {after} | **{ratio:.3f}** (turns: {of_turns}) |")
     return lines
 
 
@@ -252,6 +263,10 @@ def write_page(folder: Path) -> None:
     if paths := sorted(folder.glob("copies-*.json")):
         found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         sections.append(["### Every size of attack, on newer and older processors", "", *copies(found)])
+    if (path := folder / "versions.json").exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        where = f"{record['machine']['device']}, {record['machine']['instructions']}, commit {record['before']} and now"
+        sections.append([f"### Against an older version ({where})", "", *versions(record)])
     if hours := table1(records):
         what = "≈: what `atlpa-study flowers` and `bmw` pass, at the rates of a training step and an iteration above."
         sections.append(["### The paper's Table 1 here", "", what, "", *hours])
