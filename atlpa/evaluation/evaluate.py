@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from atlpa.attacks import Attack
-from atlpa.attacks.inputs import check_batch
-from atlpa.data.images import Images, InMemory
+from atlpa.data import Images
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE, device_of, to_batch
+from atlpa.evaluation.given_images import as_images, precision_of
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
-from atlpa.model_state import Logits, eval_mode
+from atlpa.model_state import Logits, eval_mode, random_layers
 
 
 def evaluate(
@@ -46,8 +47,9 @@ def evaluate(
 
     Args:
         model: images in [0, 1] → logits ``(B, C)``; any callable, normalization inside; left exactly as found.
-        images: ``(N, 3, H, W)`` floats in [0, 1] as tensor or array; a ``DataLoader`` or any iterable of (images,
-            labels) batches; or this package's own ``Images``.
+        images: ``(N, 3, H, W)`` floats in [0, 1] as tensor or array, in whatever precision, which becomes that of the
+            model's weights; a ``DataLoader`` or any iterable of (images, labels, …) batches, which is held in memory;
+            or this package's own ``Images``.
         labels: ``(N,)`` true classes; left out where the images bring theirs.
         attack: any attack.
         budgets: iteration budgets, all from one run; by default the attack's own.
@@ -60,11 +62,13 @@ def evaluate(
 
     Raises:
         ValueError: images or labels that cannot be attacked, a model that gives no logits for them or has too few
-            classes, budgets beyond the attack's own, or an attack that leaves its ε-ball.
+            classes, budgets beyond the attack's own, restarts where the images are made in one run, or an attack that
+            leaves its ε-ball.
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")
-    data = as_images(images, labels)
+    check_restarts(model, attack, source)
+    data = as_images(images, labels, precision_of(model))
     for network, role in ((model, "the model"), (source, "the source")):
         if network is not None:
             check_network(network, data, attack, role)
@@ -83,32 +87,20 @@ def evaluate(
     return transfer(source, {"": model}, data, attack, asked, **options)[""]
 
 
-def as_images(images: Any, labels: Any = None) -> Images:
-    """Images of whatever kind as this package holds them.
+def check_restarts(model: Logits, attack: Attack, source: Logits | None) -> None:
+    """Refuse what would be left out without a word: restarts, where the images are made in one run.
 
     Raises:
-        ValueError: they are no floats in [0, 1], or do not come with one class each.
+        ValueError: a field that serves white-box evaluation, by transfer; or restarts on a randomized model.
     """
-    if labels is None and hasattr(images, "labels") and hasattr(images, "__getitem__"):
-        return cast(Images, images)
-    if labels is None:
-        images, labels = _collected(images)
-    pixels, classes = torch.as_tensor(images), torch.as_tensor(labels)
-    if pixels.ndim != 4 or not len(pixels):
-        raise ValueError(f"images {tuple(pixels.shape)}; give (N, 3, H, W), N ≥ 1")
-    batch = check_batch(pixels, classes)
-    return InMemory(batch.images, batch.labels)
-
-
-def _collected(loader: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """All batches of a loader, one behind the other."""
-    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
-        raise ValueError(f"labels are missing for images of type {type(loader).__name__}; give one class per image")
-    batches = [(torch.as_tensor(images), torch.as_tensor(labels)) for images, labels in loader]
-    if not batches:
-        raise ValueError("a loader without batches; give at least one image")
-    pixels, classes = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    return pixels, classes
+    if source is None:
+        attack.suited_to(white_box=True, randomized=bool(random_layers(model)))
+        return
+    defaults = {field.name: field.default for field in fields(attack)}
+    idle = [name for name, purpose in attack.serves.items() if purpose == "white-box"]
+    for name in idle:
+        if (value := getattr(attack, name)) != defaults[name]:
+            raise ValueError(f"{name} {value} of {attack.name} serves white-box evaluation; leave it out with a source")
 
 
 @torch.no_grad()
@@ -124,6 +116,8 @@ def check_network(network: Logits, images: Images, attack: Attack, role: str) ->
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(few):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"{role} gave {shape} for {len(few)} images; it must give logits (images, classes)")
+    if not logits.isfinite().all():
+        raise ValueError(f"{role} gave NaN or infinite logits; no class is the largest of them")
     classes, highest = logits.shape[1], int(images.labels.max())
     if highest >= classes:
         raise ValueError(f"label {highest} but {role} has {classes} classes; labels are counted from 0")

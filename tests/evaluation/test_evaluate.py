@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from atlpa import FGSM, PGD, Square, evaluate
 from atlpa.attacks import Noise, read_attack
+from atlpa.model_state import RandomLayer
 
 ATTACK = PGD(0.06, 0.01, 8)
 
@@ -110,6 +111,39 @@ def test_attacks_of_another_package(case):
     assert torch.equal(result.robust, evaluate(model, images, labels, FGSM(0.06)).robust)
 
 
+@pytest.mark.parametrize("budget", [1, 8])
+def test_pgd_of_another_package_from_the_image_itself_is_ours(case, budget):
+    """Ours by transfer to the model itself, which takes every image to the end, as theirs does."""
+    model, images, labels = case
+    theirs = torchattacks.PGD(model, eps=0.06, alpha=0.01, steps=budget, random_start=False)(images, labels)
+    settings = {"epsilon": 0.06, "alpha": 0.01, "steps": budget, "random_start": False}
+    adapted = evaluate(
+        model, images, labels, read_attack({"name": "torchattacks:PGD", **settings}), keep_adversarial=True
+    )
+    ours = evaluate(model, images, labels, replace(ATTACK, iterations=budget), source=model, keep_adversarial=True)
+    assert torch.equal(adapted.adversarial, theirs)
+    torch.testing.assert_close(ours.adversarial, theirs, rtol=0, atol=1e-9)
+    assert torch.equal(ours.robust[0] & ours.clean, adapted.robust[0])
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.float64])
+@pytest.mark.parametrize("given", [torch.float32, torch.float64])
+def test_images_take_the_precision_of_the_weights(case, weights, given):
+    """What NumPy makes is float64, most networks are float32; batches may hold more than images and labels."""
+    _, images, labels = case
+    network = nn.Sequential(nn.Flatten(), nn.Linear(300, 3)).to(weights)
+    images = images.to(given)
+    shown = images.to(weights)
+    own = network(shown).argmax(dim=1)
+    loader = DataLoader(TensorDataset(images, own, labels), batch_size=13)
+    for result in (evaluate(network, images.numpy(), own.numpy(), ATTACK), evaluate(network, loader, attack=ATTACK)):
+        assert torch.equal(result.robust[0, 0], standing(network, shown, own, ATTACK)[-1])
+
+
+RESTARTED = replace(ATTACK, start="uniform", restarts=3)
+DRAWING = nn.Sequential(RandomLayer(lambda images, _: images, in_training=True), nn.Flatten(), nn.Linear(192, 3))
+
+
 def fewer(images):
     return torch.zeros(len(images), 2, dtype=images.dtype) + images.mean()
 
@@ -130,6 +164,12 @@ def fewer(images):
         ({"source": lambda x: x}, "the source gave .* it must give logits"),
         ({"budgets": (2, 500)}, "give some from 1 to 8"),
         ({"budgets": (2,)}, "the last budget is 2, but pgd goes on to 8"),
+        ({"images": DataLoader(TensorDataset(torch.rand(4, 3, 8, 8)))}, "DataLoader brings its own labels"),
+        ({"images": DataLoader(TensorDataset(torch.rand(4, 3, 8, 8))), "labels": None}, "DataLoader are list of 1"),
+        ({"images": [{"image": torch.rand(4, 3, 8, 8)}], "labels": None}, "list are dict; give"),
+        ({"model": lambda x: x.flatten(1)[:, :3] / 0}, "the model gave NaN or infinite logits"),
+        ({"source": fewer, "attack": RESTARTED, "labels": torch.zeros(4).long()}, "restarts 3 of pgd serves white-box"),
+        ({"model": DRAWING, "attack": RESTARTED}, "the network is randomized: the best of 3 restarts"),
     ],
 )
 def test_what_cannot_be_evaluated(changes, words):
