@@ -71,7 +71,9 @@ def main() -> None:
     parser.add_argument("--data-root", help="where the runs' data lies")
     parser.add_argument("--only", default="", metavar="TEXT", help="works with this in their name")
     arguments = parser.parse_args()
-    rows = []
+    commit = ["git", "-C", str(arguments.before), "rev-parse", "--short", "HEAD"]
+    before_commit = subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip()
+    content: dict[str, Any] = {"before": before_commit, "machine": dump(describe(torch.device("cpu"))), "rows": []}
     for name, contestant in works(Plan("cpu", False, arguments.runs, arguments.data_root)).items():
         if arguments.only not in name:
             continue
@@ -86,15 +88,12 @@ def main() -> None:
         for checkout in (before, after):
             checkout.process.communicate()
         ratios = [late / early for early, late in zip_longest(*turns.values())]
-        rows.append({"work": name, **turns})
-        print(f"{name}: {statistics.median(ratios):.3f} of the time before ({min(ratios):.2f} … {max(ratios):.2f})")
-    commit = ["git", "-C", str(arguments.before), "rev-parse", "--short", "HEAD"]
-    content = {
-        "before": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
-        "machine": dump(describe(torch.device("cpu"))),
-        "rows": rows,
-    }
-    write_text(FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        content["rows"].append({"work": name, **turns})
+        write_text(FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")  # what is measured is kept
+        print(
+            f"{name}: {statistics.median(ratios):.3f} of the time before ({min(ratios):.2f} … {max(ratios):.2f})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atlpa.attacks import Stepwise
 from atlpa.data import Images
-from atlpa.evaluation.correctness import device_of, generators, is_correct, to_batch
+from atlpa.evaluation.correctness import device_of, generators, is_correct, matches, to_batch
 from atlpa.model_state import Logits
 
 
@@ -125,7 +125,7 @@ class ActiveQueue:
     def _advance(self, batch: ActiveBatch) -> tuple[ActiveBatch, Tensor]:
         """One step of the attack: where it leads, and which images are wrong where they are, on the CPU."""
         following, logits = self.attack.advance(self.network, batch.adversarial, batch.images, batch.labels)
-        return replace(batch, next_adversarial=following), (logits.argmax(dim=1) != batch.labels).cpu()
+        return replace(batch, next_adversarial=following), (~matches(logits, batch.labels)).cpu()
 
     def _judge_suspects(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
         """Ask the model itself, once there is a batch to ask about, or nothing else to do."""

@@ -41,9 +41,17 @@ def batch_indices(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
 @torch.no_grad()
 @ieee_float32()
 def is_correct(model: Logits, images: Tensor, labels: Tensor, generators: Generators = None) -> Tensor:
-    """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw."""
+    """Which images ``(B,)`` the model classifies as labeled, in evaluation mode; a randomized one in one draw.
+
+    Logits that are no numbers classify nothing, though torch finds a largest one among them.
+    """
     with eval_mode(model), with_generators(model, generators):
-        return model(images).argmax(dim=1) == labels
+        return matches(model(images), labels)
+
+
+def matches(logits: Tensor, labels: Tensor) -> Tensor:
+    """Where the largest of the logits ``(B, C)``, all numbers, is that of the label, ``(B,)``."""
+    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
 
 
 def correct_over_draws(

@@ -57,6 +57,11 @@ def white_box(
     """
     steps = followed(model, attack)
     if steps is None:
+        if getattr(attack, "restarts", 1) > 1:
+            raise ValueError(
+                f"{attack.name} with {getattr(attack, 'restarts', 1)} restarts cannot be followed step by step here, "
+                "and one run would pass for all of them; set restarts=1, or no momentum and diversity"
+            )
         how: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size, "progress": progress}
         shown = transfer(model, {"": model}, images, attack, budgets, **how, keep_adversarial=keep_adversarial)[""]
         return replace(shown, robust=shown.robust & shown.clean)

@@ -189,3 +189,22 @@ def test_an_attack_that_leaves_its_ball_is_named(case):
 
     with pytest.raises(ValueError, match=r"the attack cheat moved a pixel by 0\.2, further than its ε 0\.1"):
         evaluate(*case, Cheat(0.1))
+
+
+def test_logits_that_are_no_numbers_stand_for_nothing(case):
+    """A network that gives NaN where it is attacked has not classified these images."""
+    model, images, labels = case
+
+    class NaNElsewhere(nn.Module):
+        def forward(self, x):
+            known = torch.isin(x.flatten(1).sum(dim=1), images.flatten(1).sum(dim=1))
+            return torch.where(known[:, None], model(x), torch.nan)
+
+    result = evaluate(NaNElsewhere(), images, labels, Noise(0.01))
+    assert result.clean_accuracy > 0.5
+    assert result.robust_accuracy == 0
+
+
+def test_restarts_that_would_not_be_made(case):
+    with pytest.raises(ValueError, match="pgd with 3 restarts cannot be followed step by step"):
+        evaluate(*case, PGD(0.1, 0.02, 3, start="uniform", restarts=3, momentum=1.0))

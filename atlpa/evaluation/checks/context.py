@@ -13,6 +13,7 @@ from atlpa.attacks import PGD, Attack
 from atlpa.data.images import InMemory
 from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_batches import adversarial_batches
+from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.model_state import Logits, eval_mode
 
@@ -101,8 +102,8 @@ class CheckContext:
     def right(self, model: CheckedModel, images: Tensor, labels: Tensor) -> Tensor:
         """Which images ``(B,)`` a model gets right, in most draws if it is the model under scrutiny and draws."""
         if not (model is self.model and self.randomized):
-            return logits(model, images).argmax(dim=1) == labels
-        votes = sum((logits(model, images).argmax(dim=1) == labels).int() for _ in range(DRAWS))
+            return matches(logits(model, images), labels)
+        votes = sum(matches(logits(model, images), labels).int() for _ in range(DRAWS))
         return 2 * votes > DRAWS  # type: ignore[return-value]
 
     @cached_property
