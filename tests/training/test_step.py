@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, Attack
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.losses import ATLPALoss
@@ -127,3 +127,22 @@ def test_a_step_costs_what_it_claims(model, batch, preset):
     step(model, preset, batch)
     cost = validate(Defense, load_preset(preset).fields).cost(ATTACK)
     assert passes == {"forward": cost.forwards, "backward": cost.backwards}
+
+
+def test_a_training_attack_may_leave_the_ball(model, batch):
+    """As N-FGSM does, whose noise is wider than ε and whose step is not cut back: the step learns from its images."""
+
+    class Beyond(Attack):
+        name = "beyond"
+
+        def perturb(self, model, images, labels, generator):
+            del model, labels, generator
+            return (images + 3 * self.epsilon).clamp(0, 1)
+
+    twin = copy.deepcopy(model)
+    images, labels = batch
+    defense = validate(Defense, {**load_preset("pat").fields, "adversarial_fraction": 1.0})
+    result = training_step(model, defense, Beyond(0.1), Recipe().optimizer(model), images, labels)
+    assert (images + 0.3).clamp(0, 1).sub(images).max() > 0.1
+    expected = F.cross_entropy(twin.train()((images + 3 * 0.1).clamp(0, 1)), labels)
+    torch.testing.assert_close(result.terms["cross_entropy"], expected)
