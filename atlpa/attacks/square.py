@@ -55,11 +55,11 @@ class Square(Attack):
             if len(standing):
                 some = generator
                 if not (generator is None or isinstance(generator, torch.Generator)):
-                    some = [generator[lane] for lane in standing.tolist()]
-                lanes = standing.to(images.device, non_blocking=True)
+                    some = [generator[place] for place in standing.tolist()]
+                rows = standing.to(images.device, non_blocking=True)
                 candidates = self._with_a_square(best, images, iteration, generator)
                 reached = torch.full_like(height, -torch.inf)
-                reached[lanes] = _query(model, candidates[lanes], batch._replace(labels=batch.labels[lanes]), some)
+                reached[rows] = _query(model, candidates[rows], batch._replace(labels=batch.labels[rows]), some)
                 better = reached > height
                 best, height = torch.where(better[:, None, None, None], candidates, best), height.maximum(reached)
             yield best

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
+from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE, device_of, to_batch
-from atlpa.evaluation.given_images import as_images, precision_of
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
 from atlpa.model_state import Logits, eval_mode, random_layers

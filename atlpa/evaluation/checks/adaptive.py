@@ -58,9 +58,9 @@ def _targeted(context: CheckContext) -> tuple[Status, str]:
 
     def aim_at(aim: Tensor, candidates: Tensor) -> Tensor:
         adversarial = context.images.clone()
-        for lanes in batches(candidates):
-            duel = _Duel(context.model, context.labels[lanes], aim[lanes])
-            adversarial[lanes] = attack(duel, context.images[lanes], torch.zeros_like(context.labels[lanes]))
+        for rows in batches(candidates):
+            duel = _Duel(context.model, context.labels[rows], aim[rows])
+            adversarial[rows] = attack(duel, context.images[rows], torch.zeros_like(context.labels[rows]))
         return context.correct_on(candidates, adversarial)
 
     aims = ranked[:, : min(_TARGETS, ranked.shape[1] - 1)].T

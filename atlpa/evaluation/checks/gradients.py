@@ -24,10 +24,10 @@ _SAMPLE = 64  # images of the checks that follow an attack closely
 
 def _zero_gradients(context: CheckContext) -> tuple[Status, str]:
     right, zero = int(context.clean.sum()), 0
-    for lanes in batches(context.clean):
+    for rows in batches(context.clean):
         with eval_mode(context.model), torch.enable_grad():
-            images = context.images[lanes].clone().requires_grad_(True)
-            loss = F.cross_entropy(context.model(images), context.labels[lanes], reduction="sum")
+            images = context.images[rows].clone().requires_grad_(True)
+            loss = F.cross_entropy(context.model(images), context.labels[rows], reduction="sum")
             (gradient,) = torch.autograd.grad(loss, images)
         useless = (gradient == 0) | ~torch.isfinite(gradient)
         zero += int(useless.flatten(1).all(dim=1).sum())
@@ -39,10 +39,10 @@ def _finite_differences(context: CheckContext) -> tuple[Status, str]:
     """Along the sign of the gradient, the margin must change as the gradient says."""
     if context.randomized:
         return "skip", "the model draws, so that two values of it do not differ by its slope alone"
-    lanes = torch.nonzero(context.clean).flatten()[:_SAMPLE]
-    if not len(lanes):
+    rows = torch.nonzero(context.clean).flatten()[:_SAMPLE]
+    if not len(rows):
         return "skip", NONE_RIGHT
-    images, labels = context.images[lanes], context.labels[lanes]
+    images, labels = context.images[rows], context.labels[rows]
     with eval_mode(context.model), torch.enable_grad():
         points = images.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(margin(context.model(points), labels).sum(), points)
@@ -56,10 +56,10 @@ def _finite_differences(context: CheckContext) -> tuple[Status, str]:
 
 def _followed(context: CheckContext) -> tuple[Tensor, Tensor, Tensor]:
     """A few images that are right, their labels, and where PGD takes them if nothing stops it."""
-    lanes = torch.nonzero(context.clean).flatten()[:_SAMPLE]
-    images, labels = context.images[lanes], context.labels[lanes]
+    rows = torch.nonzero(context.clean).flatten()[:_SAMPLE]
+    images, labels = context.images[rows], context.labels[rows]
     attack = PGD(epsilon=context.epsilon, step=context.epsilon / 4, iterations=10)
-    return images, labels, attack(context.model, images, labels) if len(lanes) else images
+    return images, labels, attack(context.model, images, labels) if len(rows) else images
 
 
 def _loss_rises(context: CheckContext) -> tuple[Status, str]:

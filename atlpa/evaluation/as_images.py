@@ -20,7 +20,8 @@ def as_images(images: Any, labels: Any = None, dtype: torch.dtype | None = None)
     Raises:
         ValueError: they are no floats in [0, 1], or do not come with one class each.
     """
-    if labels is None and hasattr(images, "labels") and hasattr(images, "__getitem__"):
+    # A torchvision data set may have labels too, but no tensor of them, and gives one image at a time.
+    if labels is None and isinstance(getattr(images, "labels", None), Tensor) and hasattr(images, "__getitem__"):
         return cast(Images, images)
     if labels is None:
         images, labels = _collected(images)
