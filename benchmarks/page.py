@@ -209,7 +209,8 @@ def versions(record: Record) -> list[str]:
     """Ours, now and in another checkout, turn by turn."""
     lines = ["| work | before, ms | now, ms | of the time before |", "|---|---:|---:|---:|"]
     for row in record["rows"]:
-        before, after = (f"{1000 * statistics.median(row[when]):.3g}" for when in ("before", "after"))
+        medians = [1000 * statistics.median(row[when]) for when in ("before", "after")]
+        before, after = (f"{one:.2f}" if one < 100 else f"{one:.0f}" for one in medians)
         ratio = statistics.median(row["after"]) / statistics.median(row["before"])
         of_turns = spread([now / then for then, now in zip(row["before"], row["after"], strict=True)])
         lines.append(f"| {row['work']} | {before} | {after} | **{ratio:.3f}** (turns: {of_turns}) |")
