@@ -45,17 +45,18 @@ class Defense(Component):
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, values: Any) -> Any:
-        """What was written before any attack and any network could be had, told by its ``attack_loss``.
+        """What was written before any attack and any network could be had: with absent terms as ``null``.
 
-        ``kl`` stood for that loss and a uniform start, and every stage of a ResNet was written out.
+        ``attack_loss: kl`` stood for that loss and a uniform start, and every stage of a ResNet was written out.
         """
-        if not (isinstance(values, Mapping) and "attack_loss" in values):
+        if not isinstance(values, Mapping):
             return values
-        values = dict(values)
-        if values.pop("attack_loss") == "kl":
+        values, terms = dict(values), values.get("terms")
+        if values.pop("attack_loss", None) == "kl":
             values["attack"] = {"loss": "kl", "start": "uniform"}
-        attention = (values.get("terms") or {}).get("attention_map") or {}
-        if attention.get("stages") == list(RESNET_STAGES):
+        older = isinstance(terms, Mapping) and None in terms.values()
+        attention = (terms.get("attention_map") or {}) if older else {}
+        if isinstance(attention, Mapping) and attention.get("stages") == list(RESNET_STAGES):
             values = merged(values, {"terms": {"attention_map": {"stages": None}}})
         return values
 
