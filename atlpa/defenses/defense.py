@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from atlpa.attacks import Attack, Cost, attack_class, read_attack
 from atlpa.component import Component, Number, field_names
@@ -190,6 +191,14 @@ class Defense(Component):
         doubled = views if self.needs_input_gradient else 0
         own = self.training_attack(attack).cost() if self.needs_adversarial else Cost(0, 0)
         return own and Cost(own.forwards + views, own.backwards + views + doubled)
+
+    @contextmanager
+    def around(self, model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[None]:
+        """What the terms put around the forward and the backward of a step; see ``Term.around``."""
+        with ExitStack() as entered:
+            for term in self.terms.values():
+                entered.enter_context(term.around(model, images, labels))
+            yield
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary.

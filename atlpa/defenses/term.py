@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from atlpa.component import Component, Number
 
@@ -78,6 +79,19 @@ class Term(Component):
         """
         del classes
         return self
+
+    def around(self, model: nn.Module, images: Tensor, labels: Tensor) -> AbstractContextManager[None]:
+        """What surrounds the forward and the backward of a step, such as a perturbation of the weights (AWP).
+
+        Left before the optimizer's step, it must leave the weights as it found them.
+
+        Args:
+            model: the network, in training mode.
+            images: ``(B, 3, H, W)``, adversarial where the defense attacks.
+            labels: ``(B,)``.
+        """
+        del model, images, labels
+        return nullcontext()
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""

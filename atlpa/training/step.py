@@ -57,13 +57,14 @@ def training_step(
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
-    with plain, with_generators(model, generator), global_draws(generator), cast:
-        views = forward(model, defense, images, adversarial, labels)
-    terms = defense.objective(views)
-    loss = torch.stack(list(terms.values())).sum()
+    with defense.around(model, images if adversarial is None else adversarial, labels):
+        with plain, with_generators(model, generator), global_draws(generator), cast:
+            views = forward(model, defense, images, adversarial, labels)
+        terms = defense.objective(views)
+        loss = torch.stack(list(terms.values())).sum()
 
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return StepResult(terms, views)
 

@@ -1,6 +1,7 @@
 """One step of training against the same step written out by hand."""
 
 import copy
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD, Attack
 from atlpa.component import validate
-from atlpa.defenses import Defense, load_preset, preset_names
+from atlpa.defenses import Defense, Term, load_preset, preset_names
 from atlpa.losses import ATLPALoss
 from atlpa.models import ModelSpec, record_stages
 from atlpa.training import Recipe, training_step
@@ -146,3 +147,47 @@ def test_a_training_attack_may_leave_the_ball(model, batch):
     assert (images + 0.3).clamp(0, 1).sub(images).max() > 0.1
     expected = F.cross_entropy(twin.train()((images + 3 * 0.1).clamp(0, 1)), labels)
     torch.testing.assert_close(result.terms["cross_entropy"], expected)
+
+
+class Shifted(Term):
+    """Moves every weight by as much while the step learns, as a perturbation of the weights does."""
+
+    by: float = 0.01
+
+    @contextmanager
+    def around(self, model, images, labels):
+        del images, labels
+        with torch.no_grad():
+            before = [parameter.clone() for parameter in model.parameters()]
+            for parameter in model.parameters():
+                parameter.add_(self.by)
+        yield
+        with torch.no_grad():
+            for parameter, old in zip(model.parameters(), before, strict=True):
+                parameter.copy_(old)
+
+    def __call__(self, views, adversarial_fraction):
+        del adversarial_fraction
+        return views.adversarial.new_zeros(())
+
+
+def test_a_term_may_perturb_the_weights_that_a_step_learns_at(model, batch):
+    """The gradient is that at the perturbed weights, and the step is taken from the weights themselves."""
+    twin = copy.deepcopy(model)
+    images, labels = batch
+    terms = {"cross_entropy": {"images": "adversarial"}, "shifted": Shifted(by=0.01)}
+    defense = validate(Defense, {"name": "awp", "adversarial_fraction": 1.0, "terms": terms})
+    training_step(model, defense, ATTACK, Recipe().optimizer(model), images, labels)
+
+    adversarial = ATTACK(twin, images, labels)
+    moved = copy.deepcopy(twin)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter.add_(0.01)
+    F.cross_entropy(moved.train()(adversarial), labels).backward()
+    optimizer = Recipe().optimizer(twin)
+    for parameter, perturbed in zip(twin.parameters(), moved.parameters(), strict=True):
+        parameter.grad = perturbed.grad
+    optimizer.step()
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(model.get_parameter(name), parameter, rtol=1e-6, atol=1e-9, msg=name)
