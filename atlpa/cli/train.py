@@ -36,13 +36,16 @@ class ListDefenses(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         attack = Recipe().attack
+        steps = getattr(attack, attack.budget or "", 1)
         rows = []
         for name in preset_names():
             preset = load_preset(name)
             cost = validate(Defense, preset.fields).cost(attack)
             rows.append((name, preset.idea, preset.source, *(cost or ("", ""))))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
-        print(f"forwards, backwards: passes of one batch in a training step whose attack is {attack}")
+        print(
+            f"forwards, backwards: passes of one batch in a training step with the usual attack ({attack.name}, {steps} steps)"
+        )
         parser.exit()
 
 
