@@ -43,9 +43,8 @@ class ListDefenses(argparse.Action):
             cost = validate(Defense, preset.fields).cost(attack)
             rows.append((name, preset.idea, preset.source, *(cost or ("", ""))))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
-        print(
-            f"forwards, backwards: passes of one batch in a training step with the usual attack ({attack.name}, {steps} steps)"
-        )
+        usual = f"the usual attack ({attack.name}, {steps} steps)"
+        print(f"forwards, backwards: passes of one batch in a training step with {usual}")
         parser.exit()
 
 
