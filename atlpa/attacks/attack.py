@@ -130,6 +130,11 @@ class Attack(Component, kw_only=False):
         return None
 
     @property
+    def last_iterate(self) -> int:
+        """How many iterates there are: the value of the budget field, or 1."""
+        return int(getattr(self, self.budget)) if self.budget else 1
+
+    @property
     def fewest_classes(self) -> int:
         """How many classes a network must have."""
         return 2

@@ -72,8 +72,7 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
             attack: Attack = read_attack({"name": arguments.attack, **given, "epsilon": epsilon})
         except ValidationError as error:
             raise UserError(f"--attack {arguments.attack}: {explain(error)}") from error
-        own_budget = (getattr(attack, kind.budget),) if kind.budget else (1,)
-        found.append(Protocol(attack, budgets or own_budget, arguments.limit, arguments.seed, **judging))
+        found.append(Protocol(attack, budgets or (attack.last_iterate,), arguments.limit, arguments.seed, **judging))
     return found
 
 

@@ -36,14 +36,13 @@ class ListDefenses(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         attack = Recipe().attack
-        steps = getattr(attack, attack.budget or "", 1)
         rows = []
         for name in preset_names():
             preset = load_preset(name)
             cost = validate(Defense, preset.fields).cost(attack)
             rows.append((name, preset.idea, preset.source, *(cost or ("", ""))))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
-        usual = f"the usual attack ({attack.name}, {steps} steps)"
+        usual = f"the usual attack ({attack.name}, {attack.last_iterate} steps)"
         print(f"forwards, backwards: passes of one batch in a training step with {usual}")
         parser.exit()
 

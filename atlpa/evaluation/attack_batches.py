@@ -9,6 +9,7 @@ from torch import Tensor
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
+from atlpa.errors import UserError
 from atlpa.evaluation.correctness import (
     BATCH_SIZE,
     batch_indices,
@@ -47,7 +48,7 @@ def adversarial_batches(
         progress: called with the number of images × iterates that are done.
 
     Raises:
-        ValueError: the attack has fewer iterates than the last budget.
+        UserError: the attack has fewer iterates than the last budget.
     """
     device = device_of(model, images)
     for positions in batch_indices(images, batch_size):
@@ -63,7 +64,7 @@ def adversarial_batches(
             if iteration in budgets:
                 yield budgets.index(iteration), positions, adversarial
         if iteration < budgets[-1]:
-            raise ValueError(f"the attack {attack.name} has {iteration} iterates; a budget of {budgets[-1]} is none")
+            raise UserError(f"the attack {attack.name} has {iteration} iterates; a budget of {budgets[-1]} is none")
 
 
 def attacked(

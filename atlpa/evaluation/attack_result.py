@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from atlpa.attacks import Attack
+from atlpa.errors import UserError
 from atlpa.records import Budget
 from atlpa.statistics import share
 
@@ -34,16 +36,26 @@ class Perturbation:
         """Keep what was measured ``(4, B)`` at some positions of one budget's row; this waits for the device.
 
         Raises:
-            ValueError: the attack of this name left the ε-ball or the pixel range; its result would be worthless.
+            UserError: the attack of this name left the ε-ball or the pixel range; its result would be worthless.
         """
         linf, at_bound, lowest, highest = measured.cpu()
         if not (lowest.min() >= 0 and highest.max() <= 1):
-            raise ValueError(
+            raise UserError(
                 f"the attack {attack} gave pixels from {lowest.min():g} to {highest.max():g}, not in [0, 1]"
             )
         if not linf.max() <= epsilon + ROUNDING:
-            raise ValueError(f"the attack {attack} moved a pixel by {linf.max():g}, further than its ε {epsilon:g}")
+            raise UserError(f"the attack {attack} moved a pixel by {linf.max():g}, further than its ε {epsilon:g}")
         self.linf[row, positions], self.at_bound[row, positions] = linf, at_bound
+
+
+def check_norm(attack: Attack) -> None:
+    """Refuse an attack whose ε is measured in another norm than what it did is.
+
+    Raises:
+        UserError: its norm is not L∞.
+    """
+    if attack.norm != "Linf":
+        raise UserError(f"the attack {attack.name} measures ε in {attack.norm}; evaluations measure L∞: set norm=Linf")
 
 
 def measure(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:

@@ -72,16 +72,14 @@ def evaluate(
     for network, role in ((model, "the model"), (source, "the source")):
         if network is not None:
             check_network(network, data, attack, role)
-    own = getattr(attack, attack.budget) if attack.budget else 1
+    own = attack.last_iterate
     asked = sorted(set(budgets or [own]))
     if asked[0] < 1 or asked[-1] > own:
         raise ValueError(f"budgets {asked} of {attack.name}, which has {own} iterates; give some from 1 to {own}")
     if asked[-1] < own:
         raise ValueError(f"the last budget is {asked[-1]}, but {attack.name} goes on to {own}; let them agree")
-    options: dict[str, Any] = {
-        **{"seed": seed, "draws": draws, "batch_size": batch_size},
-        **{"progress": progress, "keep_adversarial": keep_adversarial},
-    }
+    options: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size}
+    options |= {"progress": progress, "keep_adversarial": keep_adversarial}
     if source is None:
         return white_box(model, data, attack, asked, **options)
     return transfer(source, {"": model}, data, attack, asked, **options)[""]

@@ -89,8 +89,7 @@ class Study(Component):
             attack: Attack = read_attack({**self.attack, "epsilon": epsilon})
             if budgets:
                 attack = read_attack({**attack.settings(), attack.budget: budgets[-1]})
-            own = (getattr(attack, attack.budget),) if attack.budget else (1,)
-            found.append(Protocol(attack, budgets or own, self.limit))
+            found.append(Protocol(attack, budgets or (attack.last_iterate,), self.limit))
         return found
 
     def experiment(

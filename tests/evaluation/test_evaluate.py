@@ -208,3 +208,8 @@ def test_logits_that_are_no_numbers_stand_for_nothing(case):
 def test_restarts_that_would_not_be_made(case):
     with pytest.raises(ValueError, match="pgd with 3 restarts cannot be followed step by step"):
         evaluate(*case, PGD(0.1, 0.02, 3, start="uniform", restarts=3, momentum=1.0))
+
+
+def test_an_attack_in_another_norm_is_refused_before_it_is_made(case):
+    with pytest.raises(ValueError, match="torchattacks:APGD measures ε in L2; evaluations measure L∞"):
+        evaluate(*case, read_attack({"name": "torchattacks:APGD", "epsilon": 0.5, "norm": "L2"}))
