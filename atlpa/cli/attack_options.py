@@ -55,8 +55,6 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     foreign += ["eps"] if arguments.eps and arguments.attack == "none" else []
     for option in foreign:
         raise UserError(f"{_spelled(option)} has no meaning for --attack {arguments.attack}")
-    if reason := kind.missing():
-        raise UserError(f"--attack {arguments.attack}: {reason}")
     given |= _attack_settings(arguments)
     budgets = tuple(sorted(set(arguments.iters or ())))
     if budgets and kind.budget in given:

@@ -11,6 +11,7 @@ import torch
 
 from atlpa import __version__
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
+from atlpa.errors import UserError
 from atlpa.evaluation import AttackResult, transfer, white_box
 from atlpa.evaluation.attack_result import as_strings
 from atlpa.evaluation.white_box import followed
@@ -44,7 +45,7 @@ def evaluate(
         keep: a folder for transferred images; those that lie there are shown again.
 
     Raises:
-        UserError: the attack does not admit a pairing, or a network's number of classes.
+        UserError: the attack does not admit a pairing or a network's number of classes, or its package is missing.
     """
     measurements = [Measurement.of(pairing, protocol) for pairing in pairings]
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
@@ -54,6 +55,8 @@ def evaluate(
     on_record = [None if again else measurement.recorded for measurement in measurements]
     yield from (record for record in on_record if record)
     missing = [measurement for measurement, record in zip(measurements, on_record, strict=True) if not record]
+    if missing and (reason := protocol.attack.missing()):
+        raise UserError(f"the attack {protocol.attack.name} cannot be made here: {reason}")
     loaded: dict[EvaluatedImages, Images] = {}
     for group in _sharing_an_attack(missing):
         target = group[0].pairing.target
