@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from fractions import Fraction
 from functools import cache
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -22,9 +22,11 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs, CoreSchema
 
-from atlpa.errors import unknown_name
+from atlpa.errors import shown, unknown_name
 
 SomeComponent = TypeVar("SomeComponent", bound="Component")
+
+CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
@@ -37,7 +39,7 @@ class Component:
 
     def __init_subclass__(cls, *, kw_only: bool = True, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True, kw_only=kw_only, config=ConfigDict(extra="forbid", strict=True))(cls)
+        dataclass(frozen=True, kw_only=kw_only, config=CONFIG)(cls)
         signature = inspect.signature(cls)
         plain = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
         cls.__signature__ = inspect.Signature(plain)  # type: ignore[attr-defined]  # as help shows it
@@ -69,7 +71,7 @@ class Component:
         if isinstance(values, Mapping):
             for key in values:
                 if key not in names:
-                    raise ValueError(unknown_name("key", str(key), names))
+                    raise ValueError(unknown_name("key", key, names))
         return values
 
 
@@ -116,16 +118,24 @@ def dump(component: Component, *, exclude_defaults: bool = False) -> dict[str, A
     return content
 
 
+_NUMBER = re.compile(r"(?P<over>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)(/(?P<under>[0-9]+))?", re.IGNORECASE)
+
+
 def parse_number(value: Any) -> Any:
-    """Read ``"64/256"`` and ``"1e-4"`` (which YAML takes for text) as numbers; leave anything else as it is."""
+    """Read ``"64/256"`` and ``"1e-4"`` (which YAML takes for text) as numbers; leave anything else as it is.
+
+    Raises:
+        ValueError: a text that is no number, or one that a float would round to infinity or to 0.
+    """
     if not isinstance(value, str):
         return value
-    try:
-        if len(value) > 40:
-            raise ValueError
-        return float(Fraction(value.replace(" ", "")))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"{value!r} is no number; write 0.25 or 64/256") from None
+    found = _NUMBER.fullmatch(value.replace(" ", "")) if len(value) <= 40 else None
+    over, under = (found["over"], float(found["under"] or 1)) if found else ("", 0.0)
+    number = float(over) / under if under else math.inf
+    zero = not number and re.search("[1-9]", over.lower().partition("e")[0])
+    if zero or not math.isfinite(number):
+        raise ValueError(f"{shown(value)} is no number; write 0.25 or 64/256")
+    return number
 
 
 def _in_pixel_range(value: float) -> float:
@@ -140,6 +150,20 @@ Number = Annotated[float, BeforeValidator(parse_number)]
 
 PixelDistance = Annotated[Number, AfterValidator(_in_pixel_range)]
 """A distance between images in units of the [0, 1] pixel range; may be written ``64/256``."""
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$", max_length=80)]
+"""What a folder or a row is called: no path, and nothing hidden."""
+
+
+def _possible(path: str) -> str:
+    if "\0" in path:
+        raise ValueError(f"no file can be called {shown(path)}")
+    return path
+
+
+PathText = Annotated[str, AfterValidator(_possible)]
+"""A path as text."""
 
 
 def _tuple(value: Any) -> Any:

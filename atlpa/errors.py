@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 from pydantic import ValidationError
+
+MOST = 6
+"""Wrong fields that one message names."""
 
 
 class UserError(ValueError):
@@ -25,12 +29,30 @@ def reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(": ")
 
 
-def unknown_name(what: str, given: str, valid: Iterable[str]) -> str:
+def shown(value: object, most: int = 80) -> str:
+    """What was given, cut to what a line can hold."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = most
+    try:
+        text = short.repr(value)
+    except Exception:  # of a stranger's __repr__, or an integer of more digits than Python writes
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def one_line(text: str, most: int = 1000) -> str:
+    """A message as one line that a terminal shows as it is: unprintable signs escaped, the middle of a long one cut."""
+    text = " ".join(text.split())
+    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+def unknown_name(what: str, given: object, valid: Iterable[str]) -> str:
     """Say that ``given`` is no valid ``what``, with the nearest valid name if one is near, else all of them."""
     valid = list(valid)
-    near = difflib.get_close_matches(given, valid, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(given)[:80], valid, n=1, cutoff=0.5) if isinstance(given, str) else []
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
-    return f"unknown {what} {given!r}; {hint}"
+    return f"unknown {what} {shown(given)}; {hint}"
 
 
 def explain(error: ValidationError, within: str = "") -> str:
@@ -41,10 +63,11 @@ def explain(error: ValidationError, within: str = "") -> str:
         within: dotted path of the validated value itself, put before each location.
     """
     lines = []
-    for detail in error.errors(include_url=False):
-        place = ".".join([*([within] if within else []), *(str(part) for part in detail["loc"])])
+    details = error.errors(include_url=False)
+    for detail in details[:MOST]:
+        place = ".".join([*([within] if within else []), *(str(part)[:80] for part in detail["loc"])])
         message = detail["msg"].removeprefix("Value error, ")
-        given = detail["input"]
-        shown = "" if detail["type"] in ("value_error", "missing") else f", given {given!r}"
-        lines.append(f"{place}: {message}{shown}" if place else f"{message}{shown}")
-    return "; ".join(lines)
+        given = "" if detail["type"] in ("value_error", "missing") else f", given {shown(detail['input'])}"
+        lines.append(f"{place}: {message}{given}" if place else f"{message}{given}")
+    more = [f"and {len(details) - MOST} more"] if len(details) > MOST else []
+    return "; ".join([*lines, *more])

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
-from atlpa.component import Component, dump, field_names, validate
+from atlpa.component import Component, Name, PathText, dump, field_names, validate
 from atlpa.data import DATASETS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
 from atlpa.dotted import flattened, merged, set_field
-from atlpa.errors import UserError, explain
+from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import Recipe
@@ -62,7 +62,7 @@ class Experiment(Component):
             tells no experiment from another.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+    name: Name
     data: AnyDataset
     model: ModelSpec = ModelSpec()
     defense: Annotated[Defense, BeforeValidator(_defense)]
@@ -70,7 +70,7 @@ class Experiment(Component):
     seed: Annotated[int, Field(ge=0)] = 0
     final: bool = False
     device: str = "auto"
-    output: str | None = None
+    output: PathText | None = None
     code: dict[str, str] = field(default_factory=dict, compare=False)
 
     @model_validator(mode="after")
@@ -151,7 +151,7 @@ class Experiment(Component):
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Where two flat mappings differ: each key with both values; empty if they agree."""
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
-    return ", ".join(f"{key} ({there.get(key)!r} there, {here.get(key)!r} now)" for key in keys)
+    return ", ".join(f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} now)" for key in keys)
 
 
 def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
@@ -161,7 +161,7 @@ def _unlike(given: Any, read: Any, place: str = "experiment") -> str:
     if isinstance(given, Mapping) and isinstance(read, Mapping) and given.keys() == read.keys():
         return next(filter(None, (_unlike(given[name], read[name], f"{place}.{name}") for name in given)), place)
     if not isinstance(given, Component):
-        return f"{place} is {given!r}, read back {read!r}"
+        return f"{place} is {shown(given)}, read back {shown(read)}"
     if type(given) is not type(read):
         return f"{place} is a {type(given).__name__}, read back a {type(read).__name__}"
     inside = field_names(given)

@@ -1,15 +1,45 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and what is said where there is no room for them."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from atlpa.errors import UserError
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def no_room(error: OSError, path: Path) -> UserError | None:
+    """What a user is told if a disk, a quota or a limit on the size of files stands in the way; else ``None``."""
+    if error.errno not in NO_ROOM:
+        return None
+    return UserError(
+        f"no room to write {path} ({error.strerror}); what was there before is kept: make room and repeat the command"
+    )
+
+
+class _Watched(io.FileIO):
+    """A file that remembers why it could not be written; torch's writers hide it behind an error of their own."""
+
+    failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write, and remember the error."""
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 @contextmanager
@@ -18,14 +48,25 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     A crash leaves the old content, and at worst a neighbor that ends in ``.half``. Its name is new each time, since
     other processes may write the same file.
+
+    Raises:
+        UserError: there is no room; the old content is kept.
     """
     half = path.with_name(f"{path.name}.{secrets.token_hex(4)}.half")
+    raw = None
     try:
-        with half.open("wb") as file:
+        raw = _Watched(half, "wb")
+        with io.BufferedWriter(raw) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         half.replace(path)
+    except Exception as error:
+        half.unlink(missing_ok=True)
+        failure = (raw and raw.failure) or error
+        if isinstance(failure, OSError) and (problem := no_room(failure, path)):
+            raise problem from error
+        raise
     except BaseException:
         half.unlink(missing_ok=True)
         raise
@@ -37,12 +78,20 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Files of the same name are replaced; nothing else there is touched. A failure leaves the other folder as it was, or
     not there at all. The scratch folder lies in the nearest folder that exists, so that each move is one step.
+
+    Raises:
+        UserError: there is no room.
     """
-    with tempfile.TemporaryDirectory(prefix=".half-", dir=_nearest(folder)) as scratch:
-        yield Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(Path(scratch).iterdir()):
-            file.replace(folder / file.name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".half-", dir=_nearest(folder)) as scratch:
+            yield Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in sorted(Path(scratch).iterdir()):
+                file.replace(folder / file.name)
+    except OSError as error:
+        if problem := no_room(error, folder):
+            raise problem from error
+        raise
 
 
 def unwritable(folder: Path) -> str | None:
@@ -60,6 +109,31 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file's content by text, in UTF-8."""
     with atomic_file(path) as file:
         file.write(text.encode())
+
+
+def read_text(path: Path, largest: int) -> str:
+    """A file's text, in UTF-8.
+
+    Args:
+        path: a plain file: nothing that a reader would wait at.
+        largest: in bytes.
+
+    Raises:
+        UserError: it is missing, no plain file, larger, unreadable or no UTF-8.
+    """
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise UserError(f"{path} is no plain file")
+        if about.st_size > largest:
+            raise UserError(f"{path} is too large: {about.st_size} bytes, of which {largest} are allowed")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+    except ValueError as error:  # a NUL in its name
+        raise error if isinstance(error, UserError) else UserError(f"no file can be called {str(path)!r}") from error
 
 
 def copy_file(source: Path, target: Path) -> None:

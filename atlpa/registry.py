@@ -49,6 +49,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             UserError: nothing has this name (the nearest is offered), its code cannot be imported or is no such thing,
                 or it is an import path that a stranger's run names (see ``trusting_only_what_is_known``).
         """
+        if not isinstance(name, str):  # in a library's call, or in YAML
+            raise UserError(unknown_name(self.what, name, self))
         if name in self.built_in:
             return self.built_in[name]
         if point := self._entry_points().get(name):

@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
+from atlpa.errors import UserError, shown, unknown_name
+from atlpa.files import read_text
+from atlpa.strict_yaml import parse_yaml
 
-from atlpa.errors import UserError, unknown_name
-
-# The C parser is ten times faster where libyaml is there; both load plain values only.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LARGEST = 2**20
+"""Bytes of a file."""
 
 
 def shipped(folder: str = ".") -> dict[str, Path]:
@@ -35,7 +35,7 @@ def find(name: str, among: Mapping[str, Path], what: str) -> Path:
     stem = name.removesuffix(".yaml")
     if stem in among:
         return among[stem]
-    raise UserError(f"no file {name!r}, and {unknown_name(f'shipped {what}', stem, among)}")
+    raise UserError(f"no file {shown(name)}, and {unknown_name(f'shipped {what}', stem, among)}")
 
 
 def read(path: Path, what: str, keys: Collection[str]) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def read(path: Path, what: str, keys: Collection[str]) -> dict[str, Any]:
         UserError: it cannot be read, is no YAML, or holds something else.
     """
     try:
-        fields = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+        fields = parse_yaml(read_text(path, LARGEST))
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(fields, dict):
         raise UserError(f"{path} holds no {what}: expected keys such as {', '.join(keys)}")
-    fields.setdefault("name", re.sub(r"[^A-Za-z0-9_.+-]", "-", path.stem))
+    fields.setdefault("name", re.sub(r"^\.|[^A-Za-z0-9_.+-]", "-", path.stem)[:80])
     return fields

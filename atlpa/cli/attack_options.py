@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_type_hints
 
-import yaml
 from pydantic import ValidationError
 
 from atlpa.attacks import ATTACKS, Attack, attack_class, read_attack
@@ -18,6 +17,7 @@ from atlpa.cli.command import count, number, seed, settings
 from atlpa.component import field_docs
 from atlpa.errors import UserError, explain
 from atlpa.runs import Pairing, Protocol
+from atlpa.strict_yaml import parse_yaml
 
 
 def add_attack_options(parser: argparse.ArgumentParser) -> None:
@@ -156,8 +156,8 @@ def _choices(hint: Any) -> list[str]:
 def _value(text: str) -> Any:
     """A field's value as YAML writes it; the attack says whether it fits."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except ValueError:
         return text
 
 

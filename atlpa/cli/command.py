@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import yaml
 from pydantic import ValidationError
 
 from atlpa.cli.startup import Stopped, stoppable
 from atlpa.component import parse_number
-from atlpa.errors import Interrupted, UserError, explain
+from atlpa.errors import Interrupted, UserError, explain, one_line, shown
 from atlpa.memory import keep_memory
+from atlpa.strict_yaml import parse_yaml
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
 def number(text: str) -> float:
@@ -36,16 +36,20 @@ def number(text: str) -> float:
 
 def count(text: str) -> int:
     """An argument of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number of at least 1")
+    if not _is_whole(text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no count; give a whole number of at least 1")
     return int(text)
 
 
 def seed(text: str) -> int:
     """An argument of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number of at least 0")
+    if not _is_whole(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no seed; give a whole number of at least 0")
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any]]:
@@ -59,11 +63,11 @@ def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any
     for text in texts:
         field, equals, value = text.partition("=")
         if not equals or not field:
-            raise UserError(f"{option} {text!r} is no FIELD=VALUE; write for example {example}")
+            raise UserError(f"{option} {shown(text)} is no FIELD=VALUE; write for example {example}")
         try:
-            found.append((field, yaml.safe_load(value)))
-        except yaml.YAMLError as error:
-            raise UserError(f"{option} {field}: {value!r} is no YAML value") from error
+            found.append((field, parse_yaml(value)))
+        except ValueError as error:
+            raise UserError(f"{option} {field}: {shown(value)} is no YAML value ({error})") from error
     return found
 
 
@@ -90,5 +94,5 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt as stop:
         print(f"{name}: interrupted; what is finished is kept", file=sys.stderr)
         return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{name}: {one_line(message)}", file=sys.stderr)
     return 2

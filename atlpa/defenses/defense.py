@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from atlpa.attacks import Attack, Cost, attack_class, read_attack
-from atlpa.component import Component, Number, field_names
+from atlpa.component import Component, Name, Number, field_names
 from atlpa.defenses.term import Term, Views
 from atlpa.defenses.terms import Terms
 from atlpa.dotted import merged
@@ -35,7 +35,7 @@ class Defense(Component):
         randomize: random resizing and padding of the images, at inference.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+    name: Name
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
     attack: dict[str, Any] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import PGD, Attack, attack_class, read_attack
-from atlpa.component import Component, FromList, PixelDistance, field_names, validate
+from atlpa.component import Component, FromList, Name, PixelDistance, field_names, validate
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load
 from atlpa.models import NetworkName
@@ -42,7 +42,7 @@ class Study(Component):
         analysis_limit: on how many images at most, evenly spaced; ``null`` for all.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")]
+    name: Name
     config: str
     changes: dict[str, Any] = Field(default_factory=dict)
     final: bool = True
