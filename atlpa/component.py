@@ -156,6 +156,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$", max_len
 """What a folder or a row is called: no path, and nothing hidden."""
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Of everything random."""
+
+
 def _possible(path: str) -> str:
     if "\0" in path:
         raise ValueError(f"no file can be called {shown(path)}")

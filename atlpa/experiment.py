@@ -7,10 +7,10 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
-from atlpa.component import Component, Name, PathText, dump, field_names, validate
+from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
 from atlpa.data import DATASETS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
 from atlpa.dotted import flattened, merged, set_field
@@ -67,7 +67,7 @@ class Experiment(Component):
     model: ModelSpec = ModelSpec()
     defense: Annotated[Defense, BeforeValidator(_defense)]
     training: Recipe = Recipe()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     final: bool = False
     device: str = "auto"
     output: PathText | None = None
@@ -177,7 +177,7 @@ def parse(fields: Mapping[str, Any]) -> Experiment:
         UserError: one line with each offending field, what was given and what is allowed.
     """
     try:
-        return validate(Experiment, dict(fields))
+        return validate(Experiment, fields)
     except ValidationError as error:
         causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]
         kind = UntrustedCode if any(isinstance(cause, UntrustedCode) for cause in causes) else UserError

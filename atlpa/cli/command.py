@@ -44,7 +44,7 @@ def count(text: str) -> int:
 def seed(text: str) -> int:
     """An argument of at least 0."""
     if not _is_whole(text):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no seed; give a whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no seed; give a whole number from 0 to 10¹⁸")
     return int(text)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import PGD, Attack, attack_class, read_attack
-from atlpa.component import Component, FromList, Name, PixelDistance, field_names, validate
-from atlpa.errors import UserError, explain
+from atlpa.component import Component, FromList, Name, PixelDistance, Seed, field_names, validate
+from atlpa.errors import UserError, explain, shown
 from atlpa.experiment import Experiment, load
 from atlpa.models import NetworkName
 from atlpa.runs import IMAGES, Protocol
@@ -47,7 +47,7 @@ class Study(Component):
     changes: dict[str, Any] = Field(default_factory=dict)
     final: bool = True
     defenses: Annotated[tuple[str | dict[str, Any], ...], FromList, Field(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList, Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], FromList, Field(min_length=1)] = (0,)
     black_box: NetworkName | None = None
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: dict[str, Any] = Field(default_factory=dict)
@@ -75,7 +75,11 @@ class Study(Component):
         for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.analyses):
             for place, value in enumerate(values):
                 if value in values[:place]:
-                    raise ValueError(f"{value!r} is listed twice")
+                    raise ValueError(f"{shown(value)} is listed twice")
+        try:
+            self.protocols()
+        except ValidationError as error:
+            raise ValueError(explain(error, "attack")) from error
         return self
 
     def protocols(self) -> list[Protocol]:

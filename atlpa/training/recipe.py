@@ -35,7 +35,7 @@ class Recipe(Component):
     """
 
     iterations: Count = 6000
-    batch_size: Annotated[int, Field(ge=2)] = 16
+    batch_size: Annotated[int, Field(ge=2, le=2**16)] = 16
     learning_rate: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
