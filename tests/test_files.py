@@ -1,8 +1,14 @@
 """Files and folders that are whole or not there at all."""
 
+import errno
+import os
+import subprocess
+import sys
+
 import pytest
 
-from atlpa.files import atomic_file, atomic_folder
+from atlpa.errors import UserError
+from atlpa.files import atomic_file, atomic_folder, no_room, read_text
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
@@ -42,3 +48,54 @@ def test_a_folder_appears_with_all_its_files_or_not_at_all(tmp_path, below):
     assert {path.name: path.read_text() for path in folder.iterdir() if path.is_file()} == {"a": "2", "b": "2"}
     assert (folder / "run" / "last.pt").read_text() == "precious"
     assert {path.name for path in folder.iterdir()} == {"a", "b", "run"}
+
+
+def limited(tmp_path, code):
+    """What a process printed that may write no file of more than 200 kB."""
+    code = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "how", ["file.write(bytes(10**6))", "torch.save(torch.zeros(10**6), file)"], ids=["bytes", "torch"]
+)
+def test_a_file_without_room_is_named_and_the_old_one_kept(tmp_path, how):
+    """torch hides the reason behind an error of its own."""
+    (tmp_path / "old.pt").write_bytes(b"old")
+    said = limited(tmp_path, WITHOUT_ROOM.format(f"with atomic_file(Path('old.pt')) as file: {how}"))
+    assert said.startswith("no room to write old.pt (File too large); what was there before is kept: make room")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"old.pt": b"old"}
+
+
+def test_a_folder_without_room_is_named_and_nothing_left(tmp_path):
+    body = "with atomic_folder(Path('report')) as scratch: (scratch / 'a').write_bytes(bytes(10**6))"
+    said = limited(tmp_path, WITHOUT_ROOM.format(body))
+    assert said.startswith("no room to write report (File too large)")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EIO])
+def test_only_want_of_room_is_called_so(tmp_path, number):
+    error = OSError(number, os.strerror(number))
+    assert bool(no_room(error, tmp_path)) == (number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.write_bytes(b"\xff"), "is no text in UTF-8"),
+        (lambda path: path.write_bytes(b"x" * 11), "too large: 11 bytes, of which 10 are allowed"),
+        (os.mkfifo, "is no plain file"),
+        (lambda path: path.mkdir(), "is no plain file"),
+        (lambda path: path.symlink_to("text"), "cannot be read"),
+        (lambda path: path.symlink_to("/dev/zero"), "is no plain file"),
+        (lambda path: path.unlink(missing_ok=True), "cannot be read"),
+    ],
+    ids=["binary", "large", "pipe", "folder", "link to itself", "device", "missing"],
+)
+def test_a_text_that_cannot_be_read_is_named(tmp_path, make, why):
+    make(tmp_path / "text")
+    with pytest.raises(UserError, match=f"text.* {why}"):
+        read_text(tmp_path / "text", 10)
