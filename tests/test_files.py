@@ -58,9 +58,19 @@ def limited(tmp_path, code):
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "how", ["file.write(bytes(10**6))", "torch.save(torch.zeros(10**6), file)"], ids=["bytes", "torch"]
-)
+WITHOUT_ROOM = """
+from pathlib import Path
+import torch
+from atlpa.errors import UserError
+from atlpa.files import atomic_file, atomic_folder
+try:
+    {}
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("how", ["file.write(bytes(10**6))", "torch.save(torch.zeros(10**6), file)"])
 def test_a_file_without_room_is_named_and_the_old_one_kept(tmp_path, how):
     """torch hides the reason behind an error of its own."""
     (tmp_path / "old.pt").write_bytes(b"old")
