@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,44 @@ def generator(seed: int, purpose: str, *keys: int, device: torch.device | str = 
     return torch.Generator(device).manual_seed(int(state))
 
 
+class BatchPart(torch.Generator):
+    """A generator of a whole batch's numbers, of which ``sample`` gives only those of some of its images.
+
+    What an image meets thus does not depend on who shares its pass: how many processes or micro-batches a batch is
+    divided among. Where several views of the same images are drawn for, one behind the other, each has its rows.
+
+    Fields:
+        rows: the part's places in the batch.
+        of: how many images the batch has.
+    """
+
+    rows: range
+    of: int
+
+    @classmethod
+    def taken(cls, source: torch.Generator | None, rows: range, of: int) -> torch.Generator | None:
+        """A part of what a generator gives a batch, or a part's part; the generator itself where that is all.
+
+        It draws from a copy, so that each part of a batch begins where the batch does. ``None`` stays ``None``.
+        """
+        if source is None or len(rows) == of:
+            return source
+        part = cls(source.device)
+        part.set_state(source.get_state())
+        part.rows, part.of = rows, of
+        if isinstance(source, BatchPart):
+            part.rows, part.of = source.rows[rows.start : rows.stop], source.of
+        return part
+
+    def numbers(self, shape: torch.Size, sampler: Callable[..., Tensor], **options: Any) -> Tensor:
+        """The rows of this part, of each view."""
+        views, rest = divmod(shape[0], len(self.rows))
+        if rest:
+            raise ValueError(f"{shape[0]} images are no whole number of views of {len(self.rows)}")
+        drawn = sampler((views, self.of, *shape[1:]), generator=self, **options)
+        return drawn[:, self.rows.start : self.rows.stop].reshape(shape)
+
+
 def sample(like: Tensor, sampler: Callable[..., Tensor], generators: Generators) -> Tensor:
     """Draw numbers in the shape, type and device of a batch, image by image where each has a generator.
 
@@ -40,7 +79,10 @@ def sample(like: Tensor, sampler: Callable[..., Tensor], generators: Generators)
     """
     if generators is None or isinstance(generators, torch.Generator):
         device = like.device if generators is None else generators.device
-        return sampler(like.shape, dtype=like.dtype, device=device, generator=generators).to(like.device)
+        how: dict[str, Any] = {"dtype": like.dtype, "device": device}
+        if isinstance(generators, BatchPart):
+            return generators.numbers(like.shape, sampler, **how).to(like.device)
+        return sampler(like.shape, generator=generators, **how).to(like.device)
     if len(generators) != len(like):
         raise ValueError(f"{len(generators)} generators for {len(like)} images; give one for each image")
     device = generators[0].device if generators else like.device
@@ -59,13 +101,15 @@ def uniform(like: Tensor, bound: float, generators: Generators) -> Tensor:
 def global_draws(source: torch.Generator | None) -> Iterator[None]:
     """Let torch's global generators, which dropout draws from, follow from a generator's seed; restored afterwards.
 
-    The generator itself is not drawn from. ``None`` leaves everything as it is.
+    The generator itself is not drawn from. Parts of a batch have draws of their own, which are not those that they have
+    in the whole. ``None`` leaves everything as it is.
     """
     if source is None:
         yield
         return
     with torch.random.fork_rng(devices=[source.device] if source.device.type == "cuda" else []):
-        torch.manual_seed(generator(source.initial_seed(), "layers").initial_seed())
+        place = (source.rows.start,) if isinstance(source, BatchPart) and source.rows.start else ()
+        torch.manual_seed(generator(source.initial_seed(), "layers", *place).initial_seed())
         yield
 
 

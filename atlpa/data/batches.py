@@ -15,6 +15,8 @@ from atlpa.randomness import generator
 class Batches:
     """Random batches: each epoch is a fresh permutation, a batch may span two epochs, no image is dropped.
 
+    Several processes share each batch, a part to each; what it holds and how it is changed does not depend on them.
+
     Args:
         images: the training images.
         batch_size: B.
@@ -22,13 +24,21 @@ class Batches:
         mirror: whether half of the images, at random, are mirrored.
         seed: the experiment's.
         device: where batches are needed.
+        rows: this process's part of each batch; by default all of it.
     """
 
     def __init__(
-        self, images: Images, batch_size: int, size: int, mirror: bool, seed: int, device: torch.device
+        self,
+        images: Images,
+        batch_size: int,
+        size: int,
+        mirror: bool,
+        seed: int,
+        device: torch.device,
+        rows: range | None = None,
     ) -> None:
         self.images, self.batch_size, self.size, self.mirror = images, batch_size, size, mirror
-        self.seed, self.device = seed, device
+        self.seed, self.device, self.rows = seed, device, rows or range(batch_size)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: images ``(B, 3, size, size)`` in [0, 1] and labels ``(B,)``."""
@@ -57,7 +67,8 @@ class Batches:
                 yield batch
 
     def _positions(self, step: int) -> Tensor:
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
+        first = step * self.batch_size
+        places = range(first + self.rows.start, first + self.rows.stop)
         epochs = {place // len(self.images) for place in places}
         order = {
             epoch: torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch)) for epoch in epochs
@@ -68,8 +79,9 @@ class Batches:
         """Mirror and crop ``(B, C, S, S)`` where it lies: row and column numbers of every image, in one indexing."""
         draw = generator(self.seed, "augmentation", step)
         room = pixels.shape[-1] - self.size
-        corners = torch.randint(room + 1, (len(pixels), 2), generator=draw)
-        flips = torch.rand(len(pixels), generator=draw) < 0.5
+        own = slice(self.rows.start, self.rows.stop)
+        corners = torch.randint(room + 1, (self.batch_size, 2), generator=draw)[own]
+        flips = torch.rand(self.batch_size, generator=draw)[own] < 0.5
         across = torch.arange(self.size)
         rows = corners[:, :1] + across
         columns = corners[:, 1:] + torch.where(self.mirror & flips[:, None], across.flip(0), across)

@@ -4,7 +4,7 @@ from atlpa.defenses.classification import Classification
 from atlpa.defenses.defense import Defense
 from atlpa.defenses.paired import Paired, PairedLogits
 from atlpa.defenses.preset import load_preset, preset_names
-from atlpa.defenses.term import Term, Views
+from atlpa.defenses.term import Term, View, Views
 from atlpa.defenses.terms import TERMS
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Paired",
     "PairedLogits",
     "Term",
+    "View",
     "Views",
     "load_preset",
     "preset_names",

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from atlpa.data import Batches
-from atlpa.defenses import Defense
+from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted, UserError
 from atlpa.progress import Progress
 from atlpa.randomness import generator
@@ -107,20 +108,15 @@ def _numbers(result: StepResult, step: int) -> dict[str, object]:
         UserError: a term is infinite or not a number; what follows would be worthless.
     """
     terms = {name: value.item() for name, value in result.terms.items()}
+    accuracy = {view: share.item() for view, share in result.accuracy.items()}
     if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
         raise UserError(
             f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
         )
-    views = result.views
-
-    def accuracy(logits: Tensor | None) -> float | None:
-        return None if logits is None else (logits.argmax(dim=1) == views.labels).float().mean().item()
-
     return {
         "loss": sum(terms.values()),
         "terms": terms,
-        "clean_accuracy": accuracy(views.clean),
-        "adversarial_accuracy": accuracy(views.adversarial),
+        **{f"{view}_accuracy": accuracy.get(view) for view in get_args(View)},
     }
 
 

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from atlpa.attacks import Attack
-from atlpa.defenses import Defense, Views
+from atlpa.defenses import Defense, View, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
 from atlpa.models import record_stages, stage_layers
-from atlpa.randomness import global_draws
+from atlpa.randomness import BatchPart, global_draws
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step leaves for the log: the weighted terms, and the outputs they came from."""
+    """What a step leaves for the log, of the images that this process saw.
+
+    Fields:
+        terms: the weighted terms, means over the images; their sum is the loss.
+        accuracy: the share of the images that were right in the pass that was learned from, of each view.
+    """
 
     terms: dict[str, Tensor]
-    views: Views
+    accuracy: dict[View, Tensor]
 
 
 def training_step(
@@ -36,11 +44,12 @@ def training_step(
     generator: torch.Generator | None = None,
     *,
     precision: Precision = "fp32",
+    micro_batch: int | None = None,
 ) -> StepResult:
     """Attack a batch, then take one step down the defense's objective on it.
 
     Args:
-        model: the network in training.
+        model: the network in training, as it is or in torch's ``DistributedDataParallel``.
         defense: which images are trained on, and the terms of the loss.
         attack: approximates the inner maximum of Eq. 1.
         optimizer: over the model's parameters.
@@ -48,8 +57,35 @@ def training_step(
         labels: ``(B,)``.
         generator: of the attack's random start, and of what the network draws in training.
         precision: of the pass that is learned from; weights, losses and the step are float32.
+        micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
+            the whole batch where the network treats each image by itself, as with BatchNorm in evaluation mode.
     """
-    adversarial = attack(model, images, labels, generator=generator) if defense.needs_adversarial else None
+    size = micro_batch or len(labels)
+    optimizer.zero_grad(set_to_none=True)
+    results = []
+    for rows in (range(first, first + size) for first in range(0, len(labels), size)):
+        last = rows.stop == len(labels)
+        with nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync():
+            part = images[rows.start : rows.stop], labels[rows.start : rows.stop]
+            draws = BatchPart.taken(generator, rows, len(labels))
+            results.append(accumulate(model, defense, attack, *part, draws, precision, share=size / len(labels)))
+    optimizer.step()
+    return mean(results)
+
+
+def accumulate(
+    model: nn.Module,
+    defense: Defense,
+    attack: Attack,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator | None,
+    precision: Precision,
+    share: float,
+) -> StepResult:
+    """Attack some images, and add the gradient of their objective, times their share of the batch, to ``.grad``."""
+    network = model.module if isinstance(model, DistributedDataParallel) else model
+    adversarial = attack(network, images, labels, generator=generator) if defense.needs_adversarial else None
 
     model.train()
     images = images.detach().requires_grad_(defense.needs_input_gradient)
@@ -57,16 +93,26 @@ def training_step(
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
-    with defense.around(model, images if adversarial is None else adversarial, labels):
-        with plain, with_generators(model, generator), global_draws(generator), cast:
+    with defense.around(network, images if adversarial is None else adversarial, labels):
+        with plain, with_generators(network, generator), global_draws(generator), cast:
             views = forward(model, defense, images, adversarial, labels)
         terms = defense.objective(views)
         loss = torch.stack(list(terms.values())).sum()
+        (share * loss).backward()  # type: ignore[no-untyped-call]
+    logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
+    right = {
+        view: (given.argmax(dim=1) == labels).float().mean() for view, given in logits.items() if given is not None
+    }
+    return StepResult({name: term.detach() for name, term in terms.items()}, right)
 
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return StepResult(terms, views)
+
+def mean(results: Sequence[StepResult]) -> StepResult:
+    """What the equal parts of a batch left, as what the batch did."""
+
+    def of_each(values: Sequence[Mapping[Any, Tensor]]) -> dict[Any, Tensor]:
+        return {name: torch.stack([value[name] for value in values]).mean() for name in values[0]}
+
+    return StepResult(of_each([one.terms for one in results]), of_each([one.accuracy for one in results]))
 
 
 def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Tensor | None, labels: Tensor) -> Views:
@@ -80,7 +126,8 @@ def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Ten
         labels: ``(B,)``.
     """
     size, clean = len(labels), defense.needs_clean
-    with record_stages(model, defense.needs_stages(tuple(stage_layers(model)))) as stages:
+    network = model.module if isinstance(model, DistributedDataParallel) else model
+    with record_stages(network, defense.needs_stages(tuple(stage_layers(network)))) as stages:
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
     # Parts of a split share one gradient; slices would each fill one of full size with zeros.

@@ -10,6 +10,7 @@ from atlpa.data import Digits, load_images
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.models import ModelSpec
 from atlpa.training import Recipe, training_step
+from atlpa.training.step import forward
 
 TEN_LINES = """from torch import nn
 
@@ -59,7 +60,8 @@ def test_trains(name, preset):
     assert moved
     assert result.terms.keys() == defense.terms.keys()
     # What no term looks at is not recorded.
-    stages_seen = result.views.clean_stages
+    views = forward(model, defense, images, images if defense.needs_adversarial else None, labels)
+    stages_seen = views.clean_stages or views.adversarial_stages
     assert bool(stages_seen) == ("attention_map" in defense.terms)
 
 

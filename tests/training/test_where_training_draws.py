@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 
 from atlpa.component import validate
-from atlpa.defenses import Defense, Views, load_preset
+from atlpa.defenses import Defense, load_preset
 from atlpa.randomness import generator
 from atlpa.training import Recipe, TrainingLog
 from atlpa.training.step import StepResult
@@ -24,7 +24,7 @@ def test_the_attack_of_a_step_draws_where_its_images_lie(monkeypatch, tmp_path):
         return generator(*key)
 
     def step(model, defense, attack, optimizer, images, labels, *rest, **options):
-        return StepResult({"loss": torch.tensor(1.0)}, Views(labels, images))
+        return StepResult({"loss": torch.tensor(1.0)}, {})
 
     monkeypatch.setattr(loop, "generator", keyed)
     monkeypatch.setattr(loop, "training_step", step)

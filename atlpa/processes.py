@@ -1,0 +1,191 @@
+"""The processes that share a training: who they are, what they agree on, and what they say as one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from atlpa.errors import UserError, reason, shown
+
+Result = TypeVar("Result")
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others: while one decodes a large data set, or writes to a slow disk."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that share a training; alone unless torch's process group has been joined.
+
+    Fields:
+        rank: its number, from 0; the first writes and speaks.
+        count: how many there are.
+        local_rank: its number among those of its host, which chooses its GPU.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def rows(self, batch_size: int) -> range:
+        """This process's part of a batch, as many images as the others'.
+
+        Raises:
+            UserError: the processes do not divide the batch.
+        """
+        if batch_size % self.count:
+            raise UserError(
+                f"training.batch_size {batch_size} is the batch of all {self.count} processes together, which do not "
+                f"divide it; take {batch_size // self.count * self.count or self.count}, or another number of processes"
+            )
+        each = batch_size // self.count
+        return range(self.rank * each, (self.rank + 1) * each)
+
+    def largest(self, value: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.count == 1:
+            return value
+        told = torch.tensor(value)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return int(told)
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The mean over the processes of each value."""
+        if self.count == 1:
+            return dict(values)
+        told = torch.tensor(list(values.values()), dtype=torch.float64)
+        dist.all_reduce(told)
+        return dict(zip(values, (told / self.count).tolist(), strict=True))
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """Do something in every process; what stops one of them stops all, with its words.
+
+        Raises:
+            UserError: in every process, if one of them raised it; it says which.
+        """
+        if self.count == 1:
+            return work()
+        results, problem = [], None
+        try:
+            results.append(work())
+        except UserError as error:
+            problem = str(error)
+        for rank, said in enumerate(self._told(problem)):
+            if said is not None:
+                raise UserError(said if rank == 0 else f"process {rank} of {self.count}: {said}")
+        return results[0]
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """Make sure that all processes see the same.
+
+        Args:
+            facts: what it is about → what this process sees.
+
+        Raises:
+            UserError: in every process, if one sees something else.
+        """
+        if self.count == 1:
+            return
+        told = self._told(dict(facts))
+        for rank, theirs in enumerate(told):
+            for name, value in told[0].items():
+                if theirs[name] != value:
+                    raise UserError(
+                        f"process {rank} of {self.count} has another {name} than process 0 ({shown(theirs[name])}, not "
+                        f"{shown(value)}); all must be started with the same command, package, data and run folder"
+                    )
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        self.largest(0)
+
+    def _told(self, mine: Any) -> list[Any]:
+        theirs: list[Any] = [None] * self.count
+        dist.all_gather_object(theirs, mine)
+        return theirs
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun or Slurm has started, as torch's process group; alone where neither has.
+
+    Raises:
+        UserError: the others cannot be met; a process that dies later ends the work of all with this too.
+    """
+    place = _place(os.environ)
+    if place is None or place.count == 1:
+        yield place or ALONE
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        dist.init_process_group(backend, rank=place.rank, world_size=place.count, timeout=PATIENCE)
+    except (RuntimeError, ValueError, OSError) as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise UserError(
+            f"process {place.rank} of {place.count} cannot meet the others at {where} ({reason(error)}); is the port "
+            "in use or closed? MASTER_ADDR and MASTER_PORT, or torchrun's --rdzv-endpoint, name another"
+        ) from error
+    try:
+        yield place
+    except dist.DistBackendError as error:
+        raise _lost(error) from error
+    except RuntimeError as error:
+        if not any(word in str(error) for word in LOST):
+            raise
+        raise _lost(error) from error
+    finally:
+        dist.destroy_process_group()
+
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe", "gloo")
+"""Words by which Gloo says that a process is gone; it has no class of errors."""
+
+
+def _lost(error: RuntimeError) -> UserError:
+    return UserError(
+        f"another process of this training has ended or cannot be reached ({reason(error)}); what the last checkpoint "
+        "holds is kept, and the same command goes on from there, with any number of processes"
+    )
+
+
+def _place(environment: Mapping[str, str]) -> Processes | None:
+    """What torchrun's variables say, else Slurm's; ``None`` where this process was started by itself."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    # srun's own variable: a batch script has the others too, but runs its commands once.
+    if "WORLD_SIZE" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+        os.environ.setdefault("MASTER_ADDR", _first_host(environment["SLURM_STEP_NODELIST"]))
+        os.environ.setdefault("MASTER_PORT", str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000))
+    if names[1] not in environment:
+        return None
+    try:
+        rank, count, local = (int(environment.get(name, 0)) for name in names)
+    except ValueError as error:
+        raise UserError(f"{', '.join(names)} in the environment must be whole numbers ({error})") from error
+    if not 0 <= rank < count:
+        raise UserError(f"{names[0]} {rank} and {names[1]} {count} in the environment contradict each other")
+    return Processes(rank, count, local)
+
+
+def _first_host(hosts: str) -> str:
+    """The first of Slurm's list of hosts: ``gpu[03-05,9],cpu1`` begins with gpu03."""
+    name, bracket, rest = hosts.partition("[")
+    if not bracket or "," in name:
+        return name.split(",")[0]
+    numbers, _, end = rest.partition("]")
+    return name + numbers.replace("-", ",").split(",")[0] + end.split(",")[0]
