@@ -12,6 +12,7 @@ from atlpa.attacks import Stepwise
 from atlpa.data import Images
 from atlpa.evaluation.correctness import device_of, generators, is_correct, matches, to_batch
 from atlpa.model_state import Logits
+from atlpa.out_of_memory import ERRORS, fitting, halved, in_parts
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,21 @@ class ActiveQueue:
         batch_size: int,
     ) -> None:
         self.model, self.network, self.images, self.attack = model, network, images, attack
-        self.seed, self.restart, self.size = seed, restart, batch_size
+        self.seed, self.restart, self.size = seed, restart, fitting(batch_size)
         self.device = device_of(model, images)
         self.waiting = positions
-        self.active = self._enter(batch_size)
+        self.active = self._enter(self.size)
         self.suspects = self.active[:0]
 
     def __iter__(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
         while len(self.active):
-            batch, self.active = self.active[: self.size], self.active[self.size :]
-            batch, wrong = self._advance(batch)
+            batch, rest = self.active[: self.size], self.active[self.size :]
+            try:
+                batch, wrong = self._advance(batch)
+            except ERRORS as error:
+                self.size = halved(len(batch), error)
+                continue
+            self.active = rest
             ends = wrong | (batch.age == self.attack.iterations)
             self.active += batch[~ends].advanced()
             if self.attack.exact:
@@ -132,6 +138,11 @@ class ActiveQueue:
         if len(self.suspects) < (self.size if len(self.active) + len(self.waiting) else 1):
             return
         batch, self.suspects = self.suspects, self.suspects[:0]
-        fallen = ~is_correct(self.model, batch.adversarial, batch.labels).cpu()
+        parts = in_parts(
+            len(batch),
+            self.size,
+            lambda rows: ~is_correct(self.model, batch.adversarial[rows], batch.labels[rows]).cpu(),
+        )
+        fallen = torch.cat(list(parts))
         self.active += batch[~fallen & (batch.age < self.attack.iterations)].advanced()
         yield batch, fallen

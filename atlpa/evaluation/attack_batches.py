@@ -12,7 +12,6 @@ from atlpa.data import Images
 from atlpa.errors import UserError
 from atlpa.evaluation.correctness import (
     BATCH_SIZE,
-    batch_indices,
     correct,
     correct_over_draws,
     device_of,
@@ -21,6 +20,7 @@ from atlpa.evaluation.correctness import (
 )
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
+from atlpa.out_of_memory import ERRORS, fitting, halved
 
 AdversarialBatches = Iterator[tuple[int, Tensor, Tensor]]
 """Row of the budget, positions ``(B,)`` and adversarial images ``(B, 3, S, S)``."""
@@ -51,20 +51,35 @@ def adversarial_batches(
         UserError: the attack has fewer iterates than the last budget.
     """
     device = device_of(model, images)
-    for positions in batch_indices(images, batch_size):
+
+    def of(positions: Tensor, done: int = 0) -> AdversarialBatches:
+        """A batch, from its iterate after ``done``; in halves where memory lacks."""
         batch, labels = to_batch(images, positions, device)
         draws = None if seed is None else generators(seed, "attack", positions, device=device)
-        if budgets is None:
-            yield 0, positions, attack(model, batch, labels, generator=draws)
-            progress(len(batch))
-            continue
-        iteration = 0
-        for iteration, adversarial in enumerate(attack.iterates(model, batch, labels, generator=draws), 1):
-            progress(len(batch))
-            if iteration in budgets:
-                yield budgets.index(iteration), positions, adversarial
-        if iteration < budgets[-1]:
-            raise UserError(f"the attack {attack.name} has {iteration} iterates; a budget of {budgets[-1]} is none")
+        try:
+            if budgets is None:
+                yield 0, positions, attack(model, batch, labels, generator=draws)
+                progress(len(batch))
+                return
+            for iteration, adversarial in enumerate(attack.iterates(model, batch, labels, generator=draws), 1):
+                if iteration > done:
+                    done = iteration
+                    progress(len(batch))
+                    if iteration in budgets:
+                        yield budgets.index(iteration), positions, adversarial
+            if done < budgets[-1]:
+                raise UserError(f"the attack {attack.name} has {done} iterates; a budget of {budgets[-1]} is none")
+            return
+        except ERRORS as error:
+            half = halved(len(positions), error)
+        for part in positions.split(half):  # type: ignore[no-untyped-call]
+            yield from of(part, done)
+
+    waiting = torch.arange(len(images))
+    while len(waiting):
+        positions = waiting[: fitting(batch_size)]
+        yield from of(positions)
+        waiting = waiting[len(positions) :]
 
 
 def attacked(

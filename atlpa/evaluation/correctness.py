@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from atlpa.data import Images
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
+from atlpa.out_of_memory import fitting, in_parts
 from atlpa.randomness import Generators, generator
 
 BATCH_SIZE = 64
@@ -35,7 +36,7 @@ def draws_of(model: Logits, draws: int) -> int:
 
 def batch_indices(images: Sized, size: int = BATCH_SIZE) -> tuple[Tensor, ...]:
     """The positions of a data set in batches."""
-    return torch.arange(len(images)).split(size)  # type: ignore[no-untyped-call, no-any-return]
+    return torch.arange(len(images)).split(fitting(size))  # type: ignore[no-untyped-call, no-any-return]
 
 
 @torch.no_grad()
@@ -62,12 +63,12 @@ def correct_over_draws(
     A draw is a pure function of the seed, the image's position and its own number: the same images meet the same
     draws clean and under every attack, and no attack knows them.
     """
-    return torch.stack(
-        [
-            is_correct(model, images, labels, generators(seed, "judgment", positions, draw, images.device))
-            for draw in range(draws)
-        ]
-    ).cpu()
+
+    def of(rows: slice) -> Tensor:
+        keys = (generators(seed, "judgment", positions[rows], draw, images.device) for draw in range(draws))
+        return torch.stack([is_correct(model, images[rows], labels[rows], key) for key in keys]).cpu()
+
+    return torch.cat(list(in_parts(len(images), len(images), of)), dim=1)
 
 
 @ieee_float32()

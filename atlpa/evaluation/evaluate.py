@@ -17,6 +17,7 @@ from atlpa.evaluation.correctness import BATCH_SIZE, device_of, to_batch
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
 from atlpa.model_state import Logits, eval_mode, random_layers
+from atlpa.out_of_memory import must_fit
 
 
 def evaluate(
@@ -109,7 +110,7 @@ def check_network(network: Logits, images: Images, attack: Attack, role: str) ->
         ValueError: what was given, and what is wanted.
     """
     few, _ = to_batch(images, torch.arange(min(2, len(images))), device_of(network, images))
-    with eval_mode(network):
+    with eval_mode(network), must_fit():
         logits = network(few)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(few):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -1,5 +1,7 @@
 """One batch in parts: micro-batches and processes give the gradients of the whole, for every defense."""
 
+from itertools import chain
+
 import pytest
 import torch
 from torch import nn
@@ -82,7 +84,7 @@ def test_micro_batches_and_two_processes_have_the_gradients_of_the_whole(name):
         assert of_parts.terms[term].item() == pytest.approx(value.item(), rel=1e-6)
     for view, share in result.accuracy.items():
         assert of_parts.accuracy[view].item() == pytest.approx(share.item())
-    for gradients, terms in sum(processes(2, in_this_process_of_several, name, (None, 2)), []):
+    for gradients, terms in chain(*processes(2, in_this_process_of_several, name, (None, 2))):
         assert_same(gradients, whole)
         assert terms == pytest.approx({term: value.item() for term, value in result.terms.items()}, rel=1e-6)
 

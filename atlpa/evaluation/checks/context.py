@@ -16,6 +16,7 @@ from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.model_state import Logits, eval_mode
+from atlpa.out_of_memory import fitting, in_parts
 
 BATCH_SIZE = 64
 DRAWS = 5  # of a randomized model; the majority counts
@@ -185,7 +186,7 @@ class CheckContext:
 def batches(chosen: Tensor) -> Sequence[Tensor]:
     """The positions of the images chosen ``(N,)``, in batches: none if none is, since few models take an empty one."""
     positions = torch.nonzero(chosen).flatten()
-    return positions.split(BATCH_SIZE) if len(positions) else ()  # type: ignore[no-untyped-call]
+    return positions.split(fitting(BATCH_SIZE)) if len(positions) else ()  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
@@ -194,4 +195,4 @@ def logits(model: CheckedModel, images: Tensor) -> Tensor:
     if not len(images):
         return images.new_zeros(0, 2)
     with eval_mode(model):
-        return torch.cat([model(part) for part in images.split(BATCH_SIZE)])  # type: ignore[no-untyped-call]
+        return torch.cat(list(in_parts(len(images), BATCH_SIZE, lambda rows: model(images[rows]))))
