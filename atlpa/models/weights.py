@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from atlpa.errors import UserError, reason
 from atlpa.models.classifier import Classifier
 from atlpa.models.networks import NETWORKS, size_of
+from atlpa.tensor_files import is_plain, misfits, read_tensors
 
 
 def load_weights(model: Classifier, weights: str, architecture: str, size: int | None = None) -> list[str]:
@@ -47,10 +44,14 @@ def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
         raise UserError(f"model.weights: {architecture} has no published weights; use model.weights=none or a file")
     try:
         state: Mapping[str, Any] = factory.pretrained(**size_of(factory, size))
-    except (OSError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # networks, hubs and readers of files raise anything at all
+        # Of a damaged file torch says that one could trust it all the same.
+        why = "a damaged file in its cache" if "weights_only" in str(error) else reason(error)
         raise UserError(
-            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({reason(error)}); fetch them "
-            "on a connected machine and give the file, or use model.weights=none"
+            f"model.weights: ImageNet weights of {architecture} could not be downloaded ({why}); fetch them on a "
+            "connected machine and give the file, or use model.weights=none"
         ) from error
     return state
 
@@ -58,13 +59,13 @@ def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
 def _backbone_state(path: Path) -> Mapping[str, Any]:
     """A state dict with torchvision's names, from either kind of file."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        content, _ = read_tensors(path)
+    except (ValueError, OSError) as error:
         raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+        isinstance(name, str) and is_plain(value) for name, value in content.items()
     ):
         raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint of ours")
     if any(name.startswith("backbone.") for name in content):
@@ -86,15 +87,11 @@ def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin
             state = {**state, **{name: own[name] for name in head}}
             notes.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")
     # torchvision's oldest files lack BatchNorm's counters, which load_state_dict then fills in.
-    misfits = [f"missing {name}" for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    misfits += [f"unknown {name}" for name in state if name not in own]
-    misfits += [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    if misfits:
-        shown = ", ".join(misfits[:4]) + (f" and {len(misfits) - 4} more" if len(misfits) > 4 else "")
-        raise UserError(f"model.weights: {origin} does not fit {architecture}: {shown}")
+    optional = {name for name in own if name.endswith("num_batches_tracked")} - state.keys()
+    expected = {name: value for name, value in own.items() if name not in optional}
+    wrong = misfits(state, expected, any_float=True)
+    if wrong:
+        first = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
+        raise UserError(f"model.weights: {origin} does not fit {architecture}: {first}")
     model.backbone.load_state_dict(state)
     return notes

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 import yaml
+from torch import nn
+from torch.optim import Optimizer
 
 from atlpa.data import PARTS, Index
 from atlpa.errors import UserError
@@ -20,6 +22,7 @@ from atlpa.registry import UntrustedCode, trusting_only_what_is_known
 from atlpa.runs.lock import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
+from atlpa.training.checkpoint import REMEDY
 
 
 @dataclass(frozen=True)
@@ -180,11 +183,25 @@ class Run:
         try:
             with trusting_only_what_is_known():
                 experiment = parse(checkpoint.experiment)
-        except UntrustedCode as error:
-            raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {error}") from error
-        if differing := differences(experiment.identity(), self.experiment.identity()):
+            differing = differences(experiment.identity(), self.experiment.identity())
+        except UserError as error:
+            differing = str(error)
+        if differing:
             raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {differing}")
+        if checkpoint.step > (last := experiment.training.iterations):
+            raise UserError(f"{self.checkpoint_path} is of step {checkpoint.step} of {last}; {REMEDY}")
         return checkpoint
+
+    def restore(self, checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer | None = None) -> None:
+        """Load a checkpoint's states into the run's network and, to go on with its training, the optimizer.
+
+        Raises:
+            UserError: they do not fit; the file is named.
+        """
+        try:
+            checkpoint.restore(model, optimizer)
+        except UserError as error:
+            raise UserError(f"{self.checkpoint_path}: {error}") from error
 
     def read_index(self, digest: str) -> Index:
         """The data set's index in the parts that were written down, which must be what was trained on.
@@ -205,15 +222,19 @@ class Run:
         Raises:
             UserError: training has not finished, or the checkpoint is not the one that it ended with.
         """
-        trained, checkpoint = self.training.network.weights, self.read_checkpoint()
-        if checkpoint.weights_hash != trained:
-            raise UserError(
-                f"{self.checkpoint_path} has changed since training ended: weights {checkpoint.weights_hash[:8]}, "
-                f"on record {trained[:8]}"
-            )
-        experiment = self.experiment
+        trained, checkpoint, experiment = self.training, self.read_checkpoint(), self.experiment
         model = experiment.defense.build(
             experiment.model, len(checkpoint.classes), experiment.seed, experiment.data.size
         )
-        checkpoint.restore(model)
+        self.restore(checkpoint, model)
+        there = {
+            "weights": (checkpoint.weights_hash[:8], trained.network.weights[:8]),
+            "step": (checkpoint.step, trained.iterations),
+            "data": (checkpoint.data[:8], trained.data[:8]),
+        }
+        for what, (now, then) in there.items():
+            if now != then:
+                raise UserError(
+                    f"{self.checkpoint_path} has changed since training ended: {what} {now}, on record {then}; {REMEDY}"
+                )
         return model.to(device).to(memory_format=torch.channels_last).eval()

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atlpa.errors import UserError
+from atlpa.files import no_room
 
 try:
     import fcntl
@@ -37,12 +38,15 @@ def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --output") from error
+        raise no_room(error, folder) or UserError(
+            f"{folder} cannot be made ({error.strerror}); choose another --output"
+        ) from error
     path = folder / LOCK
     file = _locked(path, say)
     try:
-        os.truncate(file, 0)
-        os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        with suppress(OSError):  # on a full disk the owner goes unnamed; the lock holds all the same
+            os.truncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
         for left in folder.glob("*.half"):
             left.unlink(missing_ok=True)
         yield
@@ -56,7 +60,10 @@ def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]
 def _locked(path: Path, say: Callable[[str], None]) -> int:
     """A descriptor of the file, locked."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise no_room(error, path) or error from error
         try:
             if fcntl is None:
                 raise OSError(errno.ENOSYS, "no locks")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlpa.data import PARTS, Index, Part
-from atlpa.errors import UserError, reason
+from atlpa.errors import UserError
 from atlpa.files import write_text
+from atlpa.json_files import read_json
 
 
 def write_split(path: Path, index: Index, skipped: Mapping[str, str]) -> None:
@@ -29,8 +30,12 @@ def read_split(path: Path) -> Mapping[Part, Mapping[str, str]]:
     Raises:
         UserError: the file is damaged.
     """
-    try:
-        parts = json.loads(path.read_text(encoding="utf-8"))["parts"]
-        return {part: dict(parts[part]) for part in PARTS}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} does not hold the split ({reason(error)}); restore it") from error
+    content = read_json(path, "split")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if not isinstance(parts, dict) or parts.keys() != set(PARTS) or not all(map(_is_listing, parts.values())):
+        raise UserError(f"{path} does not hold which image is in which of {', '.join(PARTS)}; restore it from a backup")
+    return parts
+
+
+def _is_listing(part: object) -> bool:
+    return isinstance(part, dict) and all(isinstance(label, str) for label in part.values())

@@ -22,7 +22,8 @@ from atlpa.runs.folder import Run
 from atlpa.runs.lock import run_lock
 from atlpa.runs.notes import training_notes
 from atlpa.runs.split import write_split
-from atlpa.training import Checkpoint, TrainingLog, save_checkpoint, train
+from atlpa.training import Checkpoint, TrainingLog, optimizer_state, save_checkpoint, train
+from atlpa.training.checkpoint import REMEDY
 
 
 def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
@@ -66,6 +67,12 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
     if not resumed:
         notes += experiment.model.load_initial_weights(model, data.size)
     notes += training_notes(experiment, model, device)
+    model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
+    optimizer = recipe.optimizer(model)
+    if run and resumed:
+        if resumed.classes != index.classes:
+            raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
+        run.restore(resumed, model, optimizer)
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
@@ -84,10 +91,7 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
         run = Run.create(experiment)
     if not resumed:
         write_split(run.split_path, index, skipped)
-    model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
-    optimizer = recipe.optimizer(model)
     if resumed:
-        resumed.restore(model, optimizer)
         say(f"{run.folder}: resuming after step {resumed.step}")
     else:
         say(f"{run.folder}: {experiment.defense.name}, {experiment.model.architecture}, on {device}")
@@ -140,7 +144,7 @@ def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: 
         data=index.digest,
         experiment=run.experiment.resolved(),
         model=model.state_dict(),
-        optimizer=optimizer.state_dict(),
+        optimizer=optimizer_state(optimizer),
     )
     save_checkpoint(checkpoint, run.checkpoint_path)
 

@@ -1,6 +1,7 @@
 """Training: the step, the loop around it, and what survives an interruption."""
 
-from atlpa.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from atlpa.training.checkpoint import Checkpoint, optimizer_state
+from atlpa.training.checkpoint_file import load_checkpoint, save_checkpoint
 from atlpa.training.log import TrainingLog
 from atlpa.training.loop import train
 from atlpa.training.recipe import Recipe
@@ -11,6 +12,7 @@ __all__ = [
     "Recipe",
     "TrainingLog",
     "load_checkpoint",
+    "optimizer_state",
     "save_checkpoint",
     "train",
     "training_step",

@@ -1,30 +1,32 @@
-"""Checkpoints: everything a run needs to go on, written so that a crash cannot leave half a file."""
+"""Checkpoints: everything a run needs to go on, and how a network and its optimizer take it up again."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from atlpa.errors import UserError, reason
-from atlpa.files import atomic_file
+from atlpa.errors import UserError
+from atlpa.tensor_files import misfits, own_memory
 
-FORMAT = 1
+REMEDY = "restore it from a backup, or remove the run's folder to train anew"
+
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """The content of ``last.pt``.
 
-    Randomness needs no place here: every draw is a function of the seed and the step.
+    Randomness needs no place here: every draw is a function of the seed and the step. Nor do the optimizer's settings,
+    which are the experiment's.
 
     Fields:
         step: number of steps taken.
@@ -32,25 +34,28 @@ class Checkpoint:
         data: digest of the data set's index.
         experiment: the resolved experiment, as its YAML holds it.
         model: the network's state dict.
-        optimizer: the optimizer's state dict.
+        optimizer: what the optimizer keeps of each parameter (``optimizer_state``).
     """
 
     step: int
     classes: tuple[str, ...]
     data: str
     experiment: Mapping[str, Any]
-    model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
+    model: State
+    optimizer: Sequence[State]
 
     def restore(self, model: nn.Module, optimizer: Optimizer | None = None) -> None:
-        """Load the states into a model of the same architecture and, if given, its optimizer."""
-        try:
-            model.load_state_dict(self.model)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise UserError(f"the checkpoint is of another architecture: {first}") from error
+        """Load the states into a model of the same architecture and, if given, its optimizer.
+
+        Raises:
+            UserError: a tensor is missing, unknown, of another shape or type, or not finite. It is found before any of
+                them is used.
+        """
+        _must_fit(self.model, model.state_dict(), "network")
+        kept = [] if optimizer is None else _kept(self.optimizer, optimizer)
+        model.load_state_dict(self.model)
         if optimizer is not None:
-            optimizer.load_state_dict(dict(self.optimizer))
+            optimizer.state.update(zip(_parameters(optimizer), kept, strict=True))
 
     @property
     def weights_hash(self) -> str:
@@ -68,25 +73,48 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint in place of the one before, which a crash leaves whole."""
-    with atomic_file(path) as file:
-        torch.save({"format": FORMAT, **vars(checkpoint), "classes": list(checkpoint.classes)}, file)
+def optimizer_state(optimizer: Optimizer) -> list[State]:
+    """The tensors that an optimizer keeps of each parameter, in their order."""
+    return [
+        {name: value for name, value in optimizer.state.get(parameter, {}).items() if isinstance(value, Tensor)}
+        for parameter in _parameters(optimizer)
+    ]
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; tensors and plain values only, no code is run.
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
-    Raises:
-        UserError: no such file, or not one of this package.
+
+def _kept(given: Sequence[State], optimizer: Optimizer) -> list[State]:
+    """What was kept of each parameter, as the optimizer itself lays it out: its kernels do not look at strides.
+
+    What that is, a step of a copy shows. A parameter that no step has used has nothing kept of it.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"no checkpoint {path}; train the run first with atlpa-train") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"{path} is no readable checkpoint ({reason(error)})") from error
-    wanted = {"format", *(field.name for field in fields(Checkpoint))}
-    if not isinstance(content, dict) or content.keys() != wanted or content.pop("format") != FORMAT:
-        raise UserError(f"{path} is no checkpoint of this version of atlpa")
-    return Checkpoint(**{**content, "classes": tuple(content["classes"])})
+    twin = copy.deepcopy(optimizer)
+    for parameter in _parameters(twin):
+        parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    states = optimizer_state(twin)
+    if len(given) != len(states):
+        raise UserError(f"it is of another optimizer: {len(given)} parameters instead of {len(states)}; {REMEDY}")
+    if any(given):
+        states = [state if kept else {} for state, kept in zip(states, given, strict=True)]
+    _must_fit(_by_name(given), _by_name(states), "optimizer")
+    return [
+        {name: value.copy_(kept[name]) for name, value in state.items()}
+        for state, kept in zip(states, given, strict=True)
+    ]
+
+
+def _by_name(states: Sequence[State]) -> dict[str, Tensor]:
+    return {
+        f"{name} of parameter {number}": value for number, state in enumerate(states) for name, value in state.items()
+    }
+
+
+def _must_fit(given: State, like: State, of: str) -> None:
+    wrong = misfits(given, like)
+    if not wrong and own_memory(given.values()) < own_memory(like.values()):
+        wrong = ["several of its tensors are one"]
+    if wrong:
+        raise UserError(f"it does not fit the {of}: {', '.join(wrong[:3])}{' …' if wrong[3:] else ''}; {REMEDY}")

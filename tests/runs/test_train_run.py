@@ -70,9 +70,9 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monk
     resumed = train_quietly(tmp_path / "resumed")
     assert reproducible(resumed) == reproducible(straight)
     assert resumed.network.weights == straight.network.weights
-    momenta = [run.read_checkpoint().optimizer["state"] for run in (straight, resumed)]
-    for number, state in momenta[0].items():
-        assert torch.equal(state["momentum_buffer"], momenta[1][number]["momentum_buffer"])
+    momenta = [run.read_checkpoint().optimizer for run in (straight, resumed)]
+    for state, again in zip(*momenta, strict=True):
+        assert torch.equal(state["momentum_buffer"], again["momentum_buffer"])
 
 
 def test_lost_steps_are_taken_again(tmp_path, monkeypatch):

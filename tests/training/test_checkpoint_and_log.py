@@ -7,7 +7,7 @@ import torch
 
 from atlpa.errors import UserError
 from atlpa.models import ModelSpec
-from atlpa.training import Checkpoint, Recipe, TrainingLog, load_checkpoint, save_checkpoint
+from atlpa.training import Checkpoint, Recipe, TrainingLog, load_checkpoint, optimizer_state, save_checkpoint
 
 
 @pytest.fixture
@@ -17,13 +17,17 @@ def model():
 
 def checkpoint_of(model, step=3, defense=None):
     optimizer = Recipe().optimizer(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.param_groups[0]["lr"] = 0.0  # a step that leaves the weights
+    optimizer.step()
     return Checkpoint(
         step,
         tuple("abcde"),
         "digest",
         {"seed": 0, "defense": defense or {}},
         model.state_dict(),
-        optimizer.state_dict(),
+        optimizer_state(optimizer),
     )
 
 
@@ -68,7 +72,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
 def test_another_architecture(model, tmp_path):
     path = tmp_path / "last.pt"
     save_checkpoint(checkpoint_of(model), path)
-    with pytest.raises(UserError, match=r"another architecture: .*layer1\.2"):
+    with pytest.raises(UserError, match=r"does not fit the network: .*layer1\.2"):
         load_checkpoint(path).restore(ModelSpec(architecture="resnet34", weights="none").build(5, seed=0))
 
 
