@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from atlpa.cli.startup import Stopped, stoppable
+from atlpa.cli.startup import Stopped, leave, stoppable
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain, one_line, shown
 from atlpa.memory import keep_memory
@@ -78,7 +78,7 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     """
     keep_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a pipe, too, is told at once
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         with stoppable():
             return work() or 0
@@ -90,9 +90,9 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except Interrupted as interruption:
         print(f"saved after step {interruption.step}; the same command again resumes", file=sys.stderr)
-        return 128 + interruption.signal_number
+        return leave(128 + interruption.signal_number)
     except KeyboardInterrupt as stop:
         print(f"{name}: interrupted; what is finished is kept", file=sys.stderr)
-        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+        return leave(128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
     print(f"{name}: {one_line(message)}", file=sys.stderr)
     return 2

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from atlpa.cli.streams import keep_streams_usable, say
+from atlpa.signals import SIGNALS, caught, handle
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM came while a command was at work."""
+    """A signal that asks to end came while a command was at work."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -20,14 +23,16 @@ class Stopped(KeyboardInterrupt):
 
 
 def prepare() -> None:
-    """Wait passively, and end in one line if a signal comes while imports take their seconds.
+    """Wait passively, print safely, and end in one line if a signal comes while imports take their seconds.
 
-    An exception would not do: an import that is cut off may swallow it or turn it into another error.
+    An exception would not do: an import that is cut off may swallow it or turn it into another error. When the work is
+    done and threads have ended, the interpreter takes itself apart and hears no signals.
     """
+    keep_streams_usable()
     wait_passively()
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _end)
+    signals = caught()
+    handle(dict.fromkeys(signals, _end))
+    atexit.register(handle, dict.fromkeys(signals, signal.SIG_IGN))
 
 
 def wait_passively() -> None:
@@ -44,25 +49,39 @@ def wait_passively() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise ``Stopped``. Outside the main thread signals cannot be caught."""
-    previous = {}
+    """Let the signals raise ``Stopped``, once; outside the main thread they cannot be caught.
+
+    In a command a second one ends the process at once, without a second line where the first has had its own.
+    """
+    previous = caught()
     try:
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                previous[number] = signal.signal(number, _stop)
-    except ValueError:
-        previous.clear()
-    try:
+        handle(dict.fromkeys(previous, _stop))
         yield
+    except BaseException:
+        previous = {number: _leave if before is _end else before for number, before in previous.items()}
+        raise
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        handle(previous)
+
+
+def leave(status: int) -> int:
+    """End a command that was stopped, without waiting for threads that still read images; elsewhere only return."""
+    if any(signal.getsignal(number) is _leave for number in SIGNALS):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
+    handle(dict.fromkeys(caught(), _end))
     raise Stopped(number)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"atlpa: interrupted\n")
+    say("interrupted")
+    os._exit(128 + number)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
     os._exit(128 + number)

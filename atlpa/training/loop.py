@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted, UserError
 from atlpa.progress import Progress
 from atlpa.randomness import generator
+from atlpa.signals import caught, handle
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import StepResult, training_step
@@ -54,7 +54,7 @@ def train(
         title: shown beside the progress.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the state was saved after the step in progress.
+        Interrupted: a signal that asks to end came; the state was saved after the step in progress.
         UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
     """
     attack = defense.training_attack(recipe.attack)
@@ -131,27 +131,20 @@ def _must_be_finite(model: nn.Module, step: int) -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM instead of dying of it; a second one acts as usual.
+    """Collect the first signal that asks to end instead of dying of it; a second one acts as usual.
 
     Outside the main thread signals cannot be caught, and the list stays empty.
     """
     received: list[int] = []
-    previous: dict[int, object] = {}
+    previous = caught()
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        restore()
+        handle(previous)
 
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, note)
-    except ValueError:
-        previous.clear()
+    handle(dict.fromkeys(previous, note))
     try:
         yield received
     finally:
-        restore()
+        if not received:
+            handle(previous)

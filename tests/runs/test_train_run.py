@@ -1,6 +1,7 @@
 """Runs on disk: resumed bit for bit, refused when they hold something else."""
 
 import json
+import signal
 from dataclasses import replace
 from typing import Literal
 
@@ -53,7 +54,7 @@ def stop_after(step, monkeypatch):
     def training_step(*arguments, **options):
         taken.append(None)
         if len(taken) == step:
-            loop.signal.raise_signal(loop.signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return real(*arguments, **options)
 
     monkeypatch.setattr(loop, "training_step", training_step)
@@ -65,7 +66,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monk
         stop_after(3, patched)
         with pytest.raises(Interrupted) as stopped:
             train_quietly(tmp_path / "resumed")
-    assert (stopped.value.step, stopped.value.signal_number) == (3, loop.signal.SIGTERM)
+    assert (stopped.value.step, stopped.value.signal_number) == (3, signal.SIGTERM)
     assert not Run.open(tmp_path / "resumed").finished
     resumed = train_quietly(tmp_path / "resumed")
     assert reproducible(resumed) == reproducible(straight)
