@@ -20,11 +20,12 @@ from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import Recipe
 from atlpa.yaml_files import find, read, shipped
 
-# What may differ when a run is resumed: where things lie, where it computes, what it logs.
+# What may differ when a run is resumed: where things lie, where and in which portions it computes, what it logs.
 FREE_KEYS = {
     "device",
     "output",
     "data.root",
+    "training.micro_batch",
     "training.log_every",
     "training.validate_every",
     "training.checkpoint_seconds",

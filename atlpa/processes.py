@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from atlpa.errors import UserError, reason, shown
 
@@ -18,6 +20,10 @@ Result = TypeVar("Result")
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: while one decodes a large data set, or writes to a slow disk."""
+
+
+class Shared(UserError):
+    """What every process raises alike, so that it is enough if the first one says it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,24 @@ class Processes:
         each = batch_size // self.count
         return range(self.rank * each, (self.rank + 1) * each)
 
+    def device(self, name: str) -> str:
+        """The device of this process, where ``name`` is that of all: its own GPU for ``auto`` and ``cuda``.
+
+        Raises:
+            UserError: one GPU is named for several processes.
+        """
+        if self.count == 1 or name == "cpu" or not (torch.cuda.is_available() or name.startswith("cuda")):
+            return name
+        if ":" in name:
+            raise UserError(f"device {name!r} is one for {self.count} processes; give cuda, and each takes its own")
+        return f"cuda:{self.local_rank}"
+
+    def shared(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The model as all processes train it together, in torch's ``DistributedDataParallel``; alone, as it is."""
+        if self.count == 1:
+            return model
+        return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
     def largest(self, value: int) -> int:
         """The largest of the processes' numbers."""
         if self.count == 1:
@@ -84,7 +108,7 @@ class Processes:
             problem = str(error)
         for rank, said in enumerate(self._told(problem)):
             if said is not None:
-                raise UserError(said if rank == 0 else f"process {rank} of {self.count}: {said}")
+                raise Shared(said if rank == 0 else f"process {rank} of {self.count}: {said}")
         return results[0]
 
     def agree(self, facts: Mapping[str, object]) -> None:
@@ -102,7 +126,7 @@ class Processes:
         for rank, theirs in enumerate(told):
             for name, value in told[0].items():
                 if theirs[name] != value:
-                    raise UserError(
+                    raise Shared(
                         f"process {rank} of {self.count} has another {name} than process 0 ({shown(theirs[name])}, not "
                         f"{shown(value)}); all must be started with the same command, package, data and run folder"
                     )
@@ -136,7 +160,7 @@ def joined() -> Iterator[Processes]:
         dist.init_process_group(backend, rank=place.rank, world_size=place.count, timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise UserError(
+        raise Shared(
             f"process {place.rank} of {place.count} cannot meet the others at {where} ({reason(error)}); is the port "
             "in use or closed? MASTER_ADDR and MASTER_PORT, or torchrun's --rdzv-endpoint, name another"
         ) from error
@@ -156,8 +180,8 @@ LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out wait
 """Words by which Gloo says that a process is gone; it has no class of errors."""
 
 
-def _lost(error: RuntimeError) -> UserError:
-    return UserError(
+def _lost(error: RuntimeError) -> Shared:
+    return Shared(
         f"another process of this training has ended or cannot be reached ({reason(error)}); what the last checkpoint "
         "holds is kept, and the same command goes on from there, with any number of processes"
     )

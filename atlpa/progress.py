@@ -18,6 +18,14 @@ BYTES = "B"
 
 Thing = TypeVar("Thing")
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Show nothing from here on."""
+    global _quiet  # noqa: PLW0603  # of the process, as its standard error is
+    _quiet = True
+
 
 class Progress:
     """Shown on standard error from its making until its ``with`` ends.
@@ -41,9 +49,17 @@ class Progress:
         self._first = self._done = done
         self._began, self._ended = time.monotonic(), threading.Event()
         self._bar = tqdm(
-            total=total, initial=done, desc=title, unit=unit, unit_scale=unit == BYTES, leave=keep, disable=None
+            total=total,
+            initial=done,
+            desc=title,
+            unit=unit,
+            unit_scale=unit == BYTES,
+            leave=keep,
+            disable=_quiet or None,
         )
-        self._lines = threading.Thread(target=self._write_lines, daemon=True) if self._bar.disable else None
+        self._lines = (
+            threading.Thread(target=self._write_lines, daemon=True) if self._bar.disable and not _quiet else None
+        )
         if self._lines:
             self._lines.start()
 

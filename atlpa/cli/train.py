@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from atlpa.cli.command import Parser, run_command, seed, settings
+from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.experiment import load, shipped_configs
+from atlpa.processes import Processes
 from atlpa.report import Table
 from atlpa.runs import train_run
 from atlpa.training import Recipe
@@ -91,11 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
-    def work() -> None:
-        run = train_run(load(arguments.config, overrides(arguments)))
+    def work(here: Processes) -> None:
+        run = train_run(load(arguments.config, overrides(arguments)), here=here)
         print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")
 
-    return run_command("atlpa-train", work)
+    return run_command("atlpa-train", lambda: together(work))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from atlpa.engine.fallback import Guarded
 from atlpa.engine.kernels import Weights
 
+Norm = nn.BatchNorm2d | nn.SyncBatchNorm
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+"""In evaluation mode both are the same."""
+
 
 class Convolution(nn.Module):
     """A convolution of a network in evaluation mode, with what follows it.
@@ -30,7 +34,7 @@ class Convolution(nn.Module):
         owns: whether convolutions alone read the output, so that nobody else holds the gradient that arrives.
     """
 
-    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, relu: bool, passes: int) -> None:
+    def __init__(self, convolution: nn.Conv2d, norm: Norm | None, relu: bool, passes: int) -> None:
         super().__init__()
         self.originals = (convolution, norm)  # in a tuple, so that they are no submodules
         self.relu, self.passes = relu, passes

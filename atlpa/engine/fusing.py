@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from atlpa.engine.convolution import Convolution
+from atlpa.engine.convolution import NORMS, Convolution, Norm
 
 Modules = dict[str, nn.Module]
 Parts = Mapping[str, Convolution]
@@ -42,7 +42,8 @@ def _fused(graph: fx.Graph, modules: Modules, passes: int) -> Iterator[tuple[str
         if type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros" or len(node.args) != 1:
             continue
         chain, norm, inputs = [node], None, list(node.args)
-        if type(found := _module(_only_user(chain), modules)) is nn.BatchNorm2d and found.track_running_stats:
+        found = _module(_only_user(chain), modules)
+        if isinstance(found, Norm) and type(found) in NORMS and found.track_running_stats:
             norm = found
             chain.append(_only_user(chain))
         joined = _only_user(chain)

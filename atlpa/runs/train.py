@@ -12,77 +12,75 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa import __version__
-from atlpa.data import Batches, Images, Index, load_images, unreadable
+from atlpa.data import Batches, Images, Index
 from atlpa.errors import UserError
 from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
-from atlpa.machine import describe, pick_device
+from atlpa.machine import describe
+from atlpa.processes import ALONE, Processes
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import run_lock
-from atlpa.runs.notes import training_notes
+from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, optimizer_state, save_checkpoint, train
-from atlpa.training.checkpoint import REMEDY
+
+Say = Callable[[str], None]
 
 
-def train_run(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
+def train_run(experiment: Experiment, say: Say = print, here: Processes = ALONE) -> Run:
     """Train an experiment's network, or go on where it was left, or find it finished.
 
     Everything that can be wrong with the input is found before the folder is made; only the pictures of a set too large
     to be held decoded are opened as they are needed (``data.skip_unreadable`` opens them all first). Meanwhile this
     process owns the folder.
 
+    Several processes may do it together, each with the same experiment; the first one writes and speaks.
+
     Args:
         experiment: what to do.
         say: told what is read, built and left, a line at a time.
+        here: this process among those that train together.
 
     Raises:
         UserError: input that a user can mend; another process trains there.
         Interrupted: a signal came; the state was saved.
     """
+    say = say if here.first else _nothing
     with ExitStack() as held:
-        return _train_run(experiment, say, held)
+        run = here.together(lambda: _existing(experiment, say, here, held))
+        if run and run.finished:
+            say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
+            return run
+        prepared = here.together(lambda: prepare(experiment, run, say, here))
+        here.agree(prepared.facts)
+        run = here.together(lambda: _begin(prepared, say, here, held))
+        here.together(lambda: _must_be_seen(run))
+        _train(run, prepared, here)
+        here.wait()  # until the record is there
+        return run
 
 
-def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitStack) -> Run:
+def _nothing(_: str) -> None:
+    pass
+
+
+def _existing(experiment: Experiment, say: Say, here: Processes, held: ExitStack) -> Run | None:
+    """The run that is there, owned by the first process while it is not finished."""
     experiment.resolved()  # what could not be written down is refused before any work
     run = Run.existing(experiment)
-    if run and not run.finished:
+    if run and not run.finished and here.first:
         held.enter_context(run_lock(run.folder, say))
-    if run and run.finished:
-        say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
+    return run
+
+
+def _begin(prepared: Prepared, say: Say, here: Processes, held: ExitStack) -> Run:
+    """Make the folder of a new run, and write down what is trained on."""
+    experiment, resumed = prepared.experiment, prepared.resumed
+    run = prepared.run or Run(experiment.folder, experiment)
+    if not here.first:
         return run
-    experiment = run.experiment if run else experiment
-    data, recipe = experiment.data, experiment.training
-    device = pick_device(experiment.device)
-    resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
-    index = run.read_index(resumed.data) if run and resumed else data.index()
-    skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
-    index = index.without(skipped)
-    items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
-    notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
-    experiment = experiment.for_classes(len(index.classes))
-    model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
-    if not resumed:
-        notes += experiment.model.load_initial_weights(model, data.size)
-    notes += training_notes(experiment, model, device)
-    model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
-    optimizer = recipe.optimizer(model)
-    if run and resumed:
-        if resumed.classes != index.classes:
-            raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
-        run.restore(resumed, model, optimizer)
-
-    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
-    if skipped:
-        notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
-    for note in notes:
-        say(f"note: {note}")
-    images = load_images(items, data.resize, device, f"{data.name}, training")
-    watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
-
-    if not run:
+    if not prepared.run:
         held.enter_context(run_lock(experiment.folder, say))
         if Run.existing(experiment):
             raise UserError(
@@ -90,29 +88,42 @@ def _train_run(experiment: Experiment, say: Callable[[str], None], held: ExitSta
             )
         run = Run.create(experiment)
     if not resumed:
-        write_split(run.split_path, index, skipped)
-    if resumed:
-        say(f"{run.folder}: resuming after step {resumed.step}")
-    else:
-        say(f"{run.folder}: {experiment.defense.name}, {experiment.model.architecture}, on {device}")
-    first_step = resumed.step if resumed else 0
+        write_split(run.split_path, prepared.index, prepared.skipped)
+    among = f", in {here.count} processes" if here.count > 1 else ""
+    begun = f"{experiment.defense.name}, {experiment.model.architecture}, on {prepared.device}{among}"
+    say(f"{run.folder}: " + (f"resuming after step {resumed.step}{among}" if resumed else begun))
+    return run
 
-    log = TrainingLog(run.log_path, first_step)
+
+def _must_be_seen(run: Run) -> None:
+    if not (run.folder / "experiment.yaml").is_file():
+        raise UserError(f"{run.folder} is not seen here; give an --output on a file system that all hosts share")
+
+
+def _train(run: Run, prepared: Prepared, here: Processes) -> None:
+    """Take the steps; what is left of them is written by the first process."""
+    experiment, device, model = prepared.experiment, prepared.device, prepared.model
+    data, recipe, seed = experiment.data, experiment.training, experiment.seed
+    first_step = prepared.resumed.step if prepared.resumed else 0
+    rows = here.rows(recipe.batch_size)
+    log = TrainingLog(run.log_path, first_step) if here.first else None
+    watched = prepared.watched if here.first else None
     train(
-        model,
+        here.shared(model, device),
         experiment.defense,
         recipe,
-        optimizer,
-        Batches(images, recipe.batch_size, data.size, data.mirror, experiment.seed, device),
-        experiment.seed,
+        prepared.optimizer,
+        Batches(prepared.images, recipe.batch_size, data.size, data.mirror, seed, device, rows),
+        seed,
         first_step=first_step,
         log=log,
-        save=partial(_save, run, index, model, optimizer),
-        validate=None if watched is None else partial(_validate, model, watched, experiment),
+        save=partial(_save, run, prepared.index, model, prepared.optimizer) if here.first else None,
+        validate=partial(_validate, model, watched, experiment) if watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
+        here=here,
     )
-    _record(run, index, log, device)
-    return run
+    if log:
+        _record(run, prepared.index, log, device)
 
 
 def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> None:

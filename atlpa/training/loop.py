@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import get_args
@@ -16,8 +16,10 @@ from torch.optim import Optimizer
 from atlpa.data import Batches
 from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted, UserError
+from atlpa.out_of_memory import must_fit
+from atlpa.processes import ALONE, Processes
 from atlpa.progress import Progress
-from atlpa.randomness import generator
+from atlpa.randomness import BatchPart, generator
 from atlpa.signals import caught, handle
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
@@ -33,25 +35,27 @@ def train(
     seed: int,
     *,
     first_step: int,
-    log: TrainingLog,
-    save: Callable[[int], None],
+    log: TrainingLog | None,
+    save: Callable[[int], None] | None,
     validate: Callable[[], dict[str, float]] | None,
     title: str,
+    here: Processes = ALONE,
 ) -> None:
     """Train from ``first_step`` to the end of the recipe.
 
     Args:
-        model: the network, on the device of the batches.
+        model: the network, on the device of the batches; shared where several processes train it.
         defense: the objective.
         recipe: iterations, learning rates and the attack.
         optimizer: of the model.
         batches: what to train on.
         seed: the experiment's, for the attack's random starts.
         first_step: steps already taken.
-        log: where terms, learning rate and accuracies go.
-        save: called with the number of steps taken, to write a checkpoint.
-        validate: judges the model on the validation part; ``None`` when that part is trained on.
+        log: where terms, learning rate and accuracies go; ``None`` in a process that does not write.
+        save: called with the number of steps taken, to write a checkpoint; likewise.
+        validate: judges the model on the validation part; ``None`` when that part is trained on, likewise.
         title: shown beside the progress.
+        here: this process among those that train together.
 
     Raises:
         Interrupted: a signal that asks to end came; the state was saved after the step in progress.
@@ -64,24 +68,27 @@ def train(
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
-            result = training_step(
-                model,
-                defense,
-                attack,
-                optimizer,
-                images,
-                labels,
-                generator(seed, "training attack", step, device=images.device),
-                precision=recipe.precision,
-            )
+            source = generator(seed, "training attack", step, device=images.device)
+            with must_fit(f"{recipe.at_once(len(labels))} images at a time", recipe.smaller(len(labels))):
+                result = training_step(
+                    model,
+                    defense,
+                    attack,
+                    optimizer,
+                    images,
+                    labels,
+                    BatchPart.taken(source, batches.rows, recipe.batch_size),
+                    precision=recipe.precision,
+                    micro_batch=recipe.at_once(len(labels)),
+                )
             taken = step + 1
             last = taken == recipe.iterations
             logged_now = taken % recipe.log_every == 0 or last
             if logged_now or step == first_step:  # a loss is shown from the first step on
-                numbers = _numbers(result, taken)
+                numbers = _numbers(result, taken, here)
                 progress.note = f"loss {numbers['loss']:.3f}"
             progress.update()
-            if logged_now:
+            if logged_now and log:
                 now = time.monotonic()
                 log.write(
                     step=taken,
@@ -90,29 +97,26 @@ def train(
                     timing={"seconds": now - logged},
                 )
                 logged = now
-            if validate is not None and (taken % recipe.validate_every == 0 or last):
+            if log and validate and (taken % recipe.validate_every == 0 or last):
                 log.write(step=taken, validation=validate())
-            if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:
-                _numbers(result, taken)
-                _must_be_finite(model, taken)
+            stopped_by = here.largest(stopped[0] if stopped else 0)
+            if save and (stopped_by or last or time.monotonic() - saved >= recipe.checkpoint_seconds):
+                _must_be_finite(result, model, taken)
                 save(taken)
                 saved = time.monotonic()
-            if stopped:
-                raise Interrupted(taken, stopped[0])
+            if stopped_by:
+                raise Interrupted(taken, stopped_by)
 
 
-def _numbers(result: StepResult, step: int) -> dict[str, object]:
-    """The reproducible part of a log line.
+def _numbers(result: StepResult, step: int, here: Processes) -> dict[str, object]:
+    """The reproducible part of a log line, means over all processes.
 
     Raises:
         UserError: a term is infinite or not a number; what follows would be worthless.
     """
-    terms = {name: value.item() for name, value in result.terms.items()}
-    accuracy = {view: share.item() for view, share in result.accuracy.items()}
-    if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
-        raise UserError(
-            f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
-        )
+    terms = here.mean({name: value.item() for name, value in result.terms.items()})
+    accuracy = here.mean({view: share.item() for view, share in result.accuracy.items()})
+    _terms_must_be_finite(terms, step)
     return {
         "loss": sum(terms.values()),
         "terms": terms,
@@ -120,8 +124,16 @@ def _numbers(result: StepResult, step: int) -> dict[str, object]:
     }
 
 
-def _must_be_finite(model: nn.Module, step: int) -> None:
-    """Refuse weights that the last step, whose terms were still finite, has ruined."""
+def _terms_must_be_finite(terms: Mapping[str, float], step: int) -> None:
+    if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
+        raise UserError(
+            f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
+        )
+
+
+def _must_be_finite(result: StepResult, model: nn.Module, step: int) -> None:
+    """Refuse to save what diverged, also weights that the last step, whose terms were still finite, has ruined."""
+    _terms_must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise UserError(

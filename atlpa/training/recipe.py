@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 
 from atlpa.attacks import PGD, AnyAttack
 from atlpa.component import Component, FromList, Number
 from atlpa.engine import Precision
+from atlpa.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -20,7 +23,11 @@ class Recipe(Component):
 
     Fields:
         iterations: number of steps.
-        batch_size: clean images per step; each may be joined by its adversarial counterpart.
+        batch_size: clean images per step, of all processes together; each may be joined by its adversarial counterpart.
+        micro_batch: how many of them each process has in memory at a time, its gradients added up; by default its whole
+            part of the batch. BatchNorm takes its statistics of so many.
+        sync_batchnorm: whether BatchNorm takes its statistics of what all processes have in memory, and not each of its
+            own; by default on GPUs, and only they can.
         learning_rate: of the first steps.
         momentum: of SGD.
         weight_decay: of SGD, on every parameter.
@@ -36,6 +43,8 @@ class Recipe(Component):
 
     iterations: Count = 6000
     batch_size: Annotated[int, Field(ge=2, le=2**16)] = 16
+    micro_batch: Count | None = None
+    sync_batchnorm: bool | None = None
     learning_rate: Annotated[Number, Field(gt=0)] = 0.01
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
@@ -45,6 +54,51 @@ class Recipe(Component):
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60
+
+    def at_once(self, part: int) -> int:
+        """How many of a process's ``part`` of the batch are in memory at a time."""
+        return min(self.micro_batch or part, part)
+
+    def check_parts(self, part: int, model: nn.Module) -> None:
+        """Refuse micro-batches that do not divide a process's part of the batch, or are too small for BatchNorm.
+
+        Args:
+            part: how many images of a batch this process has.
+            model: what is trained.
+
+        Raises:
+            UserError: the sizes that will do are named.
+        """
+        few = self.at_once(part)
+        if part % few:
+            sizes = [size for size in range(2, part + 1) if part % size == 0]
+            raise UserError(
+                f"training.micro_batch {few} does not divide the {part} images that a process has of a batch; take one "
+                f"of {', '.join(map(str, sizes))}"
+            )
+        if few == 1 and any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+            raise UserError(
+                "BatchNorm cannot take statistics of a single image at a time; take a training.micro_batch of at least "
+                "2, a larger training.batch_size or fewer processes"
+            )
+
+    def synchronized(self, device: torch.device) -> bool:
+        """Whether processes on such devices share BatchNorm's statistics.
+
+        Raises:
+            UserError: they are asked to and cannot.
+        """
+        if self.sync_batchnorm and device.type != "cuda":
+            raise UserError(f"training.sync_batchnorm: torch synchronizes BatchNorm on CUDA alone, not on {device}")
+        return device.type == "cuda" and self.sync_batchnorm is not False
+
+    def smaller(self, part: int) -> str:
+        """What to do where a process's part of the batch does not fit into memory."""
+        few = self.at_once(part)
+        sizes = [size for size in range(2, few) if part % size == 0]
+        if not sizes:
+            return "a smaller training.batch_size or data.size needs less"
+        return f"set training.micro_batch={sizes[-1]}, which takes fewer at a time, and go on"
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

@@ -84,12 +84,12 @@ def test_lost_steps_are_taken_again(tmp_path, monkeypatch):
     def dies(*arguments, **options):
         calls.append(None)
         if len(calls) == 5:
-            raise MemoryError
+            raise ZeroDivisionError
         return real(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "training_step", dies)
-        with pytest.raises(MemoryError):
+        with pytest.raises(ZeroDivisionError):
             train_quietly(tmp_path / "killed", ("training.checkpoint_seconds", 0))
     assert Run.open(tmp_path / "killed").read_checkpoint().step == 4
     resumed = train_quietly(tmp_path / "killed")

@@ -16,6 +16,8 @@ def test_the_attack_of_a_step_draws_where_its_images_lie(monkeypatch, tmp_path):
     loop, asked = import_module("atlpa.training.loop"), []
 
     class Afar:
+        rows = range(16)
+
         def from_step(self, first, last):
             yield from [(torch.zeros(2, 3, 4, 4, device="meta"), torch.zeros(2))] * (last - first)
 

@@ -1,0 +1,112 @@
+"""What a training needs, found and built before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from atlpa import __version__
+from atlpa.data import Images, Index, load_images, unreadable
+from atlpa.errors import UserError
+from atlpa.experiment import Experiment
+from atlpa.machine import pick_device
+from atlpa.models import Classifier
+from atlpa.processes import Processes
+from atlpa.records import digest
+from atlpa.runs.folder import Run
+from atlpa.runs.notes import training_notes
+from atlpa.training import Checkpoint
+from atlpa.training.checkpoint import REMEDY
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that can begin.
+
+    Fields:
+        experiment: what is done, with what it leaves to the data decided.
+        run: that which is there already.
+        resumed: where to go on; loaded into model and optimizer.
+        index: of the data set, without what is skipped.
+        skipped: names of unreadable images → what is wrong with them.
+        images: to train on.
+        watched: the validation part, where it is not trained on.
+        device: where to compute.
+        model: the network, on the device.
+        optimizer: of the model.
+    """
+
+    experiment: Experiment
+    run: Run | None
+    resumed: Checkpoint | None
+    index: Index
+    skipped: Mapping[str, str]
+    images: Images
+    watched: Images | None
+    device: torch.device
+    model: Classifier
+    optimizer: Optimizer
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What must be the same in all processes that train together."""
+        return {
+            "version of atlpa": __version__,
+            "version of torch": torch.__version__,
+            "experiment": digest(self.experiment.identity(), 16),
+            "data": self.index.digest[:16],
+            "run folder (whether it holds a run)": self.run is not None,
+            "checkpoint": self.resumed and f"step {self.resumed.step}, {self.resumed.weights_hash[:16]}",
+            "kind of device": self.device.type,
+        }
+
+
+def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None], here: Processes) -> Prepared:
+    """Find data and checkpoint, build the network, decode the images.
+
+    Args:
+        experiment: what to do.
+        run: the unfinished run that is there already, if any.
+        say: told what is read and noted, a line at a time.
+        here: this process among those that train together.
+
+    Raises:
+        UserError: input that a user can mend.
+    """
+    experiment = run.experiment if run else experiment
+    data, recipe = experiment.data, experiment.training
+    device = pick_device(here.device(experiment.device))
+    part = len(here.rows(recipe.batch_size))
+    resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
+    index = run.read_index(resumed.data) if run and resumed else data.index()
+    skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
+    index = index.without(skipped)
+    items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
+    notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
+    experiment = experiment.for_classes(len(index.classes))
+    model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
+    recipe.check_parts(part, model)
+    if recipe.synchronized(device) and here.count > 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # changes the layers inside
+    if not resumed:
+        notes += experiment.model.load_initial_weights(model, data.size)
+    notes += training_notes(experiment, model, device)
+    model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
+    optimizer = recipe.optimizer(model)
+    if run and resumed:
+        if resumed.classes != index.classes:
+            raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
+        run.restore(resumed, model, optimizer)
+
+    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    if skipped:
+        notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
+    for note in notes:
+        say(f"note: {note}")
+    images = load_images(items, data.resize, device, f"{data.name}, training")
+    watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
+    return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)
