@@ -166,25 +166,20 @@ def joined() -> Iterator[Processes]:
         ) from error
     try:
         yield place
-    except dist.DistBackendError as error:
-        raise _lost(error) from error
     except RuntimeError as error:
-        if not any(word in str(error) for word in LOST):
+        how = next((words for words in LOST if words in str(error)), "")
+        if not how and not isinstance(error, dist.DistBackendError):
             raise
-        raise _lost(error) from error
+        raise Shared(
+            f"another process of this training has ended or cannot be reached ({how or reason(error)}); what the last "
+            "checkpoint holds is kept, and the same command goes on from there, with any number of processes"
+        ) from error
     finally:
         dist.destroy_process_group()
 
 
-LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe", "gloo")
+LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe")
 """Words by which Gloo says that a process is gone; it has no class of errors."""
-
-
-def _lost(error: RuntimeError) -> Shared:
-    return Shared(
-        f"another process of this training has ended or cannot be reached ({reason(error)}); what the last checkpoint "
-        "holds is kept, and the same command goes on from there, with any number of processes"
-    )
 
 
 def _place(environment: Mapping[str, str]) -> Processes | None:
@@ -198,11 +193,13 @@ def _place(environment: Mapping[str, str]) -> Processes | None:
     if names[1] not in environment:
         return None
     try:
-        rank, count, local = (int(environment.get(name, 0)) for name in names)
+        rank, count, local, port = (int(environment.get(name) or 0) for name in (*names, "MASTER_PORT"))
     except ValueError as error:
-        raise UserError(f"{', '.join(names)} in the environment must be whole numbers ({error})") from error
+        raise UserError(f"{', '.join(names)} and MASTER_PORT in the environment must be whole numbers") from error
     if not 0 <= rank < count:
         raise UserError(f"{names[0]} {rank} and {names[1]} {count} in the environment contradict each other")
+    if count > 1 and not ("MASTER_ADDR" in environment and 0 < port < 2**16):
+        raise UserError("MASTER_ADDR and MASTER_PORT in the environment must say where the processes meet")
     return Processes(rank, count, local)
 
 

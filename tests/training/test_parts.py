@@ -16,7 +16,7 @@ from atlpa.models import ModelSpec
 from atlpa.processes import joined
 from atlpa.randomness import BatchPart, sample
 from atlpa.training import Recipe, training_step
-from tests.training.together import processes
+from tests.together import processes
 
 SIZE, BATCH = 32, 8
 ATTACK = PGD(epsilon=0.1, step=0.05, iterations=2, start="uniform")
