@@ -16,8 +16,11 @@ Line = Annotated[str, AfterValidator(one_line)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
 
-Count = Annotated[int, Field(ge=1, le=2**53)]
-"""At least one, and no more than a float holds exactly."""
+LARGEST_COUNT = 2**53
+"""What a float holds exactly."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+"""At least one."""
 
 Number = Annotated[float, Field(ge=-3.5e38, le=3.5e38)]
 """What was computed in float32."""

@@ -13,7 +13,7 @@ from atlpa.registry import Registry
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.analysis_figures import embedding_figure, landscape_figure
 from atlpa.report.results import Results
-from atlpa.report.training import read_log, training_figure
+from atlpa.report.training import training_figure
 
 
 class ReportFigure(NamedTuple):
@@ -66,7 +66,7 @@ def _landscape(results: Results) -> ReportFigure | None:
 
 
 def _training(results: Results) -> ReportFigure | None:
-    figure = training_figure({name: read_log(path) for name, path in results.logs.items()})
+    figure = training_figure(results.logs)
     title = "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate"
     return ReportFigure(title, figure) if figure else None
 

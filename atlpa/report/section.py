@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from atlpa.errors import UserError
+from atlpa.report.escape import markdown
 from atlpa.report.table import Table
 
 
@@ -39,4 +40,5 @@ class Section:
 
     def markdown(self) -> str:
         """Title, table and note."""
-        return f"**{self.title}**\n\n{self.table.markdown()}\n{self.note}"
+        note = "\n".join(map(markdown, self.note.split("\n")))
+        return f"**{markdown(self.title)}**\n\n{self.table.markdown()}\n{note}"
