@@ -42,7 +42,7 @@ def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
     wanted = {"name": (str,), "epsilon": (float, int), **(PGD if attack.get("name") == "pgd" else {})}
     for field, types in wanted.items():
         if type(attack.get(field)) not in types:
-            raise ValueError(f"its {field} should be a {types[0].__name__}, given {shown(attack.get(field))}")
+            raise ValueError(f"its {field} should be of type {types[0].__name__}, given {shown(attack.get(field))}")
     if not 0 <= attack["epsilon"] <= 1:
         raise ValueError(f"its epsilon {shown(attack['epsilon'])} is outside [0, 1]")
     settings: dict[str, Any] = as_lines(attack)
