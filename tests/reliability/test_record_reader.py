@@ -265,13 +265,9 @@ def read_or_refuse(file):
     return None
 
 
+SPECIAL = ["<b>", "$x_", "=1", "a|b\n", "\x1b[2J", "\ud800"]
 ANYTHING = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["<b>", "$x_", "=1", "a|b\n", "\x1b[2J", "\ud800"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(SPECIAL),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
