@@ -45,7 +45,7 @@ class Results:
         found, problems = list(records.values()), list(problems)
         logs = {}
         for path in [path for path, record in records.items() if isinstance(record, Training)]:
-            log = path.absolute().parent.parent / "log.jsonl"
+            log = (path if len(path.parents) > 2 else path.absolute()).parents[1] / "log.jsonl"
             try:
                 logs[one_line(log.parent.name)] = read_log(log) if os.path.lexists(log) else []
             except UserError as error:
