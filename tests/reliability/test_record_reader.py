@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atlpa.component import dump, validate
-from atlpa.errors import UserError
+from atlpa.errors import UserError, one_line
 from atlpa.records import read
 from atlpa.report import Results, summary
 from atlpa.report.page import page
@@ -252,6 +252,19 @@ def test_what_is_no_plain_file_is_refused_without_waiting(path, tmp_path):
     os.mkfifo(tmp_path / "fifo.json")
     with pytest.raises(UserError, match=path):
         read(tmp_path / path)
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "two\nlines", "half \ud800 of a pair", "tab\there"])
+def test_texts_of_a_record_are_lines_that_can_be_printed_and_written(text, tmp_path):
+    """Ours too: a folder or a class may be called so."""
+    fields = at(at(RECORDS["credibility"], "findings.0.advice", text), "target.run", text)
+    fields = at(fields, "findings.0.check", text)
+    (tmp_path / "record.json").write_text(json.dumps(fields))
+    record = read(tmp_path / "record.json")
+    assert {record.target.run, record.findings[0].advice, record.findings[0].check} == {one_line(text)}
+    assert one_line(text).isprintable()
+    record.save(tmp_path / "again.json")
+    assert read(tmp_path / "again.json") == record
 
 
 def read_or_refuse(file):
