@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ValidationError, model_validator
 
@@ -89,7 +89,7 @@ class Experiment(Component):
         return ("train", "validation") if self.final else ("train",)
 
     @property
-    def judged_part(self) -> Part:
+    def judged_part(self) -> Literal["test", "validation"]:
         """The part that accuracies are measured on; never one that was trained on."""
         return "test" if self.final else "validation"
 

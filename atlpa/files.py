@@ -100,6 +100,13 @@ def unwritable(folder: Path) -> str | None:
     return None if near.is_dir() and os.access(near, os.W_OK) else f"{near} is no folder that can be written"
 
 
+def unwritable_file(path: Path) -> str | None:
+    """Why a file cannot be written, or replaced where it is there, if so."""
+    if path.exists() and not path.is_file():
+        return f"{path} is no plain file"
+    return unwritable(path.parent)
+
+
 def _nearest(folder: Path) -> Path:
     """The folder itself if it is there, else the nearest one above it."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())

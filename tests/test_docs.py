@@ -11,7 +11,7 @@ from atlpa.experiment import load
 from atlpa.models import ModelSpec
 from atlpa.records import Training
 from atlpa.report import collect, sections, tidy
-from atlpa.report.training import read_log
+from atlpa.report.logs import read_log
 from atlpa.statistics import share
 from benchmarks.page import write_page
 

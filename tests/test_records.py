@@ -1,5 +1,6 @@
 """Records: read back as written, refused in one line when they cannot be."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,8 +14,13 @@ from atlpa.records import Budget, EvaluatedImages, Evaluation, Machine, Network
 from atlpa.report import accuracy_curves, each_accuracy, protocol, threat_table, tidy
 
 
+def sha(name):
+    """What stands for a network's weights, or a data set's content."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def network(defense="pat", architecture="resnet18", weights="a", seed=0):
-    return Network(run="runs/x", defense=defense, architecture=architecture, seed=seed, weights=weights)
+    return Network(run="runs/x", defense=defense, architecture=architecture, seed=seed, weights=sha(weights))
 
 
 def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110"):
@@ -26,7 +32,9 @@ def evaluation(target, source, threat, epsilon=0.25, correct="1100", clean="1110
         target=target,
         source=source,
         threat=threat,
-        data=EvaluatedImages(dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest="d"),
+        data=EvaluatedImages(
+            dataset="digits", part="test", count=4, available=359, classes=10, size=32, digest=sha("d")
+        ),
         attack={
             "name": "pgd",
             "epsilon": epsilon,

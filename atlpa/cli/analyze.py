@@ -10,12 +10,13 @@ from pathlib import Path
 from atlpa.attacks import PGD
 from atlpa.cli.command import Parser, count, number, run_command, seed
 from atlpa.cli.runs import add_trust_option, chosen_runs
-from atlpa.errors import UserError
+from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.records import Record
 from atlpa.report import Results, save_figures, write_report
 from atlpa.runs import ANALYSES, AnalysisSettings, EvaluationImages, analysis_tasks, save_attention
+from atlpa.runs.on_record import check_place
 
 KINDS = (*ANALYSES, "training")
 
@@ -63,21 +64,27 @@ def work(arguments: argparse.Namespace) -> None:
     settings = AnalysisSettings(arguments.perplexity)
     tasks, notes = analysis_tasks(images, [kind for kind in ANALYSES if kind in what], settings)
     for note in notes:
-        print(f"note: {note}")
+        print(one_line(f"note: {note}"))
+    recorded = [None if arguments.again else task.recorded for task in tasks]  # a damaged one is found at once
+    for task, record in zip(tasks, recorded, strict=True):
+        if not record:
+            check_place(task.path)
     records: dict[Path, Record] = {
-        task.path: task.make() if arguments.again else task.recorded_or_made() for task in tasks
+        task.path: record or task.make() for task, record in zip(tasks, recorded, strict=True)
     }
     if "attention" in what:
         save_attention(images, arguments.images, output)
     if "training" in what:
         records |= {run.training_record: run.training for run in runs}
     results = Results.of(records)
+    for problem in results.problems:
+        print(problem, file=sys.stderr)
     if tasks:
         print(write_report(results, output), end="")
     else:
         save_figures(results, output)
     made = sorted(path.name for path in output.iterdir() if path.suffix != ".svg") if output.is_dir() else []
-    print(f"{output}: {', '.join(made) or 'nothing'}")
+    print(one_line(f"{output}: {', '.join(made) or 'nothing'}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

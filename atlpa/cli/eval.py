@@ -13,8 +13,8 @@ from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_p
 from atlpa.cli.command import Parser, count, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.component import dump
-from atlpa.errors import UserError
-from atlpa.files import write_text
+from atlpa.errors import UserError, one_line
+from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
@@ -81,38 +81,57 @@ def _parser() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     """Judge or check, print, and write what was asked for."""
-    if arguments.json and (Path(arguments.json).is_dir() or not Path(arguments.json).absolute().parent.is_dir()):
-        raise UserError(f"--json {arguments.json}: its folder does not exist, or it is a folder itself")
+    if arguments.json:
+        check_json(Path(arguments.json))
     records = check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def check_json(file: Path) -> None:
+    """Refuse, before anything is measured, a file that cannot be written at the end.
+
+    Raises:
+        UserError: what stands in the way.
+    """
+    if not file.absolute().parent.is_dir():
+        raise UserError(f"--json {file}: its folder does not exist; make it first")
+    if problem := unwritable_file(file):
+        raise UserError(f"--json {file} cannot be written: {problem}")
+
+
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
     epsilons = check_epsilons(arguments)
     device = pick_device(arguments.device)
-    records = []
-    for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code):
-        for epsilon in epsilons:
-            one = CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
-            record = None if arguments.again else one.recorded
-            record = record or one.make(device)
-            records.append(record)
-            data = record.data
-            which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
-            print(f"{run.folder}, ε {epsilon:.4g}, {which}:")
-            print(findings_table(record).markdown(), end="")
-            print("".join(f"{line}\n" for line in advice(record)), end="")
-            print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
-    return records
+    asked = [
+        CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
+        for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+        for epsilon in epsilons
+    ]
+    records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
+    return [_checked(one, record or one.make(device)) for one, record in zip(asked, records, strict=True)]
+
+
+def _checked(one: CredibilityRun, record: Credibility) -> Credibility:
+    """Print what was found."""
+    data = record.data
+    which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
+    print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
+    print(findings_table(record).markdown(), end="")
+    print("".join(f"{line}\n" for line in advice(record)), end="")
+    print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
+    return record
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
     if arguments.add_check:
         raise UserError("--add-check has no meaning without --check")
+    keep = Path(arguments.keep_images) if arguments.keep_images else None
+    if keep and not keep.is_dir() and (problem := unwritable(keep)):
+        raise UserError(f"--keep-images {keep} cannot be made: {problem}")
     asked, device = protocols(arguments), pick_device(arguments.device)
     if not asked[0].attack.transferable:
         if set(arguments.threat) - {"white"} or arguments.source:
@@ -123,17 +142,16 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     if arguments.source and set(arguments.threat) == {"white"}:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
-        print(f"note: {note}")
+        print(one_line(f"note: {note}"))
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
     pairings, notes = pair(
         chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code), threats, sources
     )
     for note in notes:
-        print(f"note: {note}")
+        print(one_line(f"note: {note}"))
     check_pairings(arguments, pairings)
 
-    keep = Path(arguments.keep_images) if arguments.keep_images else None
     records: list[Evaluation] = []
     for one in asked:
         records += evaluate(pairings, one.on(device), device, again=arguments.again, keep=keep)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.cli.command import Parser, run_command
-from atlpa.errors import UserError
+from atlpa.errors import UserError, one_line
 from atlpa.report import collect, summary, write_report
 
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if arguments.output:
                 print(write_report(results, Path(arguments.output), arguments.table), end="")
-                print(f"{Path(arguments.output) / 'index.html'} is the report's page")
+                print(one_line(f"{Path(arguments.output) / 'index.html'} is the report's page"))
             else:
                 print(summary(results, arguments.table), end="")
         except ValueError as error:

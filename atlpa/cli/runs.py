@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, one_line
 from atlpa.runs import Run, newest_run
 
 RUNS = Path("runs")
@@ -30,7 +30,7 @@ def open_runs(folders: Sequence[str], *, trust_code: bool) -> list[Run]:
     """
     runs = [Run.open(Path(folder), trust_code=trust_code) for folder in dict.fromkeys(folders)]
     for note in (note for run in runs for note in run.code_notes()):
-        print(f"note: {note}")
+        print(one_line(f"note: {note}"))
     return runs
 
 
@@ -44,6 +44,6 @@ def chosen_runs(folders: Sequence[str], data_root: str | None, *, trust_code: bo
         newest = newest_run(RUNS, trust_code=trust_code)
         if not newest:
             raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name the folder of one")
-        print(f"newest finished run: {newest.folder}")
+        print(one_line(f"newest finished run: {newest.folder}"))
         folders = [str(newest.folder)]
     return [run.with_data_root(data_root) for run in open_runs(folders, trust_code=trust_code)]

@@ -1,9 +1,13 @@
-"""Decoded images kept on disk: a memory-mapped uint8 file, named after the content of what it was made from."""
+"""Decoded images kept on disk: a memory-mapped uint8 file, named after the content of what it was made from.
+
+The images are followed by their SHA-256.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -11,7 +15,10 @@ from tempfile import NamedTemporaryFile
 import torch
 from torch import Tensor
 
+from atlpa.errors import one_line, reason
+
 FORMAT = "1"  # to be raised when decoding or resizing changes
+CHECKSUM = 32  # bytes of a SHA-256
 
 
 def folder() -> Path:
@@ -29,14 +36,23 @@ def path(fingerprints: Iterable[bytes], side: int) -> Path:
 
 
 def read(file: Path, count: int, side: int) -> Tensor | None:
-    """The decoded images ``(N, 3, S, S)`` uint8, mapped into memory; ``None`` if the file is not there or not whole."""
-    try:
-        if file.stat().st_size != count * 3 * side**2:
-            return None
-    except OSError:
+    """The decoded images ``(N, 3, S, S)`` uint8, mapped into memory; ``None`` if there are none.
+
+    A file that cannot be read, or is not what was written, is done without, with a line on standard error.
+    """
+    if not os.path.lexists(file):
         return None
-    # Mapped privately: whatever writes to the tensor writes to its own copy of the page, never to the file.
-    return _mapped(file, count, side, shared=False)
+    try:
+        if not file.is_file() or file.stat().st_size != _size(count, side) + CHECKSUM:
+            raise ValueError("it is no whole file of decoded images")
+        # Mapped privately: whatever writes to the tensor writes to its own copy of the page, never to the file.
+        pixels, checksum = _mapped(file, count, side, shared=False)
+        if hashlib.sha256(pixels.numpy().data).digest() != checksum.numpy().tobytes():
+            raise ValueError("its content has changed")
+    except (OSError, ValueError, RuntimeError) as error:  # torch's own, where a file cannot be opened
+        _say(f"{file} is done without ({reason(error)}); the images are decoded anew")
+        return None
+    return pixels
 
 
 def fill(target: Path, count: int, side: int, pictures: Iterable[Tensor]) -> Tensor:
@@ -48,18 +64,33 @@ def fill(target: Path, count: int, side: int, pictures: Iterable[Tensor]) -> Ten
         side: S.
         pictures: N tensors ``(3, S, S)`` uint8.
     """
-    half = _reserved(target, count * 3 * side**2)
-    pixels = _mapped(half, count, side, shared=True) if half else torch.empty(count, 3, side, side, dtype=torch.uint8)
+    half = _reserved(target, _size(count, side) + CHECKSUM)
+    if half is None:
+        pixels = torch.empty(count, 3, side, side, dtype=torch.uint8)
+        _copy(pictures, pixels)
+        return pixels
     try:
-        for slot, picture in zip(pixels, pictures, strict=True):
-            slot.copy_(picture)
-        if half:
-            half.replace(target)
+        shared, checksum = _mapped(half, count, side, shared=True)
+        checksum.copy_(torch.frombuffer(_copy(pictures, shared), dtype=torch.uint8))
+        pixels, _ = _mapped(half, count, side, shared=False)
     except BaseException:
-        if half:
-            half.unlink()
+        half.unlink(missing_ok=True)
         raise
-    return _mapped(target, count, side, shared=False) if half else pixels
+    try:
+        half.replace(target)
+    except OSError as error:  # a folder lies there, or another user's file; what is mapped outlives its name
+        half.unlink(missing_ok=True)
+        _say(f"the decoded images cannot be kept at {target} ({error.strerror})")
+    return pixels
+
+
+def _copy(pictures: Iterable[Tensor], pixels: Tensor) -> bytearray:
+    """Put pictures where they belong, and give their checksum."""
+    checksum = hashlib.sha256()
+    for slot, picture in zip(pixels, pictures, strict=True):
+        slot.copy_(picture)
+        checksum.update(slot.numpy().data)
+    return bytearray(checksum.digest())
 
 
 def _reserved(target: Path, size: int) -> Path | None:
@@ -75,12 +106,23 @@ def _reserved(target: Path, size: int) -> Path | None:
             else:
                 file.truncate(size)
         return half
-    except OSError:
+    except OSError as error:
         if half:
             half.unlink(missing_ok=True)
+        _say(f"the decoded images cannot be kept at {target} ({error.strerror}); ATLPA_CACHE names another folder")
         return None
 
 
-def _mapped(file: Path, count: int, side: int, *, shared: bool) -> Tensor:
-    size = count * 3 * side**2
-    return torch.from_file(str(file), shared=shared, size=size, dtype=torch.uint8).view(count, 3, side, side)
+def _size(count: int, side: int) -> int:
+    return count * 3 * side**2
+
+
+def _mapped(file: Path, count: int, side: int, *, shared: bool) -> tuple[Tensor, Tensor]:
+    """The images of a file, and the checksum behind them."""
+    size = _size(count, side)
+    whole = torch.from_file(str(file), shared=shared, size=size + CHECKSUM, dtype=torch.uint8)
+    return whole[:size].view(count, 3, side, side), whole[size:]
+
+
+def _say(problem: str) -> None:
+    print(one_line(problem), file=sys.stderr)

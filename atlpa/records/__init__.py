@@ -4,6 +4,7 @@ from atlpa.records.analysis import Analysis, Attention, Embedding, ImageConditio
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
 from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
+from atlpa.records.places import folders_below
 from atlpa.records.read import read
 from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record
 from atlpa.records.training import Training
@@ -30,6 +31,7 @@ __all__ = [
     "Threat",
     "Training",
     "digest",
+    "folders_below",
     "read",
     "verdict",
 ]

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from atlpa.component import Component, FromList
+from atlpa.component import FromList
+from atlpa.records.checked import Checked, Line, Number, Share
+from atlpa.records.evaluation import check_settings
 from atlpa.records.record import MeasuredRecord, Network
 
-Floats = Annotated[tuple[float, ...], FromList]
-Grid = Annotated[tuple[Floats, ...], FromList]
+Value = TypeVar("Value")
+Some = Annotated[tuple[Value, ...], FromList, Field(min_length=1)]
+"""At least one, written as a list."""
+Distance = Annotated[float, Field(ge=0, le=3.5e38)]
+Silhouette = Annotated[float, Field(ge=-1, le=1)]
 
 
-class ImageCondition(Component):
+class ImageCondition(Checked):
     """Which images a network was shown.
 
     Fields:
         threat: ``clean``, ``gray`` or ``black``.
         epsilon: ε of the attack; 0 when clean.
-        source: the network that the adversarial images were made on.
-        attack: the attack's name and settings.
+        source: the network that the adversarial images were made on; ``None`` when clean.
+        attack: the attack's name and settings; none when clean.
     """
 
     threat: Literal["clean", "gray", "black"]
-    epsilon: float
+    epsilon: Share
     source: Network | None = None
-    attack: dict[str, Any] = Field(default_factory=dict)
+    attack: Annotated[dict[str, Any], AfterValidator(lambda attack: attack and check_settings(attack))] = Field(
+        default_factory=dict
+    )
+
+    def contradictions(self) -> Iterator[str]:
+        """Clean images that were attacked, or attacked ones by nobody."""
+        if self.threat == "clean" and (self.epsilon or self.source or self.attack):
+            yield "clean images have no epsilon, source or attack"
+        if self.threat != "clean" and not (self.source and self.attack):
+            yield f"{self.threat}-box images have a source and an attack"
+        if self.attack and self.attack["epsilon"] != self.epsilon:
+            yield f"epsilon {self.epsilon:g}, but the attack's is {self.attack['epsilon']:g}"
 
 
 class Analysis(MeasuredRecord):
@@ -45,9 +62,16 @@ class Regions(Analysis):
 
     kind: Literal["regions"] = "regions"
     seen: ImageCondition
-    stage: str
-    inside: Floats
-    outside: Floats
+    stage: Line
+    inside: Some[Share]
+    outside: Some[Share]
+
+    def contradictions(self) -> Iterator[str]:
+        """Other images inside than outside, or more than were shown."""
+        if len(self.inside) != len(self.outside):
+            yield f"{len(self.inside)} images inside, {len(self.outside)} outside"
+        if len(self.inside) > self.data.count:
+            yield f"inside of {len(self.inside)} images, but data.count is {self.data.count}"
 
 
 class Attention(Analysis):
@@ -63,9 +87,18 @@ class Attention(Analysis):
 
     kind: Literal["attention"] = "attention"
     seen: ImageCondition
-    stages: Annotated[tuple[str, ...], FromList]
-    variation: Floats
-    distance: Floats
+    stages: Some[Line]
+    variation: Some[Distance]
+    distance: Some[Distance]
+
+    def contradictions(self) -> Iterator[str]:
+        """A stage twice, or values of other stages."""
+        stages = len(self.stages)
+        if len(set(self.stages)) != stages:
+            yield "a stage is there twice"
+        for name, values in (("variation", self.variation), ("distance", self.distance)):
+            if len(values) != stages:
+                yield f"{name} of {len(values)} stages, but there are {stages}"
 
 
 class Embedding(Analysis):
@@ -83,12 +116,24 @@ class Embedding(Analysis):
 
     kind: Literal["embedding"] = "embedding"
     seen: ImageCondition
-    classes: Annotated[tuple[str, ...], FromList]
-    labels: Annotated[tuple[int, ...], FromList]
-    perplexity: float
-    silhouettes: Floats
-    raw_silhouette: float
-    points: Grid
+    classes: Some[Line]
+    labels: Some[Annotated[int, Field(ge=0)]]
+    perplexity: Annotated[float, Field(gt=0)]
+    silhouettes: Some[Silhouette]
+    raw_silhouette: Silhouette
+    points: Some[Annotated[tuple[Number, ...], FromList, Field(min_length=2, max_length=2)]]
+
+    def contradictions(self) -> Iterator[str]:
+        """Other images or classes than the data's."""
+        for name, values, wanted, whole in (
+            ("labels", self.labels, self.data.count, "data.count"),
+            ("points", self.points, self.data.count, "data.count"),
+            ("classes", self.classes, self.data.classes, "data.classes"),
+        ):
+            if len(values) != wanted:
+                yield f"{len(values)} {name}, but {whole} is {wanted}"
+        if max(self.labels) >= len(self.classes):
+            yield f"label {max(self.labels)} of {len(self.classes)} classes"
 
 
 class Landscape(Analysis):
@@ -101,6 +146,18 @@ class Landscape(Analysis):
     """
 
     kind: Literal["landscape"] = "landscape"
-    images: Annotated[tuple[str, ...], FromList]
-    steps: Floats
-    losses: Annotated[tuple[Grid, ...], FromList]
+    images: Some[Line]
+    steps: Some[Annotated[float, Field(ge=-1, le=1)]]
+    losses: Some[Some[Some[Number]]]
+
+    def contradictions(self) -> Iterator[str]:
+        """Other images, or surfaces of another size."""
+        if len(self.images) != len(self.losses):
+            yield f"{len(self.images)} images, but {len(self.losses)} surfaces"
+        if len(self.images) > self.data.count:
+            yield f"{len(self.images)} images, but data.count is {self.data.count}"
+        if list(self.steps) != sorted(self.steps):
+            yield "the steps do not ascend"
+        side = len(self.steps)
+        if any(len(surface) != side or any(len(row) != side for row in surface) for surface in self.losses):
+            yield f"a surface is not {side}×{side}, as the steps are"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from atlpa.component import Component, FromList
+from pydantic import Field
+
+from atlpa.component import FromList
+from atlpa.records.checked import Checked, Line, Share
 from atlpa.records.record import MeasuredRecord
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
 
-class Finding(Component):
+class Finding(Checked):
     """What one check says about an evaluation.
 
     Fields:
@@ -24,12 +27,12 @@ class Finding(Component):
         advice: what to do if it does not pass.
     """
 
-    check: str
+    check: Line
     status: Status
-    measured: str
-    expected: str
-    source: str
-    advice: str
+    measured: Line
+    expected: Line
+    source: Line
+    advice: Line
 
 
 class Credibility(MeasuredRecord):
@@ -42,9 +45,15 @@ class Credibility(MeasuredRecord):
     """
 
     kind: Literal["credibility"] = "credibility"
-    epsilon: float
-    findings: Annotated[tuple[Finding, ...], FromList]
+    epsilon: Share
+    findings: Annotated[tuple[Finding, ...], FromList, Field(min_length=1)]
     rejudged: bool = False
+
+    def contradictions(self) -> Iterator[str]:
+        """Two findings of one check."""
+        names = [finding.check for finding in self.findings]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield f"two findings of the check {twice}"
 
 
 def verdict(findings: Sequence[Finding], most: int = 3) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from atlpa.component import Component, FromList
+from atlpa.component import FromList
+from atlpa.errors import shown
+from atlpa.records.checked import Checked, Count, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network
+
+ROUNDING = 2e-6
+"""Of distances that were computed in float32."""
+
+PGD = {"step": (float, int), "start": (str,), "loss": (str,), "restarts": (int,), "eot": (int,), "fixed_draws": (bool,)}
+"""What every version of this package says of it, and which types that has."""
 
 
 def _of_one_length(draws: tuple[str, ...]) -> tuple[str, ...]:
@@ -24,7 +33,27 @@ CorrectByDraw = Annotated[
 of the data: 1 where the model is right."""
 
 
-class Budget(Component):
+def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
+    """An attack's settings, each text a line.
+
+    Raises:
+        ValueError: it has no name, no ε between 0 and 1, or is PGD without what that has.
+    """
+    wanted = {"name": (str,), "epsilon": (float, int), **(PGD if attack.get("name") == "pgd" else {})}
+    for field, types in wanted.items():
+        if type(attack.get(field)) not in types:
+            raise ValueError(f"its {field} should be of type {types[0].__name__}, given {shown(attack.get(field))}")
+    if not 0 <= attack["epsilon"] <= 1:
+        raise ValueError(f"its epsilon {shown(attack['epsilon'])} is outside [0, 1]")
+    settings: dict[str, Any] = as_lines(attack)
+    return settings
+
+
+AttackSettings = Annotated[dict[str, Any], AfterValidator(check_settings)]
+"""An attack's name, its ε and its other settings as plain values."""
+
+
+class Budget(Checked):
     """The outcome at one iteration budget.
 
     Fields:
@@ -36,11 +65,16 @@ class Budget(Component):
         at_bound: share of the pixels whose change is ε, to within 10⁻⁶, or that the [0, 1] range stops.
     """
 
-    iterations: int
+    iterations: Count
     correct: CorrectByDraw
-    linf_max: float
-    linf_mean: float
-    at_bound: float
+    linf_max: Share
+    linf_mean: Share
+    at_bound: Share
+
+    def contradictions(self) -> Iterator[str]:
+        """A mean above the largest."""
+        if self.linf_mean > self.linf_max + ROUNDING:
+            yield f"linf_mean {self.linf_mean:g} is above linf_max {self.linf_max:g}"
 
 
 class Evaluation(MeasuredRecord):
@@ -64,8 +98,52 @@ class Evaluation(MeasuredRecord):
     kind: Literal["evaluation"] = "evaluation"
     source: Network
     threat: Threat
-    attack: dict[str, Any]
-    average: int = 1
+    attack: AttackSettings
+    average: Count = 1
     clean: CorrectByDraw
-    budgets: Annotated[tuple[Budget, ...], FromList]
-    steps: int | None
+    budgets: Annotated[tuple[Budget, ...], FromList, Field(min_length=1)]
+    steps: Annotated[int, Field(ge=0)] | None
+
+    def contradictions(self) -> Iterator[str]:
+        """Other draws or images than said, budgets out of order, and what its threat does not allow."""
+        count, draws, epsilon = self.data.count, len(self.clean), self.attack["epsilon"]
+        told = {"clean": self.clean} | {f"budget {one.iterations}": one.correct for one in self.budgets}
+        for name, correct in told.items():
+            if len(correct[0]) != count:
+                yield f"{name}: verdicts on {len(correct[0])} images, but data.count is {count}"
+            if len(correct) != draws:
+                yield f"{name}: {len(correct)} draws, but clean has {draws}"
+        iterations = [one.iterations for one in self.budgets]
+        if iterations != sorted(set(iterations)):
+            yield f"budgets {shown(iterations)} do not ascend"
+        for one in self.budgets:
+            if one.linf_max > epsilon + ROUNDING:
+                yield f"budget {one.iterations}: linf_max {one.linf_max:g} is above the attack's epsilon {epsilon:g}"
+        yield from self._threat_contradictions()
+        yield from self._white_box_contradictions() if self.threat == "white" else ()
+
+    def _threat_contradictions(self) -> Iterator[str]:
+        """A source that is not what the threat says."""
+        source, target = self.source, self.target
+        if (source.weights == target.weights) != (self.threat == "white"):
+            are = "two networks" if self.threat == "white" else "one network"
+            yield f"threat {self.threat}, but source and target are {are}"
+        same = source.architecture == target.architecture
+        if self.threat in ("gray", "surrogate", "black") and same == (self.threat == "black"):
+            yield f"threat {self.threat}, but the architectures are {source.architecture} and {target.architecture}"
+        if self.threat == "surrogate" and (source.defense != target.defense or source.seed == target.seed):
+            yield "threat surrogate, but the source is not of the same defense with another seed"
+
+    def _white_box_contradictions(self) -> Iterator[str]:
+        """Images that stand though they are wrong clean, or after more iterations though they fell before."""
+        before, when = self.clean, "clean"
+        # An attack that was not followed step by step is judged at its budgets alone, where an image may rise again;
+        # it costs every image all of its iterations.
+        followed = self.steps is not None and self.steps < self.data.count * self.budgets[-1].iterations
+        for one in self.budgets:
+            for correct, earlier in zip(one.correct, before, strict=True):
+                if risen := int(correct, 2) & ~int(earlier, 2):
+                    image = self.data.count - risen.bit_length()
+                    yield f"image {image} stands after {one.iterations} iterations, but is wrong {when}"
+            if followed and len(self.clean) == 1:
+                before, when = one.correct, f"after {one.iterations}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, shown
+from atlpa.json_files import read_json
 from atlpa.records.analysis import Attention, Embedding, Landscape, Regions
 from atlpa.records.credibility import Credibility
 from atlpa.records.evaluation import Evaluation
@@ -27,13 +27,10 @@ def read(path: Path) -> Record:
     """Read a record as what it is.
 
     Raises:
-        UserError: the file is missing, damaged, of a newer version or of an unknown kind.
+        UserError: the file is missing, damaged, of a newer version or of an unknown kind, or it contradicts itself.
     """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no readable record ({error})") from error
+    fields = read_json(path, "record")
     kind = fields.get("kind") if isinstance(fields, dict) else None
-    if kind not in KINDS:
-        raise UserError(f"{path} is no record of this atlpa: its kind is {kind!r}, known are {', '.join(KINDS)}")
-    return KINDS[kind].load(path)
+    if not (isinstance(kind, str) and kind in KINDS):
+        raise UserError(f"{path} is no record of this atlpa: its kind is {shown(kind)}, known are {', '.join(KINDS)}")
+    return KINDS[kind].of(path, fields)

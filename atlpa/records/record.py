@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from atlpa.component import Component, dump, validate
-from atlpa.errors import UserError, explain
+from atlpa.component import dump, validate
+from atlpa.errors import UserError, explain, shown
 from atlpa.files import write_text
+from atlpa.json_files import read_json
+from atlpa.records.checked import Checked, Count, Hash, Line, Seconds
 
 VERSION: Literal[2] = 2
 
 
-class Record(Component):
+class Record(Checked):
     """What all records share: a version, a kind, and a file."""
 
     version: Literal[2] = VERSION
     kind: str
 
     def save(self, path: Path) -> None:
-        """Write as JSON, in one move, so that a reader never sees half a record."""
+        """Write as JSON, in one move, so that a reader never sees half a record.
+
+        Raises:
+            UserError: there is no room; what was there before is kept.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(dump(self), indent=1, ensure_ascii=False) + "\n")
 
@@ -31,23 +38,30 @@ class Record(Component):
         """Read a record back.
 
         Raises:
-            UserError: the file is missing, damaged, of a newer version, or of another kind.
+            UserError: the file is missing, damaged, of a newer version, or of another kind; or it contradicts itself.
         """
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} is no readable record ({error})") from error
+        return cls.of(path, read_json(path, "record"))
+
+    @classmethod
+    def of(cls, path: Path, fields: Any) -> Self:
+        """A record from what its file holds.
+
+        Raises:
+            UserError: it is of a newer version or of another kind, or contradicts itself.
+        """
         if isinstance(fields, dict) and isinstance(fields.get("version"), int) and fields["version"] > VERSION:
             raise UserError(
                 f"{path} has record version {fields['version']}, this atlpa reads up to {VERSION}; update it"
             )
+        if not isinstance(fields, dict):
+            raise UserError(f"{path} is no record: it holds {shown(fields)}, not fields")
         try:
             return validate(cls, fields)
         except ValidationError as error:
             raise UserError(f"{path}: {explain(error)}") from error
 
 
-class Network(Component):
+class Network(Checked):
     """Which trained network.
 
     Fields:
@@ -58,14 +72,14 @@ class Network(Component):
         weights: SHA-256 of its state, and of what it draws at inference.
     """
 
-    run: str
-    defense: str
-    architecture: str
-    seed: int
-    weights: str
+    run: Line
+    defense: Line
+    architecture: Line
+    seed: Annotated[int, Field(ge=0)]
+    weights: Hash
 
 
-class EvaluatedImages(Component):
+class EvaluatedImages(Checked):
     """Which images.
 
     Fields:
@@ -75,19 +89,24 @@ class EvaluatedImages(Component):
         available: the number of images of the part.
         classes: the number of classes.
         size: side of the images in pixels.
-        digest: of the data set's classes, image names, labels and parts.
+        digest: SHA-256 of the data set's classes, image names, labels and parts.
     """
 
-    dataset: str
-    part: str
-    count: int
-    available: int
-    classes: int
-    size: int
-    digest: str
+    dataset: Line
+    part: Literal["validation", "test"]
+    count: Count
+    available: Count
+    classes: Count
+    size: Count
+    digest: Hash
+
+    def contradictions(self) -> Iterator[str]:
+        """More images than there are."""
+        if self.count > self.available:
+            yield f"count {self.count} of {self.available} available"
 
 
-class Machine(Component):
+class Machine(Checked):
     """Where it ran.
 
     Fields:
@@ -98,11 +117,11 @@ class Machine(Component):
         instructions: the widest of a CPU that torch uses; ``None`` on a GPU and in older records.
     """
 
-    device: str
-    threads: int
-    torch: str
-    python: str
-    instructions: str | None = None
+    device: Line
+    threads: Count
+    torch: Line
+    python: Line
+    instructions: Line | None = None
 
 
 class MeasuredRecord(Record):
@@ -120,6 +139,6 @@ class MeasuredRecord(Record):
     target: Network
     data: EvaluatedImages
     seed: int
-    seconds: float
+    seconds: Seconds
     machine: Machine
-    atlpa: str
+    atlpa: Line

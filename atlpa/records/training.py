@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator
+
+from atlpa.errors import shown
+from atlpa.records.checked import Count, Hash, Line, Seconds
 from atlpa.records.record import Machine, Network, Record
+
+
+def _in_utc(text: str) -> str:
+    if datetime.fromisoformat(text).utcoffset() != timedelta(0):
+        raise ValueError(f"{shown(text)} is no time in UTC")
+    return text
 
 
 class Training(Record):
@@ -23,10 +35,25 @@ class Training(Record):
 
     kind: Literal["training"] = "training"
     network: Network
-    data: str
-    iterations: int
-    seconds: float
+    data: Hash
+    iterations: Count
+    seconds: Seconds
     experiment: dict[str, Any]
-    finished: str
+    finished: Annotated[str, AfterValidator(_in_utc)]
     machine: Machine
-    atlpa: str
+    atlpa: Line
+
+    def contradictions(self) -> Iterator[str]:
+        """What the experiment says otherwise."""
+        told = {
+            "seed": self.network.seed,
+            "defense.name": self.network.defense,
+            "model.architecture": self.network.architecture,
+            "training.iterations": self.iterations,
+        }
+        for place, here in told.items():
+            there: Any = self.experiment
+            for key in place.split("."):
+                there = there.get(key) if isinstance(there, dict) else None
+            if there != here:
+                yield f"experiment.{place} is {shown(there)}, but elsewhere it says {shown(here)}"

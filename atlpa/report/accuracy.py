@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from atlpa.errors import one_line
 from atlpa.records import Credibility, Evaluation
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
@@ -27,7 +28,7 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
             record.data.count,
             f"{budget.linf_max:.4f}",
             f"{100 * budget.at_bound:.0f} %",
-            f"{record.data.count / record.seconds:.1f}",
+            f"{record.data.count / record.seconds:.1f}" if record.seconds else "–",
         )
         for record in sorted(records, key=_record_order)
         for budget in record.budgets
@@ -128,7 +129,7 @@ def _kind(record: Evaluation) -> str:
 
 def _others(attack: Mapping[str, object], budget: int) -> str:
     """An attack that this package does not come with, with every setting."""
-    settings = [f"{name} {value}" for name, value in attack.items() if name not in ("name", "epsilon")]
+    settings = [one_line(f"{name} {value}", 120) for name, value in attack.items() if name not in ("name", "epsilon")]
     return ", ".join([str(attack["name"]), *([f"{budget} iterates"] if budget > 1 else []), *settings])
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from atlpa.records import Evaluation
 from atlpa.report.accuracy import measured_threats
 from atlpa.report.columns import column_of
+from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.networks import network_titles, targets
 from atlpa.statistics import share
@@ -39,6 +40,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         records: evaluations on the same images, with several iteration budgets each.
     """
     networks, titles = targets(records), network_titles(records)
+    names = {weights: figure_text(title) for weights, title in titles.items()}
     styles = {
         network.weights: LineStyle(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
         for place, network in enumerate(networks)
@@ -52,7 +54,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
             for record in records:
                 if column_of(record, titles)[1:] == (threat, epsilon):
                     weights = record.target.weights
-                    _draw(panel, record, titles[weights], styles[weights])
+                    _draw(panel, record, names[weights], styles[weights])
             if not panel.has_data():
                 panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
             panel.grid(alpha=0.3, linewidth=0.5)
@@ -61,11 +63,11 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         row[0].yaxis.set_major_formatter(PercentFormatter(1))
         row[0].set_ylim(-0.02, 1)
     for panel, threat in zip(panels[0], threats, strict=True):
-        panel.set_title(TITLES.get(threat, threat), fontsize=10)
+        panel.set_title(figure_text(TITLES.get(threat, threat)), fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
     lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
-    labels = [title for network in networks if (title := titles[network.weights]) in lines]
+    labels = [name for network in networks if (name := names[network.weights]) in lines]
     legend_below(figure, {label: lines[label] for label in labels})
     return figure
 

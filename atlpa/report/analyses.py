@@ -43,18 +43,24 @@ def attention_table(records: Sequence[Analysis]) -> Table | None:
     if not found:
         return None
     found.sort(key=lambda r: (row_order(r.target), condition_order(r.seen)))
-    stages = found[0].stages
+    stages = tuple(dict.fromkeys(stage for record in found for stage in record.stages))
     rows = [
         (
             network_title(record.target),
             condition(record.seen),
-            *(Linked(f"{value:.3f}", record) for value in record.variation),
-            *("–" if record.seen.threat == "clean" else f"{value:.3f}" for value in record.distance),
+            *(Linked(f"{value:.3f}", record) if value is not None else "–" for value in map(variation.get, stages)),
+            *("–" if value is None else f"{value:.3f}" for value in map(distance.get, stages)),
         )
         for record in found
+        for variation, distance in [(dict(zip(record.stages, record.variation, strict=True)), _distances(record))]
     ]
     columns = [*(f"variation {stage}" for stage in stages), *(f"distance {stage}" for stage in stages)]
     return Table(("network", "images", *columns), rows, left=2)
+
+
+def _distances(record: Attention) -> dict[str, float]:
+    """By stage; there are none from clean images to themselves."""
+    return {} if record.seen.threat == "clean" else dict(zip(record.stages, record.distance, strict=True))
 
 
 def landscape_table(records: Sequence[Analysis]) -> Table | None:

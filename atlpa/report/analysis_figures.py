@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.analyses import condition, condition_order, landscape_reach
+from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.networks import network_title, row_order, targets
 
@@ -36,10 +37,13 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
                     of_class = points[labels == label]
                     panel.scatter(*of_class.T, s=9, linewidths=0, **_style(label))
                 panel.set_xlabel(f"silhouette {np.mean(record.silhouettes):+.2f}", fontsize=8)
-        row[0].set_ylabel(network_title(network), fontsize=9)
+        row[0].set_ylabel(figure_text(network_title(network)), fontsize=9)
     for panel, (title, _) in zip(panels[0], conditions, strict=True):
         panel.set_title(title, fontsize=10)
-    dots = {name: Line2D([], [], linestyle="", markersize=5, **_style(label)) for label, name in enumerate(classes)}
+    dots = {
+        figure_text(name): Line2D([], [], linestyle="", markersize=5, **_style(label))
+        for label, name in enumerate(classes)
+    }
     legend_below(figure, dots, fontsize=8)
     return figure
 
@@ -70,7 +74,9 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         surface: Any = figure.add_subplot(2, columns, place, projection="3d")
         surface.plot_surface(along, across, grid, cmap="cividis", vmin=low, vmax=high, linewidth=0, antialiased=True)
         surface.set_zlim(low, high)
-        surface.set_title(f"{network_title(record.target)}\nrange {grid.max() - grid.min():.1f}", fontsize=9)
+        surface.set_title(
+            f"{figure_text(network_title(record.target))}\nrange {grid.max() - grid.min():.1f}", fontsize=9
+        )
         surface.tick_params(labelsize=6, pad=-2)
         panel = figure.add_subplot(2, columns, columns + place)
         levels = MaxNLocator(20).tick_values(low, high) if high > low else 5

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from atlpa.report.escape import figure_text
+
 Overlays = Mapping[str, np.ndarray]
 """Stage → normalized maps ``(N, H, W)``."""
 
@@ -35,7 +37,7 @@ def stages_figure(clean: np.ndarray, adversarial: np.ndarray, on_clean: Overlays
             for panel, stage in zip(line[2:], stages, strict=True):
                 drawn = _overlay(panel, image, maps[stage][number])
     for panel, title in zip(panels[0], ("image", "perturbation", *stages), strict=True):
-        panel.set_title(title, fontsize=10)
+        panel.set_title(figure_text(title), fontsize=10)
     figure.colorbar(drawn, ax=panels, label="attention, normalized by image", shrink=0.5, pad=0.01)
     return figure
 
@@ -60,7 +62,7 @@ def defenses_figure(
             for panel, both in zip(line[2:], maps.values(), strict=True):
                 drawn = _overlay(panel, image, both[row][number])
     for panel, title in zip(panels[0], ("image", "perturbation", *maps), strict=True):
-        panel.set_title(title, fontsize=9)
+        panel.set_title(figure_text(title), fontsize=9)
     figure.colorbar(drawn, ax=panels, label="attention, normalized by image", shrink=0.5, pad=0.01)
     return figure
 

@@ -13,7 +13,8 @@ from atlpa.registry import Registry
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.analysis_figures import embedding_figure, landscape_figure
 from atlpa.report.results import Results
-from atlpa.report.training import read_log, training_figure
+from atlpa.report.section import check_name
+from atlpa.report.training import training_figure
 
 
 class ReportFigure(NamedTuple):
@@ -28,7 +29,13 @@ FigureOf = Callable[[Results], ReportFigure | None]
 
 
 def report_figures(results: Results) -> dict[str, ReportFigure]:
-    """Every figure that the records allow, by its name, which is that of its file."""
+    """Every figure that the records allow, by its name, which is that of its file.
+
+    Raises:
+        UserError: another package's figure has a name that no file can have.
+    """
+    for name in FIGURES:
+        check_name("figure", name)
     drawn = {name: FIGURES[name](results) for name in FIGURES}
     return {name: figure for name, figure in drawn.items() if figure}
 
@@ -66,7 +73,7 @@ def _landscape(results: Results) -> ReportFigure | None:
 
 
 def _training(results: Results) -> ReportFigure | None:
-    figure = training_figure({name: read_log(path) for name, path in results.logs.items()})
+    figure = training_figure(results.logs)
     title = "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate"
     return ReportFigure(title, figure) if figure else None
 

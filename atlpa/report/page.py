@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from atlpa.report.checks import advice, findings_table
+from atlpa.report.escape import hypertext, link
 from atlpa.report.networks import network_title
 from atlpa.report.results import Results
 from atlpa.report.section import Section
@@ -35,7 +35,7 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
     parts.append(_cost(results))
     own = files("atlpa.report")
     style, script = ((own / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    title = escape(f"Robustness report: {_subject(results)}")
+    title = hypertext(f"Robustness report: {_subject(results)}")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
@@ -46,10 +46,10 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
 
 def _attention(folder: Path) -> dict[Path, str]:
     """The figures that were drawn from pixels, with their titles."""
-    compared = folder / "attention.png"
-    found = {compared: COMPARED} if compared.is_file() else {}
+    titles = {folder / "attention.png": COMPARED}
     stages = sorted(folder.glob("attention-*.png"))
-    return found | {file: STAGES.format(file.stem.removeprefix("attention-")) for file in stages}
+    titles |= {file: STAGES.format(file.stem.removeprefix("attention-")) for file in stages}
+    return {file: title for file, title in titles.items() if file.is_file()}
 
 
 def _subject(results: Results) -> str:
@@ -65,22 +65,22 @@ def _how(results: Results) -> str:
     kinds_of_records = f"{len(results.evaluations)} attacks judged, {len(results.checks)} credibility checks made, "
     kinds_of_records += f"{len(results.analyses)} analyses"
     return (
-        f"<p class=lead>{escape(counted)}; {kinds_of_records}. All accuracies but the white-box ones are "
+        f"<p class=lead>{hypertext(counted)}; {kinds_of_records}. All accuracies but the white-box ones are "
         "<strong>transfer accuracies</strong>: upper bounds, no robustness. Robustness is the white-box column, and "
         "what the checks say about it. At ε ≥ 0.5 constant gray lies within reach of every image, so that no "
         "classifier can be robust there.</p>\n"
-        + "".join(f"<p class=problem>{escape(problem)}</p>\n" for problem in results.problems)
+        + "".join(f"<p class=problem>{hypertext(problem)}</p>\n" for problem in results.problems)
     )
 
 
 def _section(name: str, title: str, body: str) -> str:
-    return f'<section id="{escape(name)}">\n<h2>{escape(title)}</h2>\n{body}</section>\n'
+    return f'<section id="{hypertext(name)}">\n<h2>{hypertext(title)}</h2>\n{body}</section>\n'
 
 
 def _table(table: Table, results: Results, folder: Path) -> str:
     """Sortable by its headers; cells lead to their records."""
     head = "".join(
-        f'<th scope="col"{_word(number, table)}><button type="button">{escape(str(title))}</button></th>'
+        f'<th scope="col"{_word(number, table)}><button type="button">{hypertext(title)}</button></th>'
         for number, title in enumerate(table.columns)
     )
     rows = "".join(
@@ -98,18 +98,17 @@ def _word(number: int, table: Table) -> str:
 
 
 def _cell(cell: object, results: Results, folder: Path) -> str:
-    text = escape(str(cell))
-    href = results.link(cell.record, folder) if isinstance(cell, Linked) else None
-    return f'<a href="{escape(href)}">{text}</a>' if href else text
+    file = results.file(cell.record) if isinstance(cell, Linked) else None
+    return f'<a href="{link(file, folder)}">{hypertext(cell)}</a>' if file else hypertext(cell)
 
 
 def _note(note: str) -> str:
-    return f"<p>{'<br>'.join(escape(line) for line in note.strip().splitlines())}</p>\n" if note else ""
+    return f"<p>{'<br>'.join(hypertext(line) for line in note.strip().splitlines())}</p>\n" if note else ""
 
 
 def _figure(file: Path, title: str) -> str:
     content = base64.b64encode(file.read_bytes()).decode()
-    image = f'<img src="data:image/png;base64,{content}" alt="{escape(title)}">'
+    image = f'<img src="data:image/png;base64,{content}" alt="{hypertext(title)}">'
     return _section(file.stem, title, f"<button type=button class=figure>{image}</button>\n")
 
 
@@ -120,9 +119,9 @@ def _checks(results: Results, folder: Path) -> str:
         title = f"{network_title(record.target)}, ε {record.epsilon:.4g}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
-        advised = "".join(f"<li>{escape(line)}</li>" for line in advice(record))
+        advised = "".join(f"<li>{hypertext(line)}</li>" for line in advice(record))
         body = _table(findings_table(record), results, folder) + (f"<ul>{advised}</ul>" if advised else "")
-        parts.append(f"<details><summary>{escape(title)}: {said}</summary>\n{body}</details>\n")
+        parts.append(f"<details><summary>{hypertext(title)}: {said}</summary>\n{body}</details>\n")
     return _section("checks", "Credibility checks", "".join(parts))
 
 
@@ -144,5 +143,5 @@ def _cost(results: Results) -> str:
         )
         for m in (record.machine for record in results.measurements)
     }
-    where = "".join(f"<p>{escape(machine)}</p>\n" for machine in sorted(machines))
-    return _section("cost", "Cost and environment", f"{trained}<p>{escape(text)}.</p>\n{where}")
+    where = "".join(f"<p>{hypertext(machine)}</p>\n" for machine in sorted(machines))
+    return _section("cost", "Cost and environment", f"{trained}<p>{hypertext(text)}.</p>\n{where}")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atlpa.errors import UserError
-from atlpa.records import Analysis, Credibility, Evaluation, Record, Training, read
+from atlpa.errors import UserError, one_line
+from atlpa.records import Analysis, Credibility, Evaluation, Record, Training, folders_below, read
+from atlpa.report.logs import Line, read_log
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Results:
         analyses: of why they stand or fall.
         trainings: of how they were made.
         files: record as text (its ``repr``) → its file.
-        logs: training logs, by the run's name.
+        logs: the lines of training logs, by the run's name.
         problems: what could not be read, one line each.
     """
 
@@ -30,7 +31,7 @@ class Results:
     analyses: Sequence[Analysis] = ()
     trainings: Sequence[Training] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
-    logs: Mapping[str, Path] = field(default_factory=dict)
+    logs: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @classmethod
@@ -41,19 +42,21 @@ class Results:
             records: file → record.
             problems: what could not be read, a line each.
         """
-        found = list(records.values())
-        logs = {
-            path.parents[1].name: path.parents[1] / "log.jsonl"
-            for path, record in records.items()
-            if isinstance(record, Training)
-        }
+        found, problems = list(records.values()), list(problems)
+        logs = {}
+        for path in [path for path, record in records.items() if isinstance(record, Training)]:
+            log = (path if len(path.parents) > 2 else path.absolute()).parents[1] / "log.jsonl"
+            try:
+                logs[one_line(log.parent.name)] = read_log(log) if os.path.lexists(log) else []
+            except UserError as error:
+                problems.append(_left_out(error))
         return cls(
             evaluations=[record for record in found if isinstance(record, Evaluation)],
             checks=[record for record in found if isinstance(record, Credibility)],
             analyses=[record for record in found if isinstance(record, Analysis)],
             trainings=[record for record in found if isinstance(record, Training)],
             files={repr(record): path for path, record in records.items()},
-            logs={name: path for name, path in logs.items() if path.is_file()},
+            logs=logs,
             problems=problems,
         )
 
@@ -62,10 +65,9 @@ class Results:
         """All that was measured on networks; never none."""
         return [*self.evaluations, *self.checks, *self.analyses]
 
-    def link(self, record: Record, folder: Path) -> str | None:
-        """The way from a folder to a record's file."""
-        file = self.files.get(repr(record))
-        return Path(os.path.relpath(file, folder)).as_posix() if file else None
+    def file(self, record: Record) -> Path | None:
+        """Where a record lies, if that is known."""
+        return self.files.get(repr(record))
 
 
 def collect(places: Iterable[Path]) -> Results:
@@ -76,15 +78,13 @@ def collect(places: Iterable[Path]) -> Results:
     """
     places = list(places)
     found: dict[Path, Record] = {}
-    problems = []
+    problems: list[str] = []
     for place in places:
-        for file in sorted(place.rglob("*.json")) if place.is_dir() else [place]:
-            if file.name == "split.json":
-                continue
+        for file in _json_files(place, problems) if place.is_dir() else [place]:
             try:
                 found[file] = read(file)
             except UserError as error:
-                problems.append(f"left out: {error}")
+                problems.append(_left_out(error))
     if problems:
         problems.append(f"{len(problems)} of {len(problems) + len(found)} records could not be read")
     results = Results.of(found, problems)
@@ -94,3 +94,15 @@ def collect(places: Iterable[Path]) -> Results:
             "; ".join([*problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])
         )
     return results
+
+
+def _json_files(folder: Path, problems: list[str]) -> list[Path]:
+    """What may be records, at any depth; folders that cannot be read are named."""
+    inside = folders_below(folder, lambda problem: problems.append(_left_out(problem)))
+    return sorted(
+        place / name for place, names in inside for name in names if name.endswith(".json") and name != "split.json"
+    )
+
+
+def _left_out(problem: object) -> str:
+    return one_line(f"left out: {problem}")

@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, shown
+from atlpa.report.escape import markdown
 from atlpa.report.table import Table
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse what a report cannot call a file.
+
+    Raises:
+        UserError: a name with other signs, a path among them.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"{shown(name)} is no name of a {what}; use letters, digits, dots, dashes and underscores")
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,7 @@ class Section:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise UserError(f"{self.name!r} is no name of a table; use letters, digits, dots, dashes and underscores")
+        check_name("table", self.name)
 
     @classmethod
     def where(cls, table: Table | None, *, name: str, title: str, note: str) -> Section | None:
@@ -39,4 +49,5 @@ class Section:
 
     def markdown(self) -> str:
         """Title, table and note."""
-        return f"**{self.title}**\n\n{self.table.markdown()}\n{self.note}"
+        note = "\n".join(map(markdown, self.note.split("\n")))
+        return f"**{markdown(self.title)}**\n\n{self.table.markdown()}\n{note}"

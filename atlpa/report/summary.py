@@ -8,6 +8,7 @@ from pathlib import Path
 from atlpa.errors import UserError
 from atlpa.files import atomic_folder, write_text
 from atlpa.report.accuracy import tidy
+from atlpa.report.escape import markdown
 from atlpa.report.figures import report_figures, save
 from atlpa.report.page import page
 from atlpa.report.results import Results
@@ -61,7 +62,8 @@ def _text(results: Results, made: Sequence[Section]) -> str:
     records = results.measurements
     seeds = ", ".join(str(seed) for seed in sorted({record.target.seed for record in records}))
     machine = records[0].machine
-    return f"{text}\nSeed {seeds}; {machine.device}, {machine.threads} thread(s), torch {machine.torch}.\n"
+    where = markdown(f"{machine.device}, {machine.threads} thread(s), torch {machine.torch}.")
+    return f"{text}\nSeed {seeds}; {where}\n"
 
 
 def _write(results: Results, made: Sequence[Section], folder: Path, scratch: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atlpa.records import Record
+from atlpa.report.escape import csv_cell, latex, markdown_cell
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,6 @@ class Linked:
         return str(self.value)
 
 
-LATEX = {
-    "&": r"\&",
-    "%": r"\%",
-    "_": r"\_",
-    "#": r"\#",
-    "ε": r"$\varepsilon$",
-    "±": r"$\pm$",
-    "–": "--",
-    "‖δ‖∞": r"$\|\delta\|_\infty$",
-}
-LATEX |= {"∞": r"$\infty$", "−": "$-$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
-
-
 @dataclass(frozen=True)
 class Table:
     """Column titles and rows of cells; so many columns, from the first, hold words and are set to the left."""
@@ -45,7 +33,7 @@ class Table:
 
     def markdown(self) -> str:
         """GitHub's Markdown, aligned: words to the left, numbers to the right."""
-        cells = [[str(cell) for cell in row] for row in (self.columns, *self.rows)]
+        cells = [[markdown_cell(cell) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(3, *(len(row[number]) for row in cells)) for number in range(len(self.columns))]
         rule = ["-" * w if number < self.left else "-" * (w - 1) + ":" for number, w in enumerate(widths)]
         lines = [
@@ -61,10 +49,10 @@ class Table:
         """LaTeX for the package booktabs."""
 
         def line(cells: Sequence[object]) -> str:
-            texts = [str(cell) for cell in cells]
-            for sign, command in LATEX.items():
-                texts = [text.replace(sign, command) for text in texts]
-            return f"{' & '.join(texts)} \\\\\n"
+            text = " & ".join(map(latex, cells))
+            # Else the end of the line before would take it for an argument.
+            guard = "{}" if text.startswith(("[", "*")) else ""
+            return f"{guard}{text} \\\\\n"
 
         columns = "l" * self.left + "r" * (len(self.columns) - self.left)
         body = "".join(map(line, self.rows))
@@ -77,6 +65,5 @@ class Table:
         """Comma-separated, with a header."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerows(map(csv_cell, row) for row in (self.columns, *self.rows))
         return text.getvalue()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.report.logs import Line
 
 WINDOW = 15
 """Lines of the log in a running mean: batches are small, so that single lines say little."""
 
 FEW = 25
 """Points that are marked one by one, since a line through one of them shows nothing."""
-
-Line = Mapping[str, Any]
 
 
 class Panel(NamedTuple):
@@ -46,7 +44,7 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
     Returns:
         ``None`` where there is no line.
     """
-    logs = {title: lines for title, lines in logs.items() if lines}
+    logs = {figure_text(title): lines for title, lines in logs.items() if lines}
     if not logs:
         return None
     panels = _panels([line for lines in logs.values() for line in lines])
@@ -77,11 +75,11 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
 
 def _panels(lines: Sequence[Line]) -> list[Panel]:
     """Those that some line of the logs has a value for."""
-    terms = sorted({term for line in lines for term in line.get("terms", {})})
+    terms = sorted({term for line in lines for term in (line.get("terms") or {})})
     batches = {"-": ("clean_accuracy",), "--": ("adversarial_accuracy",)}
     validation = {style: ("validation", *place) for style, place in batches.items()}
     wanted = [
-        *(Panel(f"{term.replace('_', ' ')}, weighted", {"-": ("terms", term)}, WINDOW) for term in terms),
+        *(Panel(f"{figure_text(term.replace('_', ' '))}, weighted", {"-": ("terms", term)}, WINDOW) for term in terms),
         Panel("accuracy on batches", batches, WINDOW),
         Panel("accuracy on validation part", validation),
         Panel("learning rate", {"-": ("learning_rate",)}),
@@ -91,17 +89,6 @@ def _panels(lines: Sequence[Line]) -> list[Panel]:
         for panel in wanted
         if any(_value(line, place) is not None for place in panel.curves.values() for line in lines)
     ]
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a training log; none where there is no log."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue  # cut short by a crash
-    return lines
 
 
 def _value(line: Line, place: Sequence[str]) -> float | None:

@@ -78,7 +78,7 @@ class AnalysisMethod:
         missing: why some images do not admit it, if so.
     """
 
-    record: Callable[..., Analysis]
+    record: type[Analysis]
     measure: Callable[[Run, Tensor, EvaluationImages, AnalysisSettings], dict[str, Any]]
     by_condition: bool = True
     determined_by: Callable[[EvaluationImages, AnalysisSettings], dict[str, Any]] = _nothing

@@ -11,10 +11,11 @@ from typing import Any
 from atlpa import __version__
 from atlpa.component import dump
 from atlpa.machine import describe
-from atlpa.records import Analysis, ImageCondition, digest, read
+from atlpa.records import Analysis, ImageCondition, digest
 from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
 from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.folder import Run
+from atlpa.runs.on_record import check_place, on_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +54,22 @@ class AnalysisTask:
         which = f"-{self.seen.threat}-eps{self.seen.epsilon:.4g}" if self.seen else ""
         return self.run.records / f"{self.kind}{which}-{digest(everything, 8)}.json"
 
+    @property
+    def recorded(self) -> Analysis | None:
+        """What is on record, if anything.
+
+        Raises:
+            UserError: what lies there is no such record.
+        """
+        return on_record(ANALYSES[self.kind].record, self.path, self.run.network)
+
     def make(self) -> Analysis:
         """Make the analysis, and write its record.
 
         Raises:
-            UserError: images that do not admit it.
+            UserError: images that do not admit it, or a record that cannot be written.
         """
+        check_place(self.path)
         shown = self.images.shown(self.seen, self.source) if self.seen else self.images.clean[0]
         began = time.monotonic()
         method = ANALYSES[self.kind]
@@ -79,11 +90,7 @@ class AnalysisTask:
 
     def recorded_or_made(self) -> Analysis:
         """What is on record, else the analysis, made now."""
-        if not self.path.is_file():
-            return self.make()
-        record = read(self.path)
-        assert isinstance(record, Analysis)
-        return record
+        return self.recorded or self.make()
 
 
 def analysis_tasks(

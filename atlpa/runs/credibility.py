@@ -19,6 +19,7 @@ from atlpa.progress import Progress
 from atlpa.records import Credibility, digest
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
+from atlpa.runs.on_record import check_place, on_record
 from atlpa.runs.threats import sources_beside
 
 IMAGES = 256
@@ -82,12 +83,21 @@ class CredibilityRun:
 
     @property
     def recorded(self) -> Credibility | None:
-        """What is on record, if anything."""
-        return Credibility.load(self.path) if self.path.is_file() else None
+        """What is on record, if anything.
+
+        Raises:
+            UserError: what lies there is no such record.
+        """
+        return on_record(Credibility, self.path, self.run.network)
 
     def make(self, device: torch.device) -> Credibility:
-        """Make all checks, and write their record."""
+        """Make all checks, and write their record.
+
+        Raises:
+            UserError: it cannot be written, which is found before anything is measured.
+        """
         run = self.run
+        check_place(self.path)
         items, judged = judged_images(run, run.read_index(run.training.data), self.limit)
         loaded = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         images, labels = to_batch(loaded, torch.arange(len(loaded)), device)

@@ -20,6 +20,7 @@ from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, Evaluation
 from atlpa.runs.folder import Run
 from atlpa.runs.measurement import Measurement
+from atlpa.runs.on_record import check_place
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
 
@@ -45,7 +46,8 @@ def evaluate(
         keep: a folder for transferred images; those that lie there are shown again.
 
     Raises:
-        UserError: the attack does not admit a pairing or a network's number of classes, or its package is missing.
+        UserError: the attack does not admit a pairing or a network's number of classes, its package is missing, or a
+            record or the transferred images cannot be written; all of this is found before anything is attacked.
     """
     measurements = [Measurement.of(pairing, protocol) for pairing in pairings]
     targets = {pairing.target.folder: pairing.target for pairing in pairings}
@@ -57,14 +59,21 @@ def evaluate(
     missing = [measurement for measurement, record in zip(measurements, on_record, strict=True) if not record]
     if missing and (reason := protocol.attack.missing()):
         raise UserError(f"the attack {protocol.attack.name} cannot be made here: {reason}")
-    loaded: dict[EvaluatedImages, Images] = {}
+    groups = []
     for group in _sharing_an_attack(missing):
         target = group[0].pairing.target
         items, judged = judged_images(target, indices[target.folder], protocol.limit)
+        kept = None if keep is None or group[0].white_box else group[0].adversarial_cache(keep, judged)
+        groups.append((group, items, judged, kept))
+        made = [measurement.path for measurement in group]
+        for path in made if kept is None or kept.exists() else [*made, kept]:
+            check_place(path)
+    loaded: dict[EvaluatedImages, Images] = {}
+    for group, items, judged, kept in groups:
         if judged not in loaded:
             loaded[judged] = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         began = time.monotonic()
-        results = _attack(group, loaded[judged], device, keep and group[0].adversarial_cache(keep, judged))
+        results = _attack(group, loaded[judged], device, kept)
         seconds = time.monotonic() - began
         for measurement, result in zip(group, results, strict=True):
             record = _record(measurement, judged, result, seconds, device)

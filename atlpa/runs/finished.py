@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from atlpa.errors import UserError
-from atlpa.records import Training
+from atlpa.errors import UserError, one_line
+from atlpa.records import Training, folders_below
+from atlpa.records.places import set_aside, unreadable
 from atlpa.registry import UntrustedCode
 from atlpa.runs.folder import Run
 
 
 def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
-    """Finished runs, the newest last; what cannot be read, or names code that may not be imported, is passed over.
+    """Finished runs, the newest last.
+
+    What cannot be read, or names code that may not be imported, is left out, with a line on standard error; what a
+    study has set aside is passed over.
 
     Args:
         folder: where to look.
@@ -20,13 +26,15 @@ def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
     """
     runs = []
     for place in _finished_folders(folder, depth):
-        with suppress(UserError):
+        try:
             runs.append(Run.open(place))
+        except UserError as error:
+            _leave_out(error)
     return runs
 
 
 def newest_run(folder: Path, *, trust_code: bool = False) -> Run | None:
-    """The run at any depth of a folder whose training ended last; ``None`` without one. What is damaged is passed over.
+    """The run at any depth of a folder whose training ended last; ``None`` without one. What is damaged is left out.
 
     Raises:
         UntrustedCode: it names code that may not be imported (see ``Run.open``).
@@ -36,15 +44,43 @@ def newest_run(folder: Path, *, trust_code: bool = False) -> Run | None:
             return Run.open(place, trust_code=trust_code)
         except UntrustedCode:
             raise
-        except UserError:
-            continue
+        except UserError as error:
+            _leave_out(error)
     return None
 
 
 def _finished_folders(folder: Path, depth: str) -> list[Path]:
     """Where trainings have ended, the last one last."""
     found: list[tuple[str, str]] = []
-    for record in folder.glob(f"{depth}/records/training.json"):
-        with suppress(UserError):
-            found.append((Training.load(record).finished, str(record)))
-    return [Path(record).parents[1] for _, record in sorted(found)]
+    for place in _folders(folder) if depth == "*" else (place for place, _ in folders_below(folder, _leave_out)):
+        record = place / "records" / "training.json"
+        try:
+            record.lstat()
+            found.append((Training.load(record).finished, str(place)))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            _leave_out(unreadable(error))
+        except UserError as error:
+            _leave_out(error)
+    return [Path(place) for _, place in sorted(found)]
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Those in a folder itself."""
+    try:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        _leave_out(unreadable(error))
+        return
+    yield from (place for place in inside if not set_aside(place.name))
+
+
+def _leave_out(problem: object) -> None:
+    _say(one_line(f"left out: {problem}"))
+
+
+@cache
+def _say(line: str) -> None:
+    """Once in a process: every network that is judged looks at the same neighbors."""
+    print(line, file=sys.stderr)

@@ -17,6 +17,7 @@ from atlpa.errors import UserError
 from atlpa.models import Averaged, slug
 from atlpa.records import EvaluatedImages, Evaluation, digest
 from atlpa.runs.folder import Run
+from atlpa.runs.on_record import on_record
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
 
@@ -104,8 +105,12 @@ class Measurement:
 
     @property
     def recorded(self) -> Evaluation | None:
-        """What is on record, if anything; no data is needed."""
-        return Evaluation.load(self.path) if self.path.is_file() else None
+        """What is on record, if anything; no data is needed.
+
+        Raises:
+            UserError: what lies there is no such record.
+        """
+        return on_record(Evaluation, self.path, self.pairing.target.network)
 
     def adversarial_cache(self, folder: Path, images: EvaluatedImages) -> Path:
         """Where transferred images are kept: named after all that determines them."""

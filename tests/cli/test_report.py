@@ -51,7 +51,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(run, tmp_path):
         done = subprocess.run([*command, output], preexec_fn=full, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"atlpa-report: {output} cannot be written")
+        assert line.startswith(f"atlpa-report: no room to write {output} (")
 
     fails(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []

@@ -45,7 +45,7 @@ def test_images_are_decoded_once(cache, files, decoded):
     assert len(decoded) == 5
     assert torch.equal(load(files), first)
     assert len(decoded) == 5
-    assert [path.stat().st_size for path in cache.iterdir()] == [5 * 3 * 8 * 8]
+    assert [path.stat().st_size for path in cache.iterdir()] == [5 * 3 * 8 * 8 + 32]
 
 
 def test_other_content_size_or_order_is_another_entry(cache, files, decoded):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_summary import NONE, PAT, record
+from test_summary import NONE, PAT, record, sha
 
 from atlpa.report import accuracy_curves
 from atlpa.report.training import WINDOW, training_figure
@@ -73,7 +73,7 @@ def test_legends_are_whole(count):
     assert whole_legend(training) == names
     lines = panel(training, "cross entropy, weighted")
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == count
-    networks = [replace(PAT, defense=name, weights=name) for name in names]
+    networks = [replace(PAT, defense=name, weights=sha(name)) for name in names]
     curves = accuracy_curves([record(network, network, "white", 50) for network in networks])
     assert len(whole_legend(curves)) == count
 

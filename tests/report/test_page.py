@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from test_summary import ATLPA, BLACK, NONE, PAT, record
@@ -45,10 +46,10 @@ WATCH = "<script>window.problems = []; window.onerror = (message) => window.prob
 
 
 def analyses(network):
-    data = record(NONE, NONE, "white", 1).data
+    data = replace(record(NONE, NONE, "white", 1).data, count=9, classes=3)
     machine = record(NONE, NONE, "white", 1).machine
     common = {"target": network, "data": data, "seed": 0, "seconds": 2.0, "machine": machine, "atlpa": "0"}
-    seen = ImageCondition(threat="gray", epsilon=0.25, source=NONE, attack={"name": "pgd"})
+    seen = ImageCondition(threat="gray", epsilon=0.25, source=NONE, attack=record(NONE, NONE, "white", 1).attack)
     yield Regions(seen=seen, stage="conv4_x", inside=(0.2, 0.4), outside=(0.1, 0.5), **common)
     points = tuple((float(n % 3), float(n)) for n in range(9))
     scores = {"silhouettes": (0.1, 0.2), "raw_silhouette": 0.3}

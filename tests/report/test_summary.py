@@ -1,5 +1,6 @@
 """Tables drawn from records: beside the paper, what is more than chance, and the command that needs no torch."""
 
+import hashlib
 import itertools
 import json
 import re
@@ -25,10 +26,16 @@ from atlpa.report import (
 from atlpa.report.seed_statistics import defense_differences, seed_statistics
 from atlpa.statistics import holm, mcnemar
 
-NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights="n")
-PAT = Network(run="runs/pat", defense="pat", architecture="resnet18", seed=0, weights="p")
-ATLPA = Network(run="runs/atlpa", defense="atlpa", architecture="resnet18", seed=0, weights="a")
-BLACK = Network(run="runs/none34", defense="none", architecture="resnet34", seed=0, weights="b")
+
+def sha(name):
+    """What stands for a network's weights, or a data set's content."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+NONE = Network(run="runs/none", defense="none", architecture="resnet18", seed=0, weights=sha("n"))
+PAT = Network(run="runs/pat", defense="pat", architecture="resnet18", seed=0, weights=sha("p"))
+ATLPA = Network(run="runs/atlpa", defense="atlpa", architecture="resnet18", seed=0, weights=sha("a"))
+BLACK = Network(run="runs/none34", defense="none", architecture="resnet34", seed=0, weights=sha("b"))
 
 
 FILES = {f"curves.{kind}" for kind in ("png", "svg")} | {"table.md", "table.csv", "index.html"}
@@ -38,7 +45,7 @@ FILES |= {"table1.tex", "table1-paper.tex", "significance.tex"}
 def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):
     """One evaluation in which the first images of n are right."""
     verdicts = ("1" * right + "0" * (n - right),)
-    data = EvaluatedImages(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest="d")
+    data = EvaluatedImages(dataset=dataset, part="test", count=n, available=340, classes=17, size=64, digest=sha("d"))
     attack = {"name": "pgd", "epsilon": epsilon, "step": 1 / 256, "start": "zero", "loss": "cross_entropy"}
     return Evaluation(
         target=target,
@@ -121,7 +128,7 @@ def test_significance_within_a_column(records):
 
 
 def test_every_network_has_a_line_of_its_own():
-    networks = [replace(NONE, defense=f"d{n}", weights=str(n)) for n in range(14)]
+    networks = [replace(NONE, defense=f"d{n}", weights=sha(str(n))) for n in range(14)]
     figure = accuracy_curves([record(network, network, "white", n) for n, network in enumerate(networks)])
     lines = [line for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")]
     assert len(lines) == 14
@@ -181,7 +188,7 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
 def of_seeds(count, right, source=NONE, threat="gray"):
     """Of several defenses, the networks of so many seeds under one attack, each an image better than the last."""
     return [
-        record(replace(network, seed=seed, weights=f"{network.weights}{seed}"), source, threat, n + seed)
+        record(replace(network, seed=seed, weights=sha(f"{network.weights}{seed}")), source, threat, n + seed)
         for network, n in right.items()
         for seed in range(count)
     ]
@@ -216,7 +223,7 @@ def test_no_p_is_smaller_than_so_many_seeds_allow():
 
 def test_transfer_says_from_where(records):
     """Two sources that are neither undefended nor of the judged defense are two columns, in every table and figure."""
-    alp, twin = (replace(PAT, defense="alp", weights=w, seed=s) for w, s in (("x", 0), ("y", 1)))
+    alp, twin = (replace(PAT, defense="alp", weights=sha(w), seed=s) for w, s in (("x", 0), ("y", 1)))
     both = [record(target, source, "transfer", n) for target in (PAT, ATLPA) for source, n in ((alp, 20), (twin, 50))]
     everything = [*records, *both]
     titles = ["transfer from alp resnet18 0.25", "transfer from alp resnet18 seed 1 0.25"]
@@ -237,7 +244,7 @@ def test_transfer_says_from_where(records):
 
 def test_an_undefended_network_is_known_by_its_part_not_by_its_name():
     """Gray-box attacks are made on it, so that its own is white-box; a defended one named ``none`` is not it."""
-    plain, none = (replace(NONE, defense=name, weights=w) for name, w in (("plain", "q"), ("none", "z")))
+    plain, none = (replace(NONE, defense=name, weights=sha(w)) for name, w in (("plain", "q"), ("none", "z")))
     records = [record(plain, plain, "white", 5), record(none, none, "white", 7), record(PAT, plain, "gray", 9)]
     cells = {row[0]: str(row[-1]) for row in threat_table(records).rows}
     assert cells == {"plain resnet18": "= white", "none resnet18": "–", "pat resnet18": cells["pat resnet18"]}
