@@ -22,7 +22,7 @@ Content = Path | np.ndarray
 SMALLEST_SIDE = 4
 LARGEST_AREA = 89_478_485  # a quarter of a gigabyte in RGB, where Pillow too suspects a decompression bomb
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-"""Of photographs and scans, as far as Pillow has them here. EPS would start Ghostscript, whatever the file is called."""
+"""Of photographs and scans, as far as Pillow has them. EPS would start Ghostscript, whatever the file is called."""
 SIXTEEN_BITS_AS_I = ("PNG", "PPM")
 """Formats whose 16-bit gray Pillow may hold in 32."""
 

@@ -13,7 +13,7 @@ from scipy.io import loadmat
 
 from atlpa.data.mat_file import LARGEST, check_mat
 from atlpa.data.plain_file import open_plain
-from atlpa.errors import UserError, reason
+from atlpa.errors import UserError, reason, shown
 
 
 def read_matlab(path: Path, what: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def whole_number(value: Any) -> int:
     """
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "uif":
-        raise ValueError(f"{reason(ValueError(repr(value)))[:40]} is no number")
+        raise ValueError(f"{shown(value, 40)} is no number")
     number = float(array.item())
     if not (number.is_integer() and abs(number) < 2**31):
         raise ValueError(f"{number:g} is no whole number below 2^31")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 LARGEST_FILE = 2**30
 """Bytes; no picture of an area that is read, and no published annotations, need as many."""
@@ -20,7 +20,7 @@ _KINDS = {
 }
 
 
-def open_plain(path: Path, most: int | None = LARGEST_FILE) -> BinaryIO:
+def open_plain(path: Path, most: int | None = LARGEST_FILE) -> io.BufferedReader:
     """Open a file for reading, if it is a plain one.
 
     Args:
@@ -32,7 +32,7 @@ def open_plain(path: Path, most: int | None = LARGEST_FILE) -> BinaryIO:
     """
     _refuse(path, os.stat(path), most)  # before it is opened, which for a device may do something
     # What has taken its place meanwhile is not waited for either.
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # whoever asked closes it
     try:
         _refuse(path, os.fstat(file.fileno()), most)
     except OSError:
@@ -41,9 +41,13 @@ def open_plain(path: Path, most: int | None = LARGEST_FILE) -> BinaryIO:
     return file
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _refuse(path: Path, found: os.stat_result, most: int | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
         raise OSError(errno.EINVAL, f"it is {kind}, no plain file", str(path))
     if most is not None and found.st_size > most:
-        raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, more than {most}", str(path))
+        raise OSError(errno.EINVAL, f"it has {found.st_size} bytes, more than {most}", str(path))
