@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from atlpa.component import PathText
@@ -15,7 +14,7 @@ from atlpa.data.index import Index, Item
 from atlpa.data.masks import Box
 from atlpa.data.matlab import image_numbers, read_matlab, whole_number
 from atlpa.data.names import inside
-from atlpa.errors import UserError, one_line, reason, shown
+from atlpa.errors import UserError, reason, shown
 
 ANNOTATIONS, PICTURES = "bmw10_annos.mat", "bmw10_ims"
 CLASSES = 10
@@ -62,31 +61,33 @@ class BMW10(Dataset):
         )
 
 
-def _annotations(path: Path) -> tuple[Sequence[Any], list[int], list[int]]:
+def _annotations(path: Path) -> tuple[Sequence[Mapping[str, Any]], list[int], list[int]]:
     """The annotations, and the 1-based numbers of the training and test images among them."""
     content = read_matlab(path, "annotations of BMW-10")
     try:
-        annotations = np.atleast_1d(content["annos"])
-        if annotations.ndim != 1:
-            raise ValueError(f"annos is no list, but of shape {annotations.shape}")
+        annotations = content["annos"]
+        if not (isinstance(annotations, list) and all(isinstance(fields, dict) for fields in annotations)):
+            raise ValueError("annos is no list of structures")
         train, test = image_numbers(content, ("train_indices", "test_indices"), len(annotations)).values()
     except (ValueError, LookupError) as error:
         raise UserError(f"{path} holds no annotations of BMW-10 ({reason(error)})") from error
     if both := set(train) & set(test):
         raise UserError(f"{path}: image {min(both)} is in the training and in the test part")
-    return list(annotations), train, test
+    return annotations, train, test
 
 
-def _item(base: Path, number: int, fields: Any) -> Item:
+def _item(base: Path, number: int, fields: Mapping[str, Any]) -> Item:
     """One image as its annotation describes it; some file names end in a newline."""
     try:
-        if not isinstance(fields.fname, str):
-            raise ValueError(f"fname {shown(fields.fname, 40)} is no text")
-        name, label = inside(fields.fname.strip()), whole_number(fields.__dict__["class"])
-        box = Box(*(whole_number(getattr(fields, f"bbox_{edge}")) for edge in ("x1", "y1", "x2", "y2")))
-    except (AttributeError, LookupError, ValueError) as error:
-        named = f" ({one_line(str(getattr(fields, 'fname', '')), 60)})"
-        raise UserError(f"{base / ANNOTATIONS}: annotation {number}{named} is wrong: {reason(error)}") from error
+        if not isinstance(fields["fname"], str):
+            raise ValueError(f"fname {shown(fields['fname'], 40)} is no text")
+        name, label = inside(fields["fname"].strip()), whole_number(fields["class"])
+        box = Box(*(whole_number(fields[f"bbox_{edge}"]) for edge in ("x1", "y1", "x2", "y2")))
+    except KeyError as error:
+        raise UserError(f"{base / ANNOTATIONS}: annotation {number} has no {error}") from error
+    except ValueError as error:
+        named = f"{number} ({shown(fields['fname'], 60)})"
+        raise UserError(f"{base / ANNOTATIONS}: annotation {named} is wrong: {reason(error)}") from error
     if not 1 <= label <= CLASSES:
         raise UserError(f"{base / ANNOTATIONS}: {name} has class {label}; the classes are 1 … {CLASSES}")
     path = base / PICTURES / name

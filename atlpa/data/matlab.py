@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
-from atlpa.data.mat_file import LARGEST, check_mat
+from atlpa.data.mat_file import LARGEST, parse_mat
 from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason, shown
 
 
 def read_matlab(path: Path, what: str) -> dict[str, Any]:
-    """The variables of a file, structures as objects and without dimensions of length 1.
+    """The variables of a file, see ``parse_mat``.
 
     Args:
         path: the file.
@@ -28,15 +26,10 @@ def read_matlab(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         with open_plain(path, LARGEST) as file:
-            content = file.read(LARGEST + 1)
-        check_mat(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of two variables with one name, say
-            found: dict[str, Any] = loadmat(io.BytesIO(content), struct_as_record=False, squeeze_me=True)
-    except Exception as error:  # SciPy's reader raises anything at all on damaged files
+            return parse_mat(file.read(LARGEST + 1))
+    except (OSError, ValueError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
         raise UserError(f"{path} holds no {what} ({why}); fetch it anew") from error
-    return found
 
 
 def whole_number(value: Any) -> int:
