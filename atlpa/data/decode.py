@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason
@@ -67,6 +67,8 @@ def endings() -> set[str]:
 
 def why(error: Exception, file: Path) -> str:
     """What is wrong with a picture, without its whole path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "of no format that is read"
     text = error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
     return text.replace(str(file), file.name)
 
