@@ -90,7 +90,7 @@ BAD_PICTURES = {
     ),
     "PostScript": (
         lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
-        "cannot identify",
+        "of no format that is read",
     ),
 }
 
