@@ -67,8 +67,8 @@ def _must_admit(step: AttackStep, classes: int) -> None:
         raise UserError(f"{step.source.folder}: {error}") from error
     if classes < attack.fewest_classes:
         raise UserError(
-            f"{step.source.data.name} has {classes} classes; the attack {attack.name} as it is asked for needs at least "
-            f"{attack.fewest_classes}"
+            f"{step.source.data.name} has {classes} classes; the attack {attack.name} as it is asked for needs at "
+            f"least {attack.fewest_classes}"
         )
 
 
@@ -91,8 +91,8 @@ def _must_have_room(keep: Path, attacks: list[AttackStep], index: Index) -> None
     near = next(path for path in (keep, *keep.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(near).free) < needed:
         raise UserError(
-            f"--keep-images {keep}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; make room, or name "
-            "another folder"
+            f"--keep-images {keep}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; make room, or "
+            "name another folder"
         )
 
 

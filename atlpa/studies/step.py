@@ -117,11 +117,8 @@ def training_state(experiment: Experiment) -> State:
     """Whether a network is trained, or its folder holds something else."""
     if obstacle(experiment):
         return "stale"
-    return (
-        "done"
-        if (experiment.folder / "experiment.yaml").is_file() and Run.open(experiment.folder).finished
-        else "to do"
-    )
+    begun = (experiment.folder / "experiment.yaml").is_file()
+    return "done" if begun and Run.open(experiment.folder).finished else "to do"
 
 
 def obstacle(experiment: Experiment) -> str | None:

@@ -52,8 +52,8 @@ class TrainingStep(Step):
         """Refuse a folder that holds anything else, unless it may be put aside."""
         if (problem := obstacle(self.experiment)) and not self.put_aside:
             raise UserError(
-                f"{problem}; it is left as it is: give the study another name, or move what is there out of the way with "
-                "--put-aside"
+                f"{problem}; it is left as it is: give the study another name, or move what is there out of the way "
+                "with --put-aside"
             )
 
     def records(self) -> dict[Path, Record]:

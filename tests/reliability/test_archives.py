@@ -230,7 +230,7 @@ def test_a_trickle_is_a_broken_connection(server, tmp_path, monkeypatch):
     """Bytes that come too slowly, however often, end a connection; what came is kept."""
     monkeypatch.setattr(downloading, "PATIENCE", 0)
     monkeypatch.setattr(downloading, "SLOWEST", 10**12)
-    server.act = lambda request: sends(bytes([number]) for number in range(3))(request)
+    server.act = sends([b"0", b"1", b"2"])
     with pytest.raises(UserError, match="the connection broke 3 times"):
         download(server.url + "x", tmp_path / "x", Expected("x", 10_000))
 
