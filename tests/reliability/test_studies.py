@@ -1,4 +1,4 @@
-"""Studies: nothing finished is lost, nothing is done twice, and nothing is found out after hours that was known before."""
+"""Studies: nothing finished is lost, nothing is done twice, and what can be known before hours of work is."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from atlpa.cli.study import main
 from atlpa.runs.lock import InUse, run_lock
@@ -152,7 +153,7 @@ def test_what_a_study_does_not_mean_is_moved_only_when_that_is_asked_for(finishe
     """Found before the first training, in which ever row it lies; the report can be drawn all the same."""
     spoiled(finished / "rat-resnet18-seed0-final", how)
     before, trainings = content(finished), []
-    monkeypatch.setattr(training_step, "train_run", lambda experiment, say: trainings.append(experiment))
+    monkeypatch.setattr(training_step, "train_run", lambda experiment, _: trainings.append(experiment))
     for arguments in ([], ["--only", "train"], ["--shard", "1/1"]):
         line = refused(capsys, *arguments)
         assert "runs/mine/" in line
@@ -176,7 +177,7 @@ def test_what_a_study_does_not_mean_is_moved_only_when_that_is_asked_for(finishe
 class Shared(Step):
     """A step that another process may be at: it is in ``hands`` until ``pause`` has been called so often."""
 
-    like, work = "kind", 1.0
+    title, like, work = "", "kind", 1.0
 
     def __init__(self, title, world, hands=0, needs=()):
         self.title, self.world, self.hands, self.needs = title, world, hands, needs
@@ -190,6 +191,7 @@ class Shared(Step):
         return any(step.hands > self.world.pauses[0] for step in self.needs)
 
     def run(self, say=print):
+        del say
         if self.hands > self.world.pauses[0]:
             raise InUse(f"{self.title} is in the hands of process 7")
         self.world.done.append(self.title)
@@ -311,7 +313,16 @@ def test_what_an_evaluation_would_fail_of_is_found_before_the_first_training(run
     assert sorted(Path().rglob("*")) == before
 
 
-def test_regions_of_a_data_set_without_masks(runs, capsys, monkeypatch, tmp_path):
+def photographs():
+    """Two classes without masks, and the experiment ``own.yaml`` on them."""
+    for name in ("cat", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("L", (12, 9), 10 * number).save(Path("photos", name, f"{number}.png"))
+    Path("own.yaml").write_text("data: {name: folder, root: photos, size: 16, resize: 16}\ndefense: none\n")
+
+
+def test_regions_of_a_data_set_without_masks(runs, capsys, monkeypatch):
     from PIL import Image
 
     for name in ("cat", "dog"):
@@ -327,7 +338,7 @@ def test_regions_of_a_data_set_without_masks(runs, capsys, monkeypatch, tmp_path
     assert not Path("runs").exists()
 
 
-def test_too_few_classes_for_an_attack(runs, capsys, monkeypatch, tmp_path):
+def test_too_few_classes_for_an_attack(runs, capsys, monkeypatch):
     from PIL import Image
 
     for name in ("cat", "dog"):
