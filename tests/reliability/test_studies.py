@@ -323,15 +323,8 @@ def photographs():
 
 
 def test_regions_of_a_data_set_without_masks(runs, capsys, monkeypatch):
-    from PIL import Image
 
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(8):
-            Image.new("L", (12, 9), 10 * number).save(tmp_path / "photos" / name / f"{number}.png")
-    Path("own.yaml").write_text(
-        f"data: {{name: folder, root: {tmp_path / 'photos'}, size: 16, resize: 16}}\ndefense: none\n"
-    )
+    photographs()
     write(config="own.yaml", changes=None, analyses="[regions]")
     monkeypatch.setattr(training_step, "train_run", lambda *_: pytest.fail("trained first"))
     assert "analyses: regions needs key regions, and none of the" in refused(capsys)
@@ -339,15 +332,8 @@ def test_regions_of_a_data_set_without_masks(runs, capsys, monkeypatch):
 
 
 def test_too_few_classes_for_an_attack(runs, capsys, monkeypatch):
-    from PIL import Image
 
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(8):
-            Image.new("L", (12, 9), 10 * number).save(tmp_path / "photos" / name / f"{number}.png")
-    Path("own.yaml").write_text(
-        f"data: {{name: folder, root: {tmp_path / 'photos'}, size: 16, resize: 16}}\ndefense: none\n"
-    )
+    photographs()
     write(config="own.yaml", changes=None, attack="{loss: dlr}")
     monkeypatch.setattr(training_step, "train_run", lambda *_: pytest.fail("trained first"))
     line = refused(capsys)
