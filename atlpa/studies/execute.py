@@ -49,6 +49,6 @@ def _done(step: Step, place: str, say: Say, quiet: bool) -> bool:
         step.run(say)
     except InUse as owned:
         if not quiet:
-            say(f"{owned}; the other steps go first")
+            say(f"{str(owned).partition(', and a run')[0]}; the other steps go first")  # which advises a single run
         return False
     return True
