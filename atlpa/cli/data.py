@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, run_command, settings
+from atlpa.cli.command import Parser, count, run_command, settings
 from atlpa.component import field_names, validate
 from atlpa.data import DATASETS, PARTS, Dataset
 from atlpa.data.dataset import data_root
 from atlpa.data.fetch import FETCHABLE, fetch
 from atlpa.data.inspect import Findings, inspect
-from atlpa.errors import UserError, unknown_name
+from atlpa.data.unpack import Limits
+from atlpa.errors import UserError, one_line, shown, unknown_name
 from atlpa.registry import is_import_path
 from atlpa.report import Table
 
@@ -38,6 +40,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE_OR_URL",
         help="take the published files from here: a file or its address, or a folder or address/ that holds them "
         "(repeatable)",
+    )
+    fetching.add_argument(
+        "--unpack-limit",
+        type=size,
+        default=Limits().size,
+        metavar="SIZE",
+        help=f"the most that an archive may unfold to, such as 10GB; default: {Limits().size / 1e9:g}GB",
+    )
+    fetching.add_argument(
+        "--unpack-files",
+        type=count,
+        default=Limits().files,
+        metavar="N",
+        help=f"the most files that an archive may hold; default: {Limits().files}",
     )
     fetching.set_defaults(work=fetch_data)
     checking = commands.add_parser(
@@ -67,12 +83,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def size(text: str) -> int:
+    """An argument such as 500MB or 10GB, in bytes."""
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?) ?([KMGT]?B)?", text.strip().upper())
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no size; give for example 500MB or 10GB")
+    return int(float(found[1]) * units[found[2] or ""])
+
+
 def fetch_data(arguments: argparse.Namespace) -> None:
     """Bring a data set onto the disk and say what it holds."""
     if arguments.name not in FETCHABLE:
         raise UserError(unknown_name("data set", arguments.name, FETCHABLE))
     root = data_root(arguments.root)
-    fetch(arguments.name, root, arguments.origins)
+    limits = Limits(arguments.unpack_limit, arguments.unpack_files)
+    fetch(arguments.name, root, arguments.origins, limits=limits)
     index = validate(DATASETS[arguments.name], {"name": arguments.name, "root": str(root)}).index()
     counts = ", ".join(f"{len(index.parts[part])} {part}" for part in PARTS)
     print(f"{arguments.name}: {len(index.classes)} classes, {counts} images in {root}")
@@ -103,7 +129,7 @@ def check_data(arguments: argparse.Namespace) -> int:
     print(f"sizes: {findings.sizes()}")
     print(f"key regions: {findings.masks()}")
     for problem in findings.problems:
-        print(f"problem: {problem}")
+        print(f"problem: {one_line(problem)}")
     print(f"{len(findings.problems)} problems" if findings.problems else "nothing is wrong")
     return 1 if findings.problems else 0
 

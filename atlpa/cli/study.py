@@ -12,7 +12,7 @@ from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.report import Table
-from atlpa.studies import Plan, execute, load_study, plan, shipped_studies, write_study_report
+from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,6 +27,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=["train", "evaluate", "report"], help="carry out this stage alone")
     parser.add_argument(
         "--shard", type=shard, metavar="K/N", help="the K-th of N parts, for machines that share the folder runs/"
+    )
+    parser.add_argument(
+        "--put-aside",
+        action="store_true",
+        help="move runs that lie in this study's folder, but are not of it, to <run>.stale-N; without it, they are "
+        "refused",
     )
     parser.add_argument("--keep-images", metavar="DIR", help="keep transferred images there as .npy; reuse those there")
     parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
@@ -60,7 +66,8 @@ def work(arguments: argparse.Namespace) -> None:
     study = load_study(arguments.study)
     fields = {"data.root": arguments.data_root, "device": arguments.device}
     where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
-    whole = plan(study, where, Path(arguments.keep_images) if arguments.keep_images else None)
+    keep = Path(arguments.keep_images) if arguments.keep_images else None
+    whole = plan(study, where, keep, put_aside=arguments.put_aside)
     todo = whole.shard(*arguments.shard) if arguments.shard else whole
     if arguments.plan:
         if arguments.only or arguments.keep_images:
@@ -73,10 +80,12 @@ def work(arguments: argparse.Namespace) -> None:
     notes = [note for one in study.protocols() for note in one.notes(device)]
     for note in dict.fromkeys(notes):
         print(f"note: {note}")
-    if arguments.only != "report":
-        execute(todo.stage(arguments.only) if arguments.only else todo.steps)
+    steps = [] if arguments.only == "report" else todo.stage(arguments.only) if arguments.only else todo.steps
+    folder = Path("runs") / study.name
+    preflight(steps, keep, folder if arguments.only in (None, "report") else None)
+    execute(steps)
     if arguments.only in (None, "report"):
-        write_study_report(whole, Path("runs") / study.name)
+        write_study_report(whole, folder)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

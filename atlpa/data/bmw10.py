@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
+from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, data_root, stratified_split
 from atlpa.data.index import Index, Item
 from atlpa.data.masks import Box
-from atlpa.data.matlab import read_matlab
-from atlpa.errors import UserError, reason
+from atlpa.data.matlab import image_numbers, read_matlab, whole_number
+from atlpa.data.names import inside
+from atlpa.errors import UserError, reason, shown
 
 ANNOTATIONS, PICTURES = "bmw10_annos.mat", "bmw10_ims"
 CLASSES = 10
@@ -31,7 +32,7 @@ class BMW10(Dataset):
     """
 
     name: Literal["bmw10"] = "bmw10"
-    root: str | None = None
+    root: PathText | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self) -> Index:
@@ -60,32 +61,36 @@ class BMW10(Dataset):
         )
 
 
-def _annotations(path: Path) -> tuple[Sequence[Any], list[int], list[int]]:
+def _annotations(path: Path) -> tuple[Sequence[Mapping[str, Any]], list[int], list[int]]:
     """The annotations, and the 1-based numbers of the training and test images among them."""
     content = read_matlab(path, "annotations of BMW-10")
     try:
-        annotations = np.atleast_1d(content["annos"])
-        train, test = (np.atleast_1d(content[f"{part}_indices"]).astype(int).tolist() for part in ("train", "test"))
-    except (ValueError, TypeError, LookupError) as error:
+        annotations = content["annos"]
+        if not (isinstance(annotations, list) and all(isinstance(fields, dict) for fields in annotations)):
+            raise ValueError("annos is no list of structures")
+        train, test = image_numbers(content, ("train_indices", "test_indices"), len(annotations)).values()
+    except (ValueError, LookupError) as error:
         raise UserError(f"{path} holds no annotations of BMW-10 ({reason(error)})") from error
-    for number in (*train, *test):
-        if not 1 <= number <= len(annotations):
-            raise UserError(f"{path}: its split names image {number} of {len(annotations)}")
     if both := set(train) & set(test):
         raise UserError(f"{path}: image {min(both)} is in the training and in the test part")
-    return list(annotations), train, test
+    return annotations, train, test
 
 
-def _item(base: Path, number: int, fields: Any) -> Item:
+def _item(base: Path, number: int, fields: Mapping[str, Any]) -> Item:
     """One image as its annotation describes it; some file names end in a newline."""
     try:
-        name, label = str(fields.fname).strip(), int(fields.__dict__["class"])
-        box = Box(*(int(getattr(fields, f"bbox_{edge}")) for edge in ("x1", "y1", "x2", "y2")))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{base / ANNOTATIONS}: annotation {number} is incomplete ({error})") from error
+        if not isinstance(fields["fname"], str):
+            raise ValueError(f"fname {shown(fields['fname'], 40)} is no text")
+        name, label = inside(fields["fname"].strip()), whole_number(fields["class"])
+        box = Box(*(whole_number(fields[f"bbox_{edge}"]) for edge in ("x1", "y1", "x2", "y2")))
+    except KeyError as error:
+        raise UserError(f"{base / ANNOTATIONS}: annotation {number} has no {error}") from error
+    except ValueError as error:
+        named = f"{number} ({shown(fields['fname'], 60)})"
+        raise UserError(f"{base / ANNOTATIONS}: annotation {named} is wrong: {reason(error)}") from error
     if not 1 <= label <= CLASSES:
         raise UserError(f"{base / ANNOTATIONS}: {name} has class {label}; the classes are 1 … {CLASSES}")
     path = base / PICTURES / name
     if not path.is_file():
         raise UserError(f"{base / ANNOTATIONS} names {name}, which {base / PICTURES} does not hold")
-    return Item(name, label - 1, path, box)
+    return Item(str(name), label - 1, path, box)

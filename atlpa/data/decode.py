@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason
+
+# What Pillow warns of is a picture that it reads all the same, or one that is too large, which is refused below.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Content = Path | np.ndarray
 """An encoded image file, or pixels ``(H, W)`` or ``(H, W, 3)`` uint8."""
 
 SMALLEST_SIDE = 4
 LARGEST_AREA = 89_478_485  # a quarter of a gigabyte in RGB, where Pillow too suspects a decompression bomb
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+"""Of photographs and scans, as far as Pillow has them. EPS would start Ghostscript, whatever the file is called."""
 SIXTEEN_BITS_AS_I = ("PNG", "PPM")
 """Formats whose 16-bit gray Pillow may hold in 32."""
 
@@ -27,15 +36,47 @@ def decode_image(content: Content) -> Image.Image:
     if isinstance(content, np.ndarray):
         return Image.fromarray(content).convert("RGB")
     try:
-        with Image.open(content) as image:
-            if min(image.size) < SMALLEST_SIDE or image.width * image.height > LARGEST_AREA:
+        with open_picture(content) as image:
+            if min(image.size) < SMALLEST_SIDE:
                 raise ValueError(f"{image.width}×{image.height} pixels")
             return as_rgb(image)
     except Exception as error:  # Pillow's readers raise anything at all on damaged files
-        what = reason(error).replace(str(content), content.name)
         raise UserError(
-            f"{content} is no readable image ({what}); replace or remove it, or train without it by --skip-unreadable"
+            f"{content} is no readable image ({why(error, content)}); replace or remove it, or train without it by "
+            "--skip-unreadable"
         ) from error
+
+
+@contextmanager
+def open_picture(file: Path) -> Iterator[Image.Image]:
+    """The first picture of a file, not yet decoded, and no larger than anybody can have meant.
+
+    Raises:
+        Exception: anything at all; ``why`` says it.
+    """
+    with open_plain(file) as content, Image.open(content, formats=_formats()) as image:
+        if image.width * image.height > LARGEST_AREA:
+            raise ValueError(f"{image.width}×{image.height} pixels")
+        yield image
+
+
+def endings() -> set[str]:
+    """Of the files that can be pictures: ``.jpg`` …"""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in _formats()}
+
+
+def why(error: Exception, file: Path) -> str:
+    """What is wrong with a picture, without its whole path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "of no format that is read"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
+    return text.replace(str(file), file.name)
+
+
+def _formats() -> list[str]:
+    """Those of ``FORMATS`` that can be read here."""
+    Image.init()
+    return [kind for kind in FORMATS if kind in Image.OPEN]
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

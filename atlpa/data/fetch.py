@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from torchvision import datasets
 
-from atlpa.data.download import Expected, download
+from atlpa.data.download import Expected, download, part_of, receive
 from atlpa.data.flowers17 import SOURCE as FLOWERS17
-from atlpa.data.unpack import unpack
+from atlpa.data.unpack import BadArchive, Limits, unpack
 from atlpa.errors import UserError, reason
-from atlpa.files import copy_file
+from atlpa.files import copy_file, no_room
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,13 @@ TORCHVISION: dict[str, Callable[[str], object]] = {
 FETCHABLE = (*PIECES, *TORCHVISION)
 
 
-def fetch(name: str, root: Path, origins: Sequence[str] = (), say: Callable[[str], None] = print) -> None:
+def fetch(
+    name: str,
+    root: Path,
+    origins: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+    limits: Limits | None = None,
+) -> None:
     """Bring a data set onto the disk; what is there already is left alone.
 
     Args:
@@ -80,6 +86,7 @@ def fetch(name: str, root: Path, origins: Sequence[str] = (), say: Callable[[str
         origins: files, folders or addresses to take pieces from in place of the published address; a folder or an
             address that ends in ``/`` holds them under their published names.
         say: told what is done, a line at a time.
+        limits: of what comes, and of what it unpacks to.
 
     Raises:
         UserError: it cannot be had, or what came is not it.
@@ -90,7 +97,9 @@ def fetch(name: str, root: Path, origins: Sequence[str] = (), say: Callable[[str
         try:
             root.mkdir(parents=True, exist_ok=True)
             TORCHVISION[name](str(root))
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # of its own, of urllib, or of the archive's reader
+            if isinstance(error, OSError) and (problem := no_room(error, root)):
+                raise problem from error
             raise UserError(f"torchvision cannot fetch {name} into {root} ({reason(error)})") from error
         return
     folder = root / FOLDERS[name]
@@ -99,7 +108,7 @@ def fetch(name: str, root: Path, origins: Sequence[str] = (), say: Callable[[str
         if (folder / piece.makes).exists():
             say(f"{folder / piece.makes} is there already")
             continue
-        _fetch_piece(piece, folder, elsewhere.get(piece.file.name, piece.base + piece.file.name))
+        _fetch_piece(piece, folder, elsewhere.get(piece.file.name, piece.base + piece.file.name), limits or Limits())
         say(f"{folder / piece.makes} is fetched")
 
 
@@ -115,7 +124,7 @@ def _elsewhere(pieces: Sequence[Piece], origins: Sequence[str]) -> dict[str, str
         if "://" in origin and origin.endswith("/"):
             served = {name: origin + name for name in names}
         elif Path(origin).is_dir():
-            served = {name: str(Path(origin) / name) for name in names if (Path(origin) / name).is_file()}
+            served = {name: str(Path(origin) / name) for name in names if (Path(origin) / name).exists()}
         else:
             served = {name: origin for name in names if name == Path(urlsplit(origin).path).name}
         if not served:
@@ -126,28 +135,37 @@ def _elsewhere(pieces: Sequence[Piece], origins: Sequence[str]) -> dict[str, str
     return found
 
 
-def _fetch_piece(piece: Piece, folder: Path, origin: str) -> None:
+def _fetch_piece(piece: Piece, folder: Path, origin: str, limits: Limits) -> None:
     """Download if need be, check, and put in place."""
-    name = piece.file.name
-    given = Path(origin) if "://" not in origin else None
-    if given is None:
-        archive = folder / name
-        download(origin, archive, piece.file)
+    name, place = piece.file.name, folder / piece.file.name
+    if "://" not in origin:
+        given = _checked(Path(origin), piece.file)
+        if name == piece.makes:
+            copy_file(given, place)
+        else:
+            unpack(given, folder, piece.makes, piece.proof, limits)
+    elif name == piece.makes:
+        download(origin, place, piece.file, limits.size)
     else:
-        archive = given
-        if not given.is_file():
-            raise UserError(f"--from {given}: no such file")
-        if problem := piece.file.check(given):
-            raise UserError(f"--from {given}: it {problem}; fetch {name} anew")
-    if name == piece.makes:
-        if given:
-            copy_file(given, folder / name)
-        return
-    try:
-        unpack(archive, folder, piece.makes, piece.proof)
-    except UserError:  # not worth keeping; after a full disk it is
-        if given is None:
+        archive = receive(origin, part_of(place), piece.file, limits.size)
+        try:
+            unpack(archive, folder, piece.makes, piece.proof, limits)
+        except BadArchive:  # not worth keeping; one that was interrupted, or had no room, is
             archive.unlink()
-        raise
-    if given is None:
+            raise
         archive.unlink()
+
+
+def _checked(given: Path, expected: Expected) -> Path:
+    """A file that was fetched by hand.
+
+    Raises:
+        UserError: it is missing, no plain file, or not what was published.
+    """
+    try:
+        problem = expected.check(given)
+    except OSError as error:
+        raise UserError(f"--from {given}: {error.strerror}; give the file itself") from error
+    if problem:
+        raise UserError(f"--from {given}: it {problem}; fetch {expected.name} anew")
+    return given

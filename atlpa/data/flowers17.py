@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, data_root
 from atlpa.data.index import Index, Item, Part
 from atlpa.data.masks import Trimap
-from atlpa.data.matlab import read_matlab
+from atlpa.data.matlab import image_numbers, read_matlab
 from atlpa.errors import UserError, reason
 
 CLASSES = (
@@ -31,7 +32,7 @@ class Flowers17(Dataset):
     """
 
     name: Literal["flowers17"] = "flowers17"
-    root: str | None = None
+    root: PathText | None = None
     split: Literal[1, 2, 3] = 1
 
     def index(self) -> Index:
@@ -66,14 +67,10 @@ def _splits(path: Path) -> dict[str, list[int]]:
     """Image numbers by key: trn1 … tst3."""
     content = read_matlab(path, "official splits")
     try:
-        splits = {f"{key}{n}": content[f"{key}{n}"].tolist() for key in SPLIT_KEYS.values() for n in (1, 2, 3)}
-    except (AttributeError, LookupError) as error:
+        keys = [f"{key}{split}" for key in SPLIT_KEYS.values() for split in (1, 2, 3)]
+        return image_numbers(content, keys, len(CLASSES) * IMAGES_PER_CLASS)
+    except ValueError as error:
         raise UserError(f"{path} holds no official splits ({reason(error)}); get it from {SOURCE}") from error
-    count = len(CLASSES) * IMAGES_PER_CLASS
-    for key, numbers in splits.items():
-        if foreign := [number for number in numbers if number not in range(1, count + 1)]:
-            raise UserError(f"{path}: {key} names image {foreign[0]} of {count}; get the file from {SOURCE}")
-    return splits
 
 
 def _item(base: Path, number: int, masks: set[str]) -> Item:

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from PIL import Image
 from pydantic import Field
 
+from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, data_root, stratified_split
+from atlpa.data.decode import endings
 from atlpa.data.index import PARTS, Index, Item, Part
 from atlpa.data.masks import MaskFile
-from atlpa.errors import UserError
+from atlpa.data.names import readable
+from atlpa.errors import UserError, shown
 
 PART_NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train",),
@@ -26,7 +28,8 @@ class Folder(Dataset):
     """``root/<class>/*.jpg``, split 60/20/20 % of each class; or ``root/train/<class>`` and ``root/test/<class>``.
 
     With ``train/`` and ``test/``, the validation part is ``validation/``, ``val/`` or ``valid/``; without one it is a
-    quarter of ``train/``.
+    quarter of ``train/``. A link is as good as what it leads to. What a name cannot be written down with (a line's
+    end, bytes that are not UTF-8) is shown and recorded as an escape such as ``\\n``.
 
     Fields:
         root: the folder, as given or below ``ATLPA_DATA_ROOT`` (else ``data``).
@@ -36,8 +39,8 @@ class Folder(Dataset):
     """
 
     name: Literal["folder"] = "folder"
-    root: str
-    masks: str | None = None
+    root: PathText
+    masks: PathText | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self) -> Index:
@@ -72,7 +75,9 @@ class Folder(Dataset):
         classes = self._classes(root)
         items = self._items(root, root, classes)
         groups = stratified_split([item.label for item in items], (0.6, 0.2, 0.2), self.split_seed)
-        return Index(classes, {part: [items[i] for i in group] for part, group in zip(PARTS, groups, strict=True)})
+        return Index(
+            _names(classes), {part: [items[i] for i in group] for part, group in zip(PARTS, groups, strict=True)}
+        )
 
     def _published_parts(self, root: Path, parts: dict[Part, Path]) -> Index:
         classes = self._classes(parts["train"])
@@ -81,16 +86,17 @@ class Folder(Dataset):
             train = found["train"]
             kept, watched = stratified_split([item.label for item in train], (0.75, 0.25), self.split_seed)
             found |= {"train": [train[i] for i in kept], "validation": [train[i] for i in watched]}
-        return Index(classes, found)
+        return Index(_names(classes), found)
 
     def _classes(self, folder: Path) -> tuple[str, ...]:
         """The directories of a folder, but for that of the masks."""
-        own = Path(self.masks).resolve() if self.masks else None
-        classes = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if entry.is_dir() and entry.name[0] != "." and entry.resolve() != own
-        )
+        own = os.path.realpath(self.masks) if self.masks else None
+        found = {entry.name: os.path.realpath(entry) for entry in folder.iterdir() if entry.is_dir()}
+        classes = sorted(name for name, real in found.items() if name[0] != "." and real != own)
+        first: dict[str, str] = {}
+        for name in classes:
+            if (other := first.setdefault(found[name], name)) != name:
+                raise UserError(f"{folder}: the classes {shown(other)} and {shown(name)} are the same folder")
         if len(classes) < 2:
             raise UserError(
                 f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory per class"
@@ -99,28 +105,46 @@ class Folder(Dataset):
 
     def _items(self, root: Path, folder: Path, classes: tuple[str, ...]) -> list[Item]:
         if extra := sorted(set(self._classes(folder)) - set(classes)):
-            raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(extra)}")
+            raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(map(shown, extra))}")
         items = []
         for label, name in enumerate(classes):
             files = sorted(_pictures(folder / name))
             if not files:
-                raise UserError(f"class {name!r} has no images: {folder / name} holds no file with an image's ending")
+                raise UserError(
+                    f"class {shown(name)} has no images: {folder / name} holds no file with an image's ending"
+                )
             items += [self._item(root, file, label) for file in files]
         return items
 
     def _item(self, root: Path, file: Path, label: int) -> Item:
         name = file.relative_to(root)
         mask = Path(self.masks) / name.with_suffix(".png") if self.masks else None
-        return Item(name.as_posix(), label, file, MaskFile(mask) if mask and mask.is_file() else None)
+        there = mask and os.path.lexists(mask)  # one that is no file is an error when it is read
+        return Item(readable(name.as_posix()), label, file, MaskFile(mask) if mask and there else None)
+
+
+def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(readable(name) for name in classes)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    """Files with an image's ending, at any depth; a directory that may not be read is an error, not an empty one."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    """Files with an image's ending, at any depth, behind links too.
+
+    Raises:
+        OSError: a directory may not be read; it is not taken for an empty one.
+        UserError: a link leads to a folder that is looked through already.
+    """
+    wanted, seen = endings(), set[str]()
 
     def stop(error: OSError) -> None:
         raise error
 
     if folder.is_dir():
-        for place, _, names in os.walk(folder, onerror=stop):
-            yield from (Path(place, name) for name in names if Path(name).suffix.lower() in endings)
+        # A folder above the class, too, would lead back here; before that, perhaps through the whole disk.
+        above = {os.path.realpath(folder.parent), *map(str, Path(os.path.realpath(folder.parent)).parents)}
+        for place, _, names in os.walk(folder, onerror=stop, followlinks=True):
+            real = os.path.realpath(place)
+            if real in seen or real in above:
+                raise UserError(f"{place} leads to {real}, whose images are here already; remove that link")
+            seen.add(real)
+            yield from (Path(place, name) for name in names if Path(name).suffix.lower() in wanted)

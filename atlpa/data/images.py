@@ -15,7 +15,7 @@ from torch import Tensor
 from atlpa.data import cache
 from atlpa.data.index import Index, Item
 from atlpa.data.masks import UNKNOWN
-from atlpa.errors import UserError
+from atlpa.errors import UserError, one_line
 from atlpa.progress import Progress
 
 IN_MEMORY_LIMIT = 4 * 2**30  # bytes; Flowers-17 at 256×256 takes 0.27 GB
@@ -86,11 +86,21 @@ def load_images(items: Sequence[Item], side: int, device: torch.device, title: s
     streamed = Streamed(items, side)
     if len(items) * 3 * side**2 > IN_MEMORY_LIMIT:
         return streamed
+    before = [item.stamp for item in items]
     kept = cache.path(Progress(f"{title}, hash", len(items), "image").over(streamed.fingerprints()), side)
     pixels = cache.read(kept, len(items), side)
     if pixels is None:
-        pixels = cache.fill(kept, len(items), side, Progress(title, len(items), "image").over(streamed.all()))
+        decoded = Progress(title, len(items), "image").over(streamed.all())
+        pixels = cache.fill(kept, len(items), side, _unchanged(decoded, items, before))
     return InMemory(pixels.to(device), streamed.labels)
+
+
+def _unchanged(decoded: Iterator[Tensor], items: Sequence[Item], before: Sequence[object]) -> Iterator[Tensor]:
+    """The same pictures, unless a file changed since its content named the cache."""
+    for picture, item, stamp in zip(decoded, items, before, strict=True):
+        if item.stamp != stamp:
+            raise UserError(f"{item.content} has changed while it was read; repeat the command")
+        yield picture
 
 
 def load_masks(items: Sequence[Item], side: int) -> Tensor:
@@ -116,7 +126,7 @@ def unreadable(index: Index) -> dict[str, str]:
         try:
             item.open()
         except UserError as error:
-            return str(error)
+            return one_line(str(error))  # a path in it may be no text
         return None
 
     items = [item for part in index.parts.values() for item in part]

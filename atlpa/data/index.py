@@ -12,7 +12,9 @@ from PIL import Image
 
 from atlpa.data.decode import Content, decode_image
 from atlpa.data.masks import Mask
-from atlpa.errors import UserError
+from atlpa.data.names import readable
+from atlpa.data.plain_file import open_plain
+from atlpa.errors import UserError, shown
 from atlpa.records.digest import digest
 
 Part = Literal["train", "validation", "test"]
@@ -24,7 +26,7 @@ class Item:
     """One labeled image, not yet decoded.
 
     Fields:
-        name: unique in its data set.
+        name: unique in its data set; written down and shown as it is, see ``atlpa.data.names.readable``.
         label: index of its class.
         content: its file, or its pixels.
         mask: its key region; ``None`` where nobody has drawn one.
@@ -43,22 +45,49 @@ class Item:
         """
         return decode_image(self.content)
 
+    @property
+    def stamp(self) -> object:
+        """What changes whenever its file does; ``None`` for pixels, and where there is no file."""
+        try:
+            found = None if isinstance(self.content, np.ndarray) else self.content.stat()
+        except OSError:
+            return None
+        return found and (found.st_ino, found.st_size, found.st_mtime_ns)
+
     def fingerprint(self) -> bytes:
         """SHA-256 of the file's bytes, or of the pixels."""
         if isinstance(self.content, np.ndarray):
             return hashlib.sha256(str(self.content.shape).encode() + self.content.tobytes()).digest()
         try:
-            return hashlib.sha256(self.content.read_bytes()).digest()
+            with open_plain(self.content) as file:
+                return hashlib.file_digest(file, "sha256").digest()
         except OSError as error:
             raise UserError(f"{self.content} cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
 class Index:
-    """Classes, and labeled images in three parts."""
+    """Classes, and labeled images in three parts.
+
+    Raises:
+        UserError: an image is there twice or of no class, or a name could not be written down.
+    """
 
     classes: tuple[str, ...]
     parts: Mapping[Part, Sequence[Item]]
+
+    def __post_init__(self) -> None:
+        where: dict[str, Part] = {}
+        for part, items in self.parts.items():
+            for item in items:
+                if item.name in where:
+                    raise UserError(f"image {shown(item.name)} is in {_both(where[item.name], part)}")
+                if item.label not in range(len(self.classes)):
+                    raise UserError(f"image {shown(item.name)} has class {item.label} of {len(self.classes)}")
+                where[item.name] = part
+        for name in (*self.classes, *where):
+            if readable(name) != name:
+                raise UserError(f"{shown(name)} cannot be written down; name it {readable(name)!r}")
 
     def items(self, *parts: Part) -> list[Item]:
         """The images of some parts, in the order of the data set.
@@ -99,3 +128,7 @@ class Index:
         """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
         parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
         return digest([self.classes, parts], sort_keys=False)
+
+
+def _both(first: Part, second: Part) -> str:
+    return f"the {first} part twice" if first == second else f"the {first} and in the {second} part"

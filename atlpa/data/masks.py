@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
-from atlpa.data.decode import as_8_bits
-from atlpa.errors import UserError, reason
+from atlpa.data.decode import as_8_bits, open_picture, why
+from atlpa.errors import UserError
 
 OUTSIDE, INSIDE, UNKNOWN = 0, 1, 255
 """The values of a mask. Unknown is not outside: nothing was said about these pixels."""
@@ -47,12 +47,20 @@ class MaskFile:
 
 @dataclass(frozen=True)
 class Box:
-    """A bounding box with both corners included, counted from 1 as Matlab does."""
+    """A bounding box with both corners included, counted from 1 as Matlab does; it may reach beyond its picture.
+
+    Raises:
+        ValueError: no pixel of any picture lies in it.
+    """
 
     left: int
     top: int
     right: int
     bottom: int
+
+    def __post_init__(self) -> None:
+        if not (max(self.left, 1) <= self.right and max(self.top, 1) <= self.bottom):
+            raise ValueError(f"no pixel lies in columns {self.left} … {self.right}, rows {self.top} … {self.bottom}")
 
     def __call__(self, size: Size) -> np.ndarray:
         """The box in a picture of this size."""
@@ -64,10 +72,10 @@ class Box:
 def _read(path: Path, size: Size, *, gray: bool) -> np.ndarray:
     """The values of a mask; ``gray``: as upright 8-bit gray, else the file's own numbers."""
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             values = np.asarray(ImageOps.exif_transpose(as_8_bits(image)).convert("L") if gray else image)
     except Exception as error:  # Pillow's readers raise anything at all on damaged files
-        raise UserError(f"mask {path} is no readable image ({reason(error)}); replace or remove it") from error
+        raise UserError(f"mask {path} is no readable image ({why(error, path)}); replace or remove it") from error
     if values.shape != size[::-1]:
         found = f"{values.shape[1]}×{values.shape[0]}" + ("" if values.ndim == 2 else " in color")
         raise UserError(f"mask {path} is {found}, its image {size[0]}×{size[1]}; a mask has one value for each pixel")

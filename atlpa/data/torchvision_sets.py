@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torchvision import datasets
 
+from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, Side, data_root, stratified_split
 from atlpa.data.index import Index, Item, Part
-from atlpa.errors import UserError
+from atlpa.data.matlab import read_matlab, whole_number
+from atlpa.data.names import inside, readable
+from atlpa.errors import UserError, reason, shown
 
 
 class TorchvisionSet(Dataset):
@@ -21,7 +24,7 @@ class TorchvisionSet(Dataset):
             else ``data``.
     """
 
-    root: str | None = None
+    root: PathText | None = None
 
     def open(self, kind: Any, **options: Any) -> Any:
         """One of torchvision's data sets, which must be there already.
@@ -32,11 +35,11 @@ class TorchvisionSet(Dataset):
         folder = data_root(self.root)
         try:
             return kind(str(folder), download=False, **options)
-        except RuntimeError as error:
+        except Exception as error:  # torchvision's readers raise anything at all on damaged files
             # Its publisher no longer serves Stanford Cars.
             hint = f"get it with: atlpa-data fetch {self.name} --root {folder}"
             hint = "put it there as torchvision expects it" if self.name == "stanford_cars" else hint
-            raise UserError(f"no {self.name} in {folder} ({error}); {hint}") from error
+            raise UserError(f"no {self.name} in {folder} ({reason(error)}); {hint}") from error
 
 
 class Cifar(TorchvisionSet):
@@ -93,14 +96,24 @@ class StanfordCars(TorchvisionSet):
 
     def index(self) -> Index:
         parts = {}
+        base = data_root(self.root) / "stanford_cars"
+        for file in [*base.glob("*.mat"), *base.glob("devkit/*.mat")]:
+            read_matlab(file, "annotations of Stanford Cars")  # of which torchvision itself believes everything
         for split in ("train", "test"):
             found = self.open(datasets.StanfordCars, split=split)
-            parts[split] = [
-                Item(f"{split}/{Path(file).name}", int(label), Path(file)) for file, label in found._samples
-            ]
+            parts[split] = [_car(base, split, file, label) for file, label in found._samples]
         train = parts["train"]
         kept, watched = stratified_split([item.label for item in train], (0.9, 0.1), self.split_seed)
         return Index(
-            tuple(found.classes),
+            tuple(readable(str(name)) for name in found.classes),
             {"train": [train[i] for i in kept], "validation": [train[i] for i in watched], "test": parts["test"]},
         )
+
+
+def _car(base: Path, split: str, file: str, label: object) -> Item:
+    """One image of Stanford Cars, as its annotation has it."""
+    try:
+        name = inside(str(Path(file).relative_to(base))).name
+        return Item(f"{split}/{name}", whole_number(label), Path(file))
+    except ValueError as error:
+        raise UserError(f"the annotations in {base} name {shown(file)}: {reason(error)}; fetch them anew") from error

@@ -21,6 +21,10 @@ LOCK = "owner.lock"
 """The file in a folder that is owned. It names the owner, and outlives one that was killed without consequence."""
 
 
+class InUse(UserError):
+    """Another process owns a folder, at this moment."""
+
+
 @contextmanager
 def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]:
     """Own a folder until the ``with`` ends, or the process does, however it dies.
@@ -33,7 +37,8 @@ def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]
         say: told where the system or the file system knows no locks, and nobody is kept out.
 
     Raises:
-        UserError: another process owns it, or it cannot be made.
+        InUse: another process owns it.
+        UserError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +62,24 @@ def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]
         os.close(file)
 
 
+def in_use(folder: Path) -> bool:
+    """Whether another process owns a folder; asks without taking it."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no locks are known here
+    finally:
+        os.close(file)
+    return False
+
+
 def _locked(path: Path, say: Callable[[str], None]) -> int:
     """A descriptor of the file, locked."""
     while True:
@@ -76,7 +99,7 @@ def _locked(path: Path, say: Callable[[str], None]) -> int:
                 return file
             owner = os.read(file, 300).decode(errors="replace") or "another process"
             os.close(file)
-            raise UserError(
+            raise InUse(
                 f"{path.parent} is in the hands of {owner}, and a run is trained by one process; wait for it or choose "
                 "another --output"
             ) from error

@@ -20,7 +20,7 @@ from atlpa.machine import describe
 from atlpa.processes import ALONE, Processes
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
-from atlpa.runs.lock import run_lock
+from atlpa.runs.lock import InUse, run_lock
 from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint, TrainingLog, optimizer_state, save_checkpoint, train
@@ -83,9 +83,7 @@ def _begin(prepared: Prepared, say: Say, here: Processes, held: ExitStack) -> Ru
     if not prepared.run:
         held.enter_context(run_lock(experiment.folder, say))
         if Run.existing(experiment):
-            raise UserError(
-                f"{experiment.folder} was begun by another process meanwhile; the same command goes on there"
-            )
+            raise InUse(f"{experiment.folder} was begun by another process meanwhile; the same command goes on there")
         run = Run.create(experiment)
     if not resumed:
         write_split(run.split_path, prepared.index, prepared.skipped)

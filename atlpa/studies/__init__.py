@@ -5,6 +5,7 @@ from atlpa.studies.attack_step import AttackStep
 from atlpa.studies.check_step import CheckStep
 from atlpa.studies.execute import execute
 from atlpa.studies.plan import Plan, plan
+from atlpa.studies.preflight import preflight
 from atlpa.studies.report import write_study_report
 from atlpa.studies.step import State, Step
 from atlpa.studies.study import Study, load_study, shipped_studies
@@ -22,6 +23,7 @@ __all__ = [
     "execute",
     "load_study",
     "plan",
+    "preflight",
     "shipped_studies",
     "write_study_report",
 ]

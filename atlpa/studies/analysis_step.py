@@ -10,7 +10,7 @@ from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Analysis
 from atlpa.runs import ANALYSES, AnalysisTask, EvaluationImages, Run, analysis_tasks, save_attention
-from atlpa.studies.step import MeasuringStep, Say
+from atlpa.studies.step import MeasuringStep
 from atlpa.studies.study import Study
 
 ATTENTION_IMAGES = 3
@@ -47,9 +47,13 @@ class AnalysisStep(MeasuringStep):
         """Where its records lie, or will."""
         return [task.path for task in self.tasks(self._images())]
 
-    def run(self, say: Say = print) -> None:
+    @property
+    def owned(self) -> Path:
+        """The folder of the network that is analyzed first."""
+        return self.targets[0].folder
+
+    def measure(self) -> None:
         """Make what is not on record, and draw the attention figures beside the runs."""
-        del say  # progress is shown as it is made
         images = self._images()
         for task in self.tasks(images):
             task.recorded_or_made()

@@ -12,7 +12,7 @@ from atlpa.records import Evaluation, Threat
 from atlpa.runs import Pairing, Protocol, Run, evaluate, pair
 from atlpa.runs.measurement import Measurement
 from atlpa.runs.threats import TRANSFERS
-from atlpa.studies.step import MeasuringStep, Say
+from atlpa.studies.step import MeasuringStep
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,13 @@ class AttackStep(MeasuringStep):
         """Where its records lie, or will: one for each target."""
         return [Measurement.of(pairing, self.protocol).path for pairing in self.pairings()]
 
-    def run(self, say: Say = print) -> None:
+    @property
+    def owned(self) -> Path:
+        """The folder of the network that is attacked."""
+        return self.source.folder
+
+    def measure(self) -> None:
         """Attack, and judge every target."""
-        del say  # progress is shown as it is made
         list(evaluate(self.pairings(), self.protocol, pick_device(self.source.device), keep=self.keep))
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.runs import CredibilityRun, Run
-from atlpa.studies.step import MeasuringStep, Say
+from atlpa.studies.step import MeasuringStep
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ class CheckStep(MeasuringStep):
         """Where its record lies, or will."""
         return [self.credibility().path]
 
-    def run(self, say: Say = print) -> None:
+    @property
+    def owned(self) -> Path:
+        """The folder of the network that is checked."""
+        return self.target.folder
+
+    def measure(self) -> None:
         """Make all checks."""
-        del say  # progress is shown as it is made
         self.credibility().make(pick_device(self.target.device))
 
     @property

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+from atlpa.runs.lock import InUse
 from atlpa.studies.step import Say, Step
 
+PAUSE = 2.0
+"""Seconds between two looks at what another process has in its hands."""
 
-def execute(steps: Sequence[Step], say: Say = print) -> None:
-    """Carry out, in their order, the steps that are not done; those that wait for networks are left.
+
+def execute(steps: Sequence[Step], say: Say = print, pause: Callable[[float], None] = time.sleep) -> None:
+    """Carry out, in their order, the steps that are not done.
+
+    What another process is at is left to it; the rest goes first, and then it is waited for. Steps that wait for
+    networks that nobody is training are left.
 
     Args:
         steps: of a plan, a shard of it or one of its stages.
         say: told what is done, a line at a time.
+        pause: waits so many seconds.
     """
-    waiting = 0
-    for number, step in enumerate(steps, 1):
-        state = step.state()
-        waiting += state == "waits"
-        if state in ("to do", "stale"):
-            say(f"[{number} of {len(steps)}] {step.title}")
-            step.run(say)
-    if waiting:
-        say(f"{waiting} steps wait for networks that are not trained yet; the same command again goes on")
+    left = list(enumerate(steps, 1))
+    waited = False
+    while True:
+        left = [(number, step) for number, step in left if not _done(step, f"[{number} of {len(steps)}]", say, waited)]
+        elsewhere = [step for _, step in left if step.state() in ("to do", "stale") or step.awaited()]
+        if not elsewhere:
+            break
+        if not waited:
+            say(f"{len(elsewhere)} steps are in the hands of another process, or wait for it; so does this one")
+        waited = True
+        pause(PAUSE)
+    if left:
+        say(f"{len(left)} steps wait for networks that are not trained yet; the same command again goes on")
+
+
+def _done(step: Step, place: str, say: Say, quiet: bool) -> bool:
+    """Carry a step out if it can be; whether it is done. ``quiet``: that it cannot has been said before."""
+    state = step.state()
+    if state in ("done", "waits"):
+        return state == "done"
+    if not quiet:
+        say(f"{place} {step.title}")
+    try:
+        step.run(say)
+    except InUse as owned:
+        if not quiet:
+            say(f"{str(owned).partition(', and a run')[0]}; the other steps go first")  # which advises a single run
+        return False
+    return True

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from atlpa.errors import UserError, shown
+from atlpa.experiment import Experiment, differences
 from atlpa.machine import pick_device
 from atlpa.studies.analysis_step import AnalysisStep
 from atlpa.studies.attack_step import AttackStep
@@ -52,13 +54,23 @@ class Plan:
         return statistics.median(known) * step.work if known else None
 
 
-def plan(study: Study, where: Sequence[tuple[str, Any]] = (), keep: Path | None = None) -> Plan:
+def plan(
+    study: Study,
+    where: Sequence[tuple[str, Any]] = (),
+    keep: Path | None = None,
+    *,
+    put_aside: bool = False,
+) -> Plan:
     """Lay a study out.
 
     Args:
         study: the study.
         where: dotted fields that say where data lies and where to compute.
         keep: a folder for transferred images; those that lie there are shown again.
+        put_aside: whether runs that the study does not mean are moved out of the way.
+
+    Raises:
+        UserError: two networks would lie in one folder, or a network is none.
     """
     first = study.seeds[0]
     gray = study.experiment(UNDEFENDED, first, where)
@@ -69,6 +81,7 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = (), keep: Path | None 
     targets = [*sources, *(row for row in rows if row not in sources)]
     surrogates = [study.experiment(defense, max(study.seeds) + 1, where) for defense in study.surrogates]
     networks = (*targets, *surrogates)
+    _must_lie_apart(networks)
     attacks = []
     device = pick_device(gray.device)
     for protocol in [one.on(device) for one in study.protocols()]:
@@ -86,4 +99,18 @@ def plan(study: Study, where: Sequence[tuple[str, Any]] = (), keep: Path | None 
     checks = [CheckStep(target, networks, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
     analyzed = tuple(row for row in rows if row.seed == first)
     analyses = [AnalysisStep(analyzed, networks, study)] if study.analyses else []
-    return Plan([TrainingStep(network) for network in networks], attacks, checks, analyses)
+    return Plan([TrainingStep(network, put_aside) for network in networks], attacks, checks, analyses)
+
+
+def _must_lie_apart(networks: Sequence[Experiment]) -> None:
+    """Refuse networks that would overwrite each other, where file names differ by more than case or do not."""
+    there: dict[str, Experiment] = {}
+    for network in networks:
+        other = there.setdefault(str(network.folder).casefold(), network)
+        if other is not network:
+            differing = differences(other.identity(), network.identity())
+            raise UserError(
+                f"defenses: {shown(other.defense.name)} and {shown(network.defense.name)} would both lie in "
+                f"{network.folder}, but differ in {differing}; give one of them a name of its own, as in "
+                f"{{preset: {network.defense.name}, name: {network.defense.name}-2}}"
+            )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.records import Record, read
 from atlpa.runs import Run
+from atlpa.runs.lock import in_use, run_lock
 
 State = Literal["done", "to do", "waits", "stale"]
 """``waits``: for networks that are not trained yet; ``stale``: in its place lies what the study no longer means."""
@@ -56,6 +59,10 @@ class Step(ABC):
     def seconds(self) -> float | None:
         """How long it took; ``None`` where nothing is on record."""
 
+    def awaited(self) -> bool:
+        """Whether what it waits for is made by another process, at this moment."""
+        return False
+
 
 class MeasuringStep(Step):
     """A step that leaves records of trained networks, so that its state is which of their files are there."""
@@ -63,6 +70,15 @@ class MeasuringStep(Step):
     @abstractmethod
     def needs(self) -> Sequence[Experiment]:
         """The networks that must be trained first."""
+
+    @property
+    @abstractmethod
+    def owned(self) -> Path:
+        """The run's folder that is owned while this is made, so that no other process makes it too."""
+
+    @abstractmethod
+    def measure(self) -> None:
+        """Make what is not on record; progress is shown as it is made."""
 
     @abstractmethod
     def paths(self) -> list[Path]:
@@ -74,6 +90,21 @@ class MeasuringStep(Step):
             return "waits"
         return "done" if all(path.is_file() for path in self.paths()) else "to do"
 
+    def run(self, say: Say = print) -> None:
+        """Make it, unless another process has made it meanwhile.
+
+        Raises:
+            InUse: another process is at it.
+            UserError: input that a user can mend.
+        """
+        with run_lock(self.owned, say):
+            if self.state() == "to do":
+                self.measure()
+
+    def awaited(self) -> bool:
+        """Whether another process trains a network that it waits for."""
+        return any(in_use(network.folder) for network in self.needs())
+
     def records(self) -> dict[Path, Record]:
         """What is on record of it: file → record."""
         return {path: read(path) for path in self.paths() if path.is_file()} if self._ready() else {}
@@ -83,10 +114,19 @@ class MeasuringStep(Step):
 
 
 def training_state(experiment: Experiment) -> State:
-    """Whether a network is trained, or its folder holds another experiment."""
-    if not (experiment.folder / "experiment.yaml").is_file():
-        return "to do"
-    run = Run.open(experiment.folder)
-    if run.experiment.identity() != run.with_class_defaults(experiment).identity():
+    """Whether a network is trained, or its folder holds something else."""
+    if obstacle(experiment):
         return "stale"
-    return "done" if run.finished else "to do"
+    begun = (experiment.folder / "experiment.yaml").is_file()
+    return "done" if begun and Run.open(experiment.folder).finished else "to do"
+
+
+def obstacle(experiment: Experiment) -> str | None:
+    """What lies where a network belongs, if it is anything but that network's run."""
+    if not os.path.lexists(experiment.folder):
+        return None
+    try:
+        Run.existing(experiment)
+    except UserError as error:
+        return str(error).partition("; choose another --output")[0]  # which a study has not
+    return None

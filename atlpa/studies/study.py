@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,15 @@ from atlpa.runs import IMAGES, Protocol
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
+OWN_FIELDS = {
+    "name": "the study's own name",
+    "final": "the study's own final",
+    "seed": "seeds",
+    "defense": "defenses, as a mapping with a preset and what it overrides",
+    "output": "the study's name, after which its folder is called",
+    "code": "nothing; it is written down, not chosen",
+}
+"""Fields of an experiment that a study decides for each of its networks, and what says them."""
 
 
 class Study(Component):
@@ -52,7 +62,7 @@ class Study(Component):
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: dict[str, Any] = Field(default_factory=dict)
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
-    budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], FromList, Field(min_length=1)] | None = None
+    budgets: Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], FromList, Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     checks: Annotated[tuple[PixelDistance, ...], FromList] = ()
     check_limit: Annotated[int, Field(ge=1)] = IMAGES
@@ -72,6 +82,11 @@ class Study(Component):
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")
+        for field in self.changes:
+            section = next(iter(re.findall(r"[^.]+", field)), "")
+            if section in OWN_FIELDS or not section:
+                says = OWN_FIELDS.get(section, "no field at all")
+                raise ValueError(f"changes: {shown(field)} cannot be among them; what says it is {says}")
         for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.analyses):
             for place, value in enumerate(values):
                 if value in values[:place]:

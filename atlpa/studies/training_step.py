@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.records import Record
 from atlpa.runs import Run, train_run
 from atlpa.runs.lock import LOCK, run_lock
-from atlpa.studies.step import Say, State, Step, training_state
+from atlpa.studies.step import Say, State, Step, obstacle, training_state
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,11 @@ class TrainingStep(Step):
 
     Fields:
         experiment: what is trained, and where.
+        put_aside: whether a run that the study does not mean is moved out of the way.
     """
 
     experiment: Experiment
+    put_aside: bool = False
 
     @property
     def title(self) -> str:
@@ -34,14 +37,24 @@ class TrainingStep(Step):
         return training_state(self.experiment)
 
     def run(self, say: Say = print) -> None:
-        """Train, or go on; a run that the study no longer means is put aside, so that nothing is mixed in or lost.
+        """Train, or go on; what the study does not mean is mixed into nothing, and moved only where that was asked for.
 
         Raises:
-            UserError: input that a user can mend; another process trains there.
+            InUse: another process trains there.
+            UserError: input that a user can mend.
         """
-        if self.state() == "stale":
-            say(f"{self.experiment.folder} holds another experiment; it is moved to {self._put_aside()}")
+        if problem := obstacle(self.experiment):
+            self.must_be_free()
+            say(f"{problem}; it is moved to {self._moved()}")
         train_run(self.experiment, say)
+
+    def must_be_free(self) -> None:
+        """Refuse a folder that holds anything else, unless it may be put aside."""
+        if (problem := obstacle(self.experiment)) and not self.put_aside:
+            raise UserError(
+                f"{problem}; it is left as it is: give the study another name, or move what is there out of the way "
+                "with --put-aside"
+            )
 
     def records(self) -> dict[Path, Record]:
         """The training's record, once it is finished."""
@@ -65,7 +78,7 @@ class TrainingStep(Step):
         """How long the steps took, over all sittings."""
         return Run.open(self.experiment.folder).training.seconds if self.state() == "done" else None
 
-    def _put_aside(self) -> Path:
+    def _moved(self) -> Path:
         folder = self.experiment.folder
         names = (folder.with_name(f"{folder.name}.stale-{number}") for number in count(1))
         aside = next(path for path in names if not path.exists())

@@ -78,11 +78,14 @@ def test_a_study_from_nothing_to_its_table(study, capsys):
     edit("limit: 5", "limit: 4")
     assert set(planned(capsys).values()) == {"done"}
 
-    # A changed training makes its run stale: it is put aside, not mixed in and not lost.
+    # A changed training makes its run stale: it is not mixed in, and moved only when that is asked for.
     edit("stages: [conv5_x]", "stages: [conv4_x]")
     assert planned(capsys)["train atlpa-conv5-resnet18-seed0-final"] == "stale"
-    assert main(["mine.yaml", "--only", "train"]) == 0
-    assert "holds another experiment; it is moved to" in capsys.readouterr().out
+    assert main(["mine.yaml"]) == 2
+    assert "it is left as it is: give the study another name, or move" in capsys.readouterr().err
+    assert not list(study.glob("*.stale-*"))
+    assert main(["mine.yaml", "--only", "train", "--put-aside"]) == 0
+    assert "it is moved to" in capsys.readouterr().out
     assert planned(capsys)["white-box, atlpa-conv5-resnet18-seed0-final, ε 0.25"] == "to do"
     assert len(list(study.glob("atlpa-conv5-*.stale-*/records/*.json"))) == 4
 

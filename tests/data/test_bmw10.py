@@ -65,11 +65,14 @@ def test_boxes_are_key_regions(release):
     [
         (lambda base: (base / "bmw10_ims" / "11" / "2.jpeg").unlink(), r"names 11/2\.jpeg, which .*bmw10_ims does not"),
         (lambda base: (base / "bmw10_annos.mat").write_text("<html>"), "holds no annotations of BMW-10"),
-        (lambda base: annotate(base, [("1/0.jpg", 1, 1, 2, 1, 2, 20, 40)], [1], [2]), "its split names image 2 of 1"),
-        (lambda base: annotate(base, [("1/0.jpg", 0, 1, 2, 1, 2, 20, 40)], [1], []), r"1/0\.jpg has class 0"),
+        (
+            lambda base: annotate(base, [("1/0.jpg", 1, 1, 2, 1, 2, 20, 40)], [1], [2]),
+            "test_indices names image 2 of 1",
+        ),
+        (lambda base: annotate(base, [("1/0.jpg", 0, 1, 2, 1, 2, 20, 40)] * 2, [1], [2]), r"1/0\.jpg has class 0"),
         (lambda base: annotate(base, [("1/0.jpg", 11, 1, 2, 1, 2, 20, 40)], [1], [1]), "training and in the test part"),
         (
-            lambda base: annotate(base, [("1/0.jpg", 11, 1, 2, 1, 2, 20, 40)], [1], []),
+            lambda base: annotate(base, [("1/0.jpg", 11, 1, 2, 1, 2, 20, 40)] * 2, [1], [2]),
             r"has class 11; the classes are 1",
         ),
         (lambda base: savemat(base / "bmw10_annos.mat", {"annos": 1}), "holds no annotations of BMW-10"),

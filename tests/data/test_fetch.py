@@ -309,7 +309,7 @@ def test_bad_origins(published, tmp_path, capsys):
     given = str(tmp_path / "pictures.tgz")
     assert "pictures.tgz: it is a web page" in refused(capsys, "fetch", "flowers17", *root, "--from", given)
     assert "keep their published names" in refused(capsys, "fetch", "flowers17", *root, "--from", "other.tgz")
-    assert "no such file" in refused(capsys, "fetch", "flowers17", *root, "--from", "nowhere/pictures.tgz")
+    assert "No such file" in refused(capsys, "fetch", "flowers17", *root, "--from", "nowhere/pictures.tgz")
     assert "did you mean 'flowers17'" in refused(capsys, "fetch", "flower17", *root)
     assert "torchvision knows itself" in refused(capsys, "fetch", "cifar10", *root, "--from", given)
     assert "torchvision cannot fetch stanford_cars" in refused(capsys, "fetch", "stanford_cars", *root)

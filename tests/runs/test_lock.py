@@ -128,12 +128,18 @@ def test_a_study_does_not_move_what_is_being_trained(tmp_path, monkeypatch):
     fields = {**TINY, "training.iterations": 2}
     text = f"config: digits\nchanges: {json.dumps(fields)}\ndefenses: [none]\nepsilons: [0.25]\nbudgets: [1]\n"
     (tmp_path / "mine.yaml").write_text(text)
-    todo = plan(load_study("mine.yaml"))
+    todo = plan(load_study("mine.yaml"), put_aside=True)
     experiment = todo.trainings[0].experiment
     other = load("digits", [*fields.items(), ("seed", 5), ("output", str(experiment.folder)), ("final", True)])
     train_run(other, say=lambda _: None)
-    with run_lock(experiment.folder), pytest.raises(UserError, match="is in the hands of process"):
-        execute(todo.trainings, say=lambda _: None)
+
+    def give_up(_):
+        raise TimeoutError
+
+    said = []
+    with run_lock(experiment.folder), pytest.raises(TimeoutError):
+        execute(todo.trainings, said.append, give_up)
+    assert "is in the hands of process" in "\n".join(said)
     assert Run.open(experiment.folder).experiment.seed == 5
     execute(todo.trainings, say=lambda _: None)
     assert Run.open(experiment.folder).experiment.seed == 0
