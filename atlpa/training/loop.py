@@ -60,6 +60,7 @@ def train(
     """
     attack = defense.training_attack(recipe.attack)
     saved = logged = time.monotonic()
+    taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
     with stop_signals() as stopped, progress:
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
@@ -93,13 +94,16 @@ def train(
                 logged = now
             if validate is not None and (taken % recipe.validate_every == 0 or last):
                 log.write(step=taken, validation=validate())
-            if stopped or last or time.monotonic() - saved >= recipe.checkpoint_seconds:
+            ending = last or bool(stopped)  # asked once: a signal that comes later waits for the next step
+            if ending or time.monotonic() - saved >= recipe.checkpoint_seconds:
                 _numbers(result, taken)
                 _must_be_finite(model, taken)
                 save(taken)
                 saved = time.monotonic()
-            if stopped:
-                raise Interrupted(taken, stopped[0])
+            if ending:
+                break
+    if stopped:
+        raise Interrupted(taken, stopped[0])
 
 
 def _numbers(result: StepResult, step: int) -> dict[str, object]:
