@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa.data import PARTS, Index
-from atlpa.errors import UserError
+from atlpa.errors import UserError, shown
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
@@ -189,7 +189,7 @@ class Run:
         if differing:
             raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {differing}")
         if checkpoint.step > (last := experiment.training.iterations):
-            raise UserError(f"{self.checkpoint_path} is of step {checkpoint.step} of {last}; {REMEDY}")
+            raise UserError(f"{self.checkpoint_path} is of step {shown(checkpoint.step)} of {last}; {REMEDY}")
         return checkpoint
 
     def restore(self, checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer | None = None) -> None:

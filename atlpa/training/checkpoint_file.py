@@ -42,8 +42,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{path} is no readable checkpoint ({reason(error)}); {REMEDY}") from error
     found = dict(content) if isinstance(content, dict) else {}
     version = found.pop("format", None)
-    if isinstance(version, int) and version > FORMAT:
-        raise UserError(f"{path} is a checkpoint of a newer atlpa (format {version}, here {FORMAT}); update it")
+    version = version if type(version) is int else 0
+    if version > FORMAT:
+        raise UserError(f"{path} is a checkpoint of a newer atlpa (format {shown(version)}, here {FORMAT}); update it")
     if (version, sealed) not in ((FORMAT, True), (1, False)) or found.keys() != {
         one.name for one in fields(Checkpoint)
     }:

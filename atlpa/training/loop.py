@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,8 +64,14 @@ def train(
     """
     attack = defense.training_attack(recipe.attack)
     saved = logged = time.monotonic()
+    taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
     with stop_signals() as stopped, progress:
+
+        def stop() -> int:
+            """The signal that some process has got, or 0."""
+            return here.largest(stopped[0] if stopped else 0)
+
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
@@ -99,13 +106,16 @@ def train(
                 logged = now
             if log and validate and (taken % recipe.validate_every == 0 or last):
                 log.write(step=taken, validation=validate())
-            stopped_by = here.largest(stopped[0] if stopped else 0)
-            if save and (stopped_by or last or time.monotonic() - saved >= recipe.checkpoint_seconds):
+            ending = last or stop()  # asked once: a signal that comes later waits for the next step
+            if save and (ending or time.monotonic() - saved >= recipe.checkpoint_seconds):
                 _must_be_finite(result, model, taken)
                 save(taken)
                 saved = time.monotonic()
-            if stopped_by:
-                raise Interrupted(taken, stopped_by)
+            if ending:
+                break
+        stopped_by = stop()
+    if stopped_by:
+        raise Interrupted(taken, stopped_by)
 
 
 def _numbers(result: StepResult, step: int, here: Processes) -> dict[str, object]:
@@ -152,11 +162,11 @@ def stop_signals() -> Iterator[list[int]]:
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        handle(previous)
+        # A closed terminal is told of twice, by the system and by the shell.
+        handle({other: does for other, does in previous.items() if signal.Signals(other).name != "SIGHUP"})
 
     handle(dict.fromkeys(previous, note))
     try:
         yield received
     finally:
-        if not received:
-            handle(previous)
+        handle(previous)
