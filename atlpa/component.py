@@ -161,13 +161,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _possible(path: str) -> str:
-    if "\0" in path:
-        raise ValueError(f"no file can be called {shown(path)}")
+    if re.search("[\0\ud800-\udfff]", path):
+        raise ValueError(f"{shown(path)} cannot be written down; a path must be text in UTF-8, without NUL")
     return path
 
 
 PathText = Annotated[str, AfterValidator(_possible)]
-"""A path as text."""
+"""A path, which experiment.yaml and records can hold."""
 
 
 def _tuple(value: Any) -> Any:

@@ -51,12 +51,24 @@ def parse_json(text: str) -> Any:
         )
     except RecursionError:
         raise ValueError(_DEEP) from None
+    if "\\u" in text:
+        _check_signs(value)
     level = [value]
     for _ in range(DEEPEST):
         level = [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]
         if not level:
             return value
     raise ValueError(_DEEP)
+
+
+def _check_signs(value: Any) -> None:
+    """Refuse halves of signs, which JSON can spell and no file can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a sign (a lone surrogate)") from None
+    except RecursionError:
+        raise ValueError(_DEEP) from None
 
 
 _DEEP = f"nested more than {DEEPEST} deep"

@@ -18,6 +18,8 @@ REFUSED = {
     "nested": ("[" * 33 + "]" * 33, "nested more than 32 deep"),
     "deeply nested": ("[" * 100_000 + "]" * 100_000, "nested more than 32 deep"),
     "never closed": ('{"a":' * 100_000, "nested more than 32 deep"),
+    "half a sign": (r'{"a": "\ud800"}', "half a sign"),
+    "half a sign in a key": (r'{"\udc00": 1}', "half a sign"),
     "empty": ("", "Expecting value"),
     "two values": ("1 2", "Extra data"),
     "a page": ("<!doctype html>", "Expecting value"),

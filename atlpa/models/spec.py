@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from atlpa.component import Component
+from atlpa.component import Component, PathText
 from atlpa.models.classifier import Classifier
 from atlpa.models.denoise import Denoising
 from atlpa.models.features import features_of
@@ -34,7 +34,7 @@ class ModelSpec(Component):
     """
 
     architecture: NetworkName = "resnet101"
-    weights: str = "imagenet"
+    weights: PathText = "imagenet"
     stages: Annotated[dict[StageName, str], Field(min_length=1)] | None = None
     normalization: Normalization | Literal["none"] | None = None
 

@@ -254,7 +254,7 @@ def test_what_is_no_plain_file_is_refused_without_waiting(path, tmp_path):
         read(tmp_path / path)
 
 
-@pytest.mark.parametrize("text", ["\x1b[31mred", "two\nlines", "half \ud800 of a pair", "tab\there"])
+@pytest.mark.parametrize("text", ["\x1b[31mred", "two\nlines", "tab\there"])
 def test_texts_of_a_record_are_lines_that_can_be_printed_and_written(text, tmp_path):
     """Ours too: a folder or a class may be called so."""
     fields = at(at(RECORDS["credibility"], "findings.0.advice", text), "target.run", text)
