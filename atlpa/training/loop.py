@@ -113,8 +113,7 @@ def train(
                 saved = time.monotonic()
             if ending:
                 break
-        stopped_by = stop()
-    if stopped_by:
+    if stopped_by := stop():  # also one that came after the last step: nothing more is begun
         raise Interrupted(taken, stopped_by)
 
 
