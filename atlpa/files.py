@@ -8,13 +8,13 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from atlpa.errors import UserError
+from atlpa.scratch import scratch_folder
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -83,10 +83,10 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         UserError: there is no room.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".half-", dir=_nearest(folder)) as scratch:
-            yield Path(scratch)
+        with scratch_folder(_nearest(folder)) as scratch:
+            yield scratch
             folder.mkdir(parents=True, exist_ok=True)
-            for file in sorted(Path(scratch).iterdir()):
+            for file in sorted(scratch.iterdir()):
                 file.replace(folder / file.name)
     except OSError as error:
         if problem := no_room(error, folder):

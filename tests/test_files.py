@@ -109,3 +109,16 @@ def test_a_text_that_cannot_be_read_is_named(tmp_path, make, why):
     make(tmp_path / "text")
     with pytest.raises(UserError, match=f"text.* {why}"):
         read_text(tmp_path / "text", 10)
+
+
+def test_a_scratch_folder_that_was_left_goes_and_one_in_use_stays(tmp_path):
+    """As two shards of a study that draw their report at once, after one was killed at it."""
+    (tmp_path / ".half-left").mkdir()
+    (tmp_path / ".half-left" / "table.md").write_text("half")
+    with atomic_folder(tmp_path) as first:
+        assert list(tmp_path.iterdir()) == [first]
+        (first / "one").write_text("1")
+        with atomic_folder(tmp_path) as second:
+            (second / "two").write_text("2")
+        assert (first / "one").read_text() == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]

@@ -113,7 +113,7 @@ def train(
                 saved = time.monotonic()
             if ending:
                 break
-    if stopped_by := stop():
+    if stopped_by := stop():  # also one that came after the last step: nothing more is begun
         raise Interrupted(taken, stopped_by)
 
 

@@ -77,6 +77,34 @@ class Command:
         return self.server.wait(self.pid), *((self.folder.parent / name).read_text() for name in ("out", "err"))
 
 
+def at(place: str, what: str, call: int = 1, *, after: bool = False) -> str:
+    """Python that lets a process do something at some moment.
+
+    Args:
+        place: a function, as ``module:name``.
+        what: one statement.
+        call: at which of its calls, counted from 1.
+        after: at the call's end instead of its beginning.
+    """
+    module, _, name = place.partition(":")
+    *owners, attribute = name.split(".")
+    return f"""
+import functools, importlib
+owner = functools.reduce(getattr, {owners!r}, importlib.import_module({module!r}))
+real, calls = getattr(owner, {attribute!r}), []
+def at(*arguments, **options):
+    calls.append(None)
+    now = len(calls) == {call}
+    if now and not {after}:
+        {what}
+    found = real(*arguments, **options)
+    if now and {after}:
+        {what}
+    return found
+setattr(owner, {attribute!r}, at)
+"""
+
+
 def main() -> int:
     """Answer requests, one JSON object a line, by a process id or an exit status; a child returns its command's."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs deaf to it

@@ -10,6 +10,7 @@ import pytest
 from atlpa.experiment import load
 from atlpa.runs import Run, train_run
 from atlpa.training import loop
+from tests.reliability.forking import at
 
 NAME = "tests.exercises.outside.network:small"
 FIELDS = {"training.iterations": 4, "training.batch_size": 4, "training.log_every": 1, "training.validate_every": 2,
@@ -37,26 +38,10 @@ def here(tmp_path):
 
 
 def asked_at(place, number, times=1, call=2, after=False):
-    """Python that lets a process be sent a signal in a call of a function, given as ``module:name``."""
-    module, _, name = place.partition(":")
-    owner, _, attribute = name.rpartition(".")
-    return f"""
-import importlib, os, signal, time
-os.environ["ATLPA_CACHE"] = "cache"
-owner = importlib.import_module({module!r})
-for part in {owner!r}.split(".") if {owner!r} else []:
-    owner = getattr(owner, part)
-real, calls = getattr(owner, {attribute!r}), []
-def asked(*arguments, **options):
-    calls.append(None)
-    found = real(*arguments, **options) if {after} else None
-    if len(calls) == {call}:
-        for _ in range({times}):
-            os.kill(os.getpid(), {int(number)})
-            time.sleep(0.01)
-    return found if {after} else real(*arguments, **options)
-setattr(owner, {attribute!r}, asked)
-"""
+    """Python that lets a process be asked to end at some moment, in a folder whose images are not decoded yet."""
+    alone = "import os, signal, time; os.environ['ATLPA_CACHE'] = 'cache'"
+    ask = f"[(os.kill(os.getpid(), {int(number)}), time.sleep(0.01)) for _ in range({times})]"
+    return f"{alone}\n{at(place, ask, call, after=after)}"
 
 
 MOMENTS = {
@@ -134,10 +119,9 @@ def test_a_closed_terminal_is_told_of_twice_and_the_step_is_saved(server, here):
 
 
 def test_what_nohup_ignores_stays_ignored(server, here, straight):
-    deaf = (
-        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\nfrom atlpa.cli.startup import prepare; prepare()"
-    )
-    before = deaf + asked_at(loop.__name__ + ":training_step", signal.SIGHUP)
+    deaf = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    again = "from atlpa.cli.startup import prepare; prepare()"
+    before = f"{deaf}\n{again}\n" + asked_at(loop.__name__ + ":training_step", signal.SIGHUP)
     assert server.start("train", TRAIN, here, before).end()[0] == 0
     assert Run.open(here / "run").network.weights == straight
 
@@ -209,19 +193,17 @@ LOST = "atlpa: standard output cannot be written (No space left on device); the 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param("train >&-", "", id="closed"),
         pytest.param("train >&- 2>&- <&-", "", id="all closed"),
         pytest.param("train >/dev/full", LOST, id="full"),
-        pytest.param("train >/dev/full 2>/dev/full", "", id="both full"),
-        pytest.param("train | true; exit ${PIPESTATUS[0]}", "", id="a pipe that nobody reads"),
         pytest.param("train | head -1 >/dev/null; exit ${PIPESTATUS[0]}", "", id="a pipe for one line"),
-        pytest.param("PYTHONIOENCODING=ascii train", "", id="ascii"),
         pytest.param("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 train", "", id="the C locale"),
     ],
 )
 def test_a_stream_that_cannot_be_written_ends_no_work(shell, here, straight, line, said):
     assert shell(line) == (0, said)
     assert Run.open(here / "run").network.weights == straight
+    # The next file that is opened would take the number of a closed stream, and what is printed.
+    assert not any(b"training images" in path.read_bytes() for path in here.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -229,7 +211,6 @@ def test_a_stream_that_cannot_be_written_ends_no_work(shell, here, straight, lin
     [
         pytest.param("train --help >/dev/full", LOST, id="help"),
         pytest.param("train --list-defenses | true; exit ${PIPESTATUS[0]}", "", id="a list nobody reads"),
-        pytest.param("PYTHONIOENCODING=ascii train --list-defenses", "", id="a list in ascii"),
     ],
 )
 def test_nor_does_one_where_all_there_is_is_printed(shell, line, said):
@@ -238,11 +219,3 @@ def test_nor_does_one_where_all_there_is_is_printed(shell, line, said):
 
 def test_a_refusal_keeps_its_status_where_it_cannot_be_told(shell):
     assert shell("train --set training.iterations=0 2>/dev/full") == (2, "")
-
-
-def test_what_is_closed_is_not_written_into_files(shell, here):
-    """The next file that is opened would take the number of a closed stream, and what is printed."""
-    shell("train >&- 2>&-")
-    assert "training images" not in "".join(
-        path.read_text(errors="replace") for path in here.rglob("*") if path.is_file()
-    )
