@@ -144,6 +144,15 @@ class Processes:
 ALONE = Processes()
 
 
+def started() -> Processes:
+    """This process among those that torchrun or Slurm has started, each of which works by itself.
+
+    Raises:
+        UserError: what the environment says of them contradicts itself.
+    """
+    return _place(os.environ) or ALONE
+
+
 @contextmanager
 def joined() -> Iterator[Processes]:
     """The processes that torchrun or Slurm has started, as torch's process group; alone where neither has.
@@ -151,9 +160,9 @@ def joined() -> Iterator[Processes]:
     Raises:
         UserError: the others cannot be met; a process that dies later ends the work of all with this too.
     """
-    place = _place(os.environ)
-    if place is None or place.count == 1:
-        yield place or ALONE
+    place = started()
+    if place.count == 1:
+        yield place
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:

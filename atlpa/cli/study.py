@@ -11,6 +11,8 @@ from typing import Any
 from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
+from atlpa.processes import started
+from atlpa.progress import be_quiet
 from atlpa.report import Table
 from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
@@ -63,12 +65,18 @@ def _minutes(seconds: float | None) -> str:
 
 def work(arguments: argparse.Namespace) -> None:
     """Plan, do, draw."""
+    here = started()
+    if not here.first:
+        be_quiet()
     study = load_study(arguments.study)
-    fields = {"data.root": arguments.data_root, "device": arguments.device}
+    device = arguments.device if here.count == 1 else here.device(arguments.device or "auto")
+    fields = {"data.root": arguments.data_root, "device": device}
     where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     whole = plan(study, where, keep, put_aside=arguments.put_aside)
     todo = whole.shard(*arguments.shard) if arguments.shard else whole
+    if here.count > 1 and (arguments.plan or arguments.shard):
+        raise UserError(f"{here.count} processes share the steps of a study as they come; leave out --plan and --shard")
     if arguments.plan:
         if arguments.only or arguments.keep_images:
             raise UserError("--plan shows all stages and does nothing; leave out --only and --keep-images")
@@ -76,15 +84,15 @@ def work(arguments: argparse.Namespace) -> None:
         return
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
-    device = pick_device(todo.trainings[0].experiment.device if todo.trainings else "auto")
-    notes = [note for one in study.protocols() for note in one.notes(device)]
-    for note in dict.fromkeys(notes):
+    chosen = pick_device(todo.trainings[0].experiment.device if todo.trainings else "auto")
+    notes = [note for one in study.protocols() for note in one.notes(chosen)]
+    for note in dict.fromkeys(notes) if here.first else ():
         print(f"note: {note}")
     steps = [] if arguments.only == "report" else todo.stage(arguments.only) if arguments.only else todo.steps
     folder = Path("runs") / study.name
     preflight(steps, keep, folder if arguments.only in (None, "report") else None)
-    execute(steps)
-    if arguments.only in (None, "report"):
+    execute(steps, print if here.first else lambda line: print(f"process {here.rank}: {line}"))
+    if arguments.only in (None, "report") and here.first:
         write_study_report(whole, folder)
 
 

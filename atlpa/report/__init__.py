@@ -6,7 +6,7 @@ from atlpa.report.checks import advice, checked, findings_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
 from atlpa.report.published import published
-from atlpa.report.results import Results, collect
+from atlpa.report.results import Results, collect, read_results
 from atlpa.report.section import Section
 from atlpa.report.significance import significance
 from atlpa.report.summary import summary, write_report
@@ -29,6 +29,7 @@ __all__ = [
     "findings_table",
     "protocol",
     "published",
+    "read_results",
     "save",
     "save_figures",
     "sections",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from atlpa.errors import UserError, reason
 from atlpa.files import atomic_folder
 from atlpa.registry import Registry
 from atlpa.report.accuracy_curves import accuracy_curves
@@ -32,12 +33,22 @@ def report_figures(results: Results) -> dict[str, ReportFigure]:
     """Every figure that the records allow, by its name, which is that of its file.
 
     Raises:
-        UserError: another package's figure has a name that no file can have.
+        UserError: another package's figure fails, or has a name that no file can have.
     """
     for name in FIGURES:
         check_name("figure", name)
-    drawn = {name: FIGURES[name](results) for name in FIGURES}
-    return {name: figure for name, figure in drawn.items() if figure}
+    return {name: figure for name in FIGURES if (figure := _drawn(name, results))}
+
+
+def _drawn(name: str, results: Results) -> ReportFigure | None:
+    """A figure of ours as it is; one of another package with what is wrong with it in one line."""
+    figure = FIGURES[name]
+    if name in FIGURES.built_in:
+        return figure(results)
+    try:
+        return figure(results)
+    except Exception as error:  # of somebody else's code, which may raise anything
+        raise UserError(f"figure {name!r} fails: {reason(error)}") from error
 
 
 def save_figures(results: Results, folder: Path) -> None:

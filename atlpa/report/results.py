@@ -77,23 +77,34 @@ def collect(places: Iterable[Path]) -> Results:
         UserError: there is no evaluation and no analysis.
     """
     places = list(places)
-    found: dict[Path, Record] = {}
     problems: list[str] = []
-    for place in places:
-        for file in _json_files(place, problems) if place.is_dir() else [place]:
-            try:
-                found[file] = read(file)
-            except UserError as error:
-                problems.append(_left_out(error))
-    if problems:
-        problems.append(f"{len(problems)} of {len(problems) + len(found)} records could not be read")
-    results = Results.of(found, problems)
+    files = [file for place in places for file in (_json_files(place, problems) if place.is_dir() else [place])]
+    results = read_results(files, problems)
     if not results.evaluations and not results.analyses:
         where = ", ".join(map(str, places))
         raise UserError(
-            "; ".join([*problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])
+            "; ".join([*results.problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])
         )
     return results
+
+
+def read_results(files: Iterable[Path], problems: Sequence[str] = ()) -> Results:
+    """The records in some files; what cannot be read is named and left out.
+
+    Args:
+        files: of records.
+        problems: what could not be read before, a line each.
+    """
+    found: dict[Path, Record] = {}
+    left_out = list(problems)
+    for file in files:
+        try:
+            found[file] = read(file)
+        except UserError as error:
+            left_out.append(_left_out(error))
+    if left_out:
+        left_out.append(f"{len(left_out)} of {len(left_out) + len(found)} records could not be read")
+    return Results.of(found, left_out)
 
 
 def _json_files(folder: Path, problems: list[str]) -> list[Path]:

@@ -67,7 +67,7 @@ class AnalysisStep(MeasuringStep):
 
     def seconds(self) -> float | None:
         """How long all of them took."""
-        found = [record.seconds for record in self.records().values() if isinstance(record, Analysis)]
+        found = [record.seconds for record in self.records() if isinstance(record, Analysis)]
         return sum(found) if found else None
 
     def _images(self) -> EvaluationImages:

@@ -72,5 +72,5 @@ class AttackStep(MeasuringStep):
 
     def seconds(self) -> float | None:
         """How long attack and judging took; targets that shared the attack carry the time of all."""
-        found = [record for record in self.records().values() if isinstance(record, Evaluation)]
+        found = [record for record in self.records() if isinstance(record, Evaluation)]
         return found[0].seconds if found else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
+from atlpa.records import Credibility
 from atlpa.runs import CredibilityRun, Run
 from atlpa.studies.step import MeasuringStep
 
@@ -61,5 +62,4 @@ class CheckStep(MeasuringStep):
 
     def seconds(self) -> float | None:
         """How long all checks took."""
-        record = self.credibility().recorded if self.state() == "done" else None
-        return record.seconds if record else None
+        return next((record.seconds for record in self.records() if isinstance(record, Credibility)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atlpa.report import Results, write_report
+from atlpa.report import read_results, write_report
 from atlpa.studies.plan import Plan
 from atlpa.studies.step import Say
 
@@ -12,15 +12,19 @@ from atlpa.studies.step import Say
 def write_study_report(whole: Plan, folder: Path, say: Say = print) -> None:
     """Write the report (``index.html``, tables, figures) from what is on record, and print the tables.
 
+    What cannot be read is named and left out.
+
     Args:
         whole: the plan, no shard of it.
         folder: where to.
         say: told the tables.
 
     Raises:
-        UserError: a record is damaged, or the folder cannot be written.
+        UserError: the folder cannot be written.
     """
-    results = Results.of({path: record for step in whole.steps for path, record in step.records().items()})
+    results = read_results(file for step in whole.steps for file in step.files())
+    for problem in results.problems:
+        say(problem)
     if not results.evaluations:
         say("nothing is on record yet")
         return

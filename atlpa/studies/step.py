@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -42,8 +43,16 @@ class Step(ABC):
         """
 
     @abstractmethod
-    def records(self) -> dict[Path, Record]:
-        """What is on record of it: file → record."""
+    def files(self) -> list[Path]:
+        """The files of its records that are there."""
+
+    def records(self) -> list[Record]:
+        """What is on record of it and can be read."""
+        found = []
+        for file in self.files():
+            with suppress(UserError):  # which the report names
+                found.append(read(file))
+        return found
 
     @property
     @abstractmethod
@@ -105,9 +114,9 @@ class MeasuringStep(Step):
         """Whether another process trains a network that it waits for."""
         return any(in_use(network.folder) for network in self.needs())
 
-    def records(self) -> dict[Path, Record]:
-        """What is on record of it: file → record."""
-        return {path: read(path) for path in self.paths() if path.is_file()} if self._ready() else {}
+    def files(self) -> list[Path]:
+        """The files of its records that are there."""
+        return [path for path in self.paths() if path.is_file()] if self._ready() else []
 
     def _ready(self) -> bool:
         return all(training_state(network) == "done" for network in self.needs())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
-from atlpa.records import Record
+from atlpa.records import Training
 from atlpa.runs import Run, train_run
 from atlpa.runs.lock import LOCK, run_lock
 from atlpa.studies.step import Say, State, Step, obstacle, training_state
@@ -56,12 +56,9 @@ class TrainingStep(Step):
                 "with --put-aside"
             )
 
-    def records(self) -> dict[Path, Record]:
-        """The training's record, once it is finished."""
-        if self.state() != "done":
-            return {}
-        run = Run.open(self.experiment.folder)
-        return {run.training_record: run.training}
+    def files(self) -> list[Path]:
+        """The file of the training's record, once it is finished."""
+        return [Run.open(self.experiment.folder).training_record] if self.state() == "done" else []
 
     @property
     def like(self) -> Hashable:
@@ -76,13 +73,14 @@ class TrainingStep(Step):
 
     def seconds(self) -> float | None:
         """How long the steps took, over all sittings."""
-        return Run.open(self.experiment.folder).training.seconds if self.state() == "done" else None
+        return next((record.seconds for record in self.records() if isinstance(record, Training)), None)
 
     def _moved(self) -> Path:
         folder = self.experiment.folder
         names = (folder.with_name(f"{folder.name}.stale-{number}") for number in count(1))
         aside = next(path for path in names if not path.exists())
         with run_lock(folder):
-            folder.rename(aside)
-            (aside / LOCK).unlink()
+            if obstacle(self.experiment):  # unless another process has just moved it
+                folder.rename(aside)
+                (aside / LOCK).unlink()
         return aside
