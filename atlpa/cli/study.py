@@ -11,7 +11,7 @@ from typing import Any
 from atlpa.cli.command import Parser, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
-from atlpa.processes import started
+from atlpa.processes import Processes, started
 from atlpa.progress import be_quiet
 from atlpa.report import Table
 from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
@@ -64,10 +64,20 @@ def _minutes(seconds: float | None) -> str:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Plan, do, draw."""
+    """Plan, do, draw; with others, if torchrun or Slurm has started several processes."""
     here = started()
-    if not here.first:
-        be_quiet()
+    if here.first:
+        carry_out(arguments, here)
+        return
+    be_quiet()
+    try:
+        carry_out(arguments, here)
+    except UserError as error:
+        raise UserError(f"process {here.rank} of {here.count}: {error}") from error
+
+
+def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
+    """This process's part of it."""
     study = load_study(arguments.study)
     device = arguments.device if here.count == 1 else here.device(arguments.device or "auto")
     fields = {"data.root": arguments.data_root, "device": device}
