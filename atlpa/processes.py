@@ -175,16 +175,23 @@ def joined() -> Iterator[Processes]:
         ) from error
     try:
         yield place
-    except RuntimeError as error:
-        how = next((words for words in LOST if words in str(error)), "")
-        if not how and not isinstance(error, dist.DistBackendError):
-            raise
-        raise Shared(
-            f"another process of this training has ended or cannot be reached ({how or reason(error)}); what the last "
-            "checkpoint holds is kept, and the same command goes on from there, with any number of processes"
-        ) from error
+    except (RuntimeError, KeyboardInterrupt) as error:
+        # A launcher that sees one process die stops the others, who may be told so while they find out themselves.
+        for found in (error, error.__context__):
+            if isinstance(found, RuntimeError) and (how := _how_lost(found)):
+                raise Shared(
+                    f"another process of this training has ended or cannot be reached ({how}); what the last checkpoint "
+                    "holds is kept, and the same command goes on from there, with any number of processes"
+                ) from error
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _how_lost(error: RuntimeError) -> str:
+    """In which way a process is gone; empty if an error is about something else."""
+    known = next((words for words in LOST if words in str(error)), "")
+    return known or (reason(error) if isinstance(error, dist.DistBackendError) else "")
 
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe")

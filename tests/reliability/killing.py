@@ -167,15 +167,18 @@ def _without(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-def run(server: Server, case: Case, folder: Path, kill_after: float | None = None) -> tuple[float, list[str]]:
-    """Carry a case out in a new folder, killed once if so asked; returns seconds and what lay there when it was killed.
+def run(server: Server, case: Case, folder: Path, kill_after: float | None = None) -> tuple[float, list[str] | None]:
+    """Carry a case out in a new folder, killed once if so asked.
+
+    Returns:
+        Seconds, and what lay there when it was killed; ``None`` if it was not, or had ended before.
 
     Raises:
         AssertionError: it did not end well the last time.
     """
     folder.mkdir(parents=True)
     case.prepare(folder)
-    began, lay = time.monotonic(), ["nothing was killed: it had ended"]
+    began, lay = time.monotonic(), None
     if kill_after is not None:
         process = server.start(case.command, case.arguments, folder, ALONE)
         time.sleep(kill_after)
@@ -206,17 +209,20 @@ def killed(server: Server, case: Case, folder: Path, moments: int, seed: int) ->
 
     Returns:
         ``seconds`` it takes undisturbed, the ``moments`` in seconds with what lay there then, and how many ended
-        ``equal`` and ``different``, these with the names of the files.
+        ``equal`` and ``different``, these with the names of the files. Moments at which it had already ended are drawn
+        anew.
     """
-    run(server, case, folder / "warm" / "here")
-    seconds, _ = run(server, case, folder / "straight" / "here")
+    seconds = min(run(server, case, folder / name / "here")[0] for name in ("warm", "straight"))
     wanted, draws = state(folder / "straight" / "here"), random.Random(seed)
     found: dict[str, Any] = {"seconds": round(seconds, 3), "moments": [], "equal": 0, "different": 0, "differing": []}
-    for number in range(moments):
+    while len(found["moments"]) < moments:
         moment = draws.uniform(0, seconds)
-        place = folder / f"killed-{number}" / "here"
+        place = folder / "killed" / "here"
         _, lay = run(server, case, place, moment)
         there = state(place)
+        if lay is None:
+            shutil.rmtree(place.parent)
+            continue
         names = [name for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)]
         found["moments"].append({"seconds": round(moment, 3), "files": lay})
         found["different" if names else "equal"] += 1

@@ -182,7 +182,7 @@ def test_latex_holds_no_command_of_a_name(name):
 
 def test_the_command_writes_and_prints_names_as_they_are(tmp_path, capsys):
     """All at once, figures included: they are whole, and hold no script."""
-    name = " ".join(name for kind, name in NAMES.items() if kind != "long")
+    name = " ".join(name for kind, name in NAMES.items() if kind not in ("long", "surrogate"))
     folder, out = tmp_path / "a run" / "records", tmp_path / "out"
     folder.mkdir(parents=True)
     for path, fields in ALL:
