@@ -7,13 +7,13 @@ import io
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, shown
+from atlpa.plain_file import open_plain
 from atlpa.scratch import scratch_folder
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -129,18 +129,14 @@ def read_text(path: Path, largest: int) -> str:
         UserError: it is missing, no plain file, larger, unreadable or no UTF-8.
     """
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise UserError(f"{path} is no plain file")
-        if about.st_size > largest:
-            raise UserError(f"{path} is too large: {about.st_size} bytes, of which {largest} are allowed")
-        return path.read_text(encoding="utf-8")
+        with open_plain(path, largest) as file:
+            return file.read().decode()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
     except ValueError as error:  # a NUL in its name
-        raise error if isinstance(error, UserError) else UserError(f"no file can be called {str(path)!r}") from error
+        raise UserError(f"no file can be called {shown(str(path))}") from error
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from atlpa.errors import UserError, reason, shown
-
-Result = TypeVar("Result")
+from atlpa.errors import Interrupted, UserError, reason, shown
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: while one decodes a large data set, or writes to a slow disk."""
 
 
 class Shared(UserError):
-    """What every process raises alike, so that it is enough if the first one says it."""
+    """What every process raises alike at the same place, so that it is enough if the first one says it."""
+
+
+class Lost(UserError):
+    """Another process has ended or cannot be reached: nothing can be agreed on any more, not even the end."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class Processes:
             return name
         if ":" in name:
             raise UserError(f"device {name!r} is one for {self.count} processes; give cuda, and each takes its own")
-        return f"cuda:{self.local_rank}"
+        # A launcher may show each process its own GPU alone.
+        return f"cuda:{0 if torch.cuda.device_count() == 1 else self.local_rank}"
 
     def shared(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model as all processes train it together, in torch's ``DistributedDataParallel``; alone, as it is."""
@@ -93,36 +97,37 @@ class Processes:
         dist.all_reduce(told)
         return dict(zip(values, (told / self.count).tolist(), strict=True))
 
-    def together(self, work: Callable[[], Result]) -> Result:
-        """Do something in every process; what stops one of them stops all, with its words.
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Do what is inside the ``with`` in every process; what stops one of them stops all, with its words.
 
         Raises:
-            UserError: in every process, if one of them raised it; it says which.
+            Shared: in every process, if one of them raised a ``UserError``; it says which.
         """
         if self.count == 1:
-            return work()
-        results, problem = [], None
+            yield
+            return
+        problem = None
         try:
-            results.append(work())
+            yield
         except UserError as error:
             problem = str(error)
         for rank, said in enumerate(self._told(problem)):
             if said is not None:
                 raise Shared(said if rank == 0 else f"process {rank} of {self.count}: {said}")
-        return results[0]
 
-    def agree(self, facts: Mapping[str, object]) -> None:
+    def agree(self, facts: Callable[[], Mapping[str, object]]) -> None:
         """Make sure that all processes see the same.
 
         Args:
-            facts: what it is about → what this process sees.
+            facts: gives what it is about → what this process sees; asked only where there are others.
 
         Raises:
             UserError: in every process, if one sees something else.
         """
         if self.count == 1:
             return
-        told = self._told(dict(facts))
+        told = self._told(dict(facts()))
         for rank, theirs in enumerate(told):
             for name, value in told[0].items():
                 if theirs[name] != value:
@@ -150,7 +155,7 @@ def started() -> Processes:
     Raises:
         UserError: what the environment says of them contradicts itself.
     """
-    return _place(os.environ) or ALONE
+    return _place() or ALONE
 
 
 @contextmanager
@@ -164,7 +169,7 @@ def joined() -> Iterator[Processes]:
     if place.count == 1:
         yield place
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         dist.init_process_group(backend, rank=place.rank, world_size=place.count, timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
@@ -175,54 +180,62 @@ def joined() -> Iterator[Processes]:
         ) from error
     try:
         yield place
+    except (Shared, Interrupted):  # here all have come to the same place
+        dist.destroy_process_group()
+        raise
     except (RuntimeError, KeyboardInterrupt) as error:
         # A launcher that sees one process die stops the others, who may be told so while they find out themselves.
         for found in (error, error.__context__):
             if isinstance(found, RuntimeError) and (how := _how_lost(found)):
-                raise Shared(
-                    f"another process of this training has ended or cannot be reached ({how}); what the last checkpoint "
-                    "holds is kept, and the same command goes on from there, with any number of processes"
+                raise Lost(
+                    f"another process of this training has ended or cannot be reached ({how}); what the last "
+                    "checkpoint holds is kept, and the same command goes on from there, with any number of processes"
                 ) from error
         raise
-    finally:
+    else:
         dist.destroy_process_group()
 
 
 def _how_lost(error: RuntimeError) -> str:
     """In which way a process is gone; empty if an error is about something else."""
     known = next((words for words in LOST if words in str(error)), "")
-    return known or (reason(error) if isinstance(error, dist.DistBackendError) else "")
+    return known or (reason(error) if isinstance(error, dist.DistError) else "")
 
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting", "Broken pipe")
 """Words by which Gloo says that a process is gone; it has no class of errors."""
 
 
-def _place(environment: Mapping[str, str]) -> Processes | None:
-    """What torchrun's variables say, else Slurm's; ``None`` where this process was started by itself."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+def _place() -> Processes | None:
+    """What torchrun's variables say, else Slurm's; ``None`` where this process was started by itself.
+
+    Raises:
+        UserError: they are incomplete or contradict each other.
+    """
+    names, known = ("RANK", "WORLD_SIZE", "LOCAL_RANK"), os.environ
     # srun's own variable: a batch script has the others too, but runs its commands once.
-    if "WORLD_SIZE" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+    if "WORLD_SIZE" not in known and known.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
-        os.environ.setdefault("MASTER_ADDR", _first_host(environment["SLURM_STEP_NODELIST"]))
-        os.environ.setdefault("MASTER_PORT", str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000))
-    if names[1] not in environment:
+        if "SLURM_STEP_NODELIST" in known and known.get("SLURM_JOB_ID", "").isdecimal():
+            known.setdefault("MASTER_ADDR", _first_host(known["SLURM_STEP_NODELIST"]))
+            known.setdefault("MASTER_PORT", str(20_000 + int(known["SLURM_JOB_ID"]) % 20_000))
+    if known.get(names[1], "1") == "1":
         return None
     try:
-        rank, count, local, port = (int(environment.get(name) or 0) for name in (*names, "MASTER_PORT"))
-    except ValueError as error:
-        raise UserError(f"{', '.join(names)} and MASTER_PORT in the environment must be whole numbers") from error
+        rank, count, local, port = (int(known[name]) for name in (*names, "MASTER_PORT"))
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{', '.join(names)} and MASTER_PORT in the environment must all be whole numbers where several processes "
+            "are started; torchrun and srun set them"
+        ) from error
     if not 0 <= rank < count:
         raise UserError(f"{names[0]} {rank} and {names[1]} {count} in the environment contradict each other")
-    if count > 1 and not ("MASTER_ADDR" in environment and 0 < port < 2**16):
+    if not (known.get("MASTER_ADDR") and 0 < port < 2**16):
         raise UserError("MASTER_ADDR and MASTER_PORT in the environment must say where the processes meet")
     return Processes(rank, count, local)
 
 
 def _first_host(hosts: str) -> str:
     """The first of Slurm's list of hosts: ``gpu[03-05,9],cpu1`` begins with gpu03."""
-    name, bracket, rest = hosts.partition("[")
-    if not bracket or "," in name:
-        return name.split(",")[0]
-    numbers, _, end = rest.partition("]")
-    return name + numbers.replace("-", ",").split(",")[0] + end.split(",")[0]
+    first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", hosts)
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else hosts)

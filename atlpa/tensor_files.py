@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from atlpa.errors import shown
 from atlpa.files import atomic_file
+from atlpa.plain_file import open_plain
 
 # A zip file ends with the length of its comment and the comment, of which torch writes none.
 _NO_COMMENT = bytes(2)
@@ -42,8 +43,7 @@ def read_tensors(path: Path) -> tuple[Any, bool]:
         ValueError: the file is damaged, claims more than it holds, or holds what would have to be run.
         OSError: it cannot be opened.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no plain file")  # a reader would wait at a pipe
+    open_plain(path, most=None).close()  # a reader would wait at a pipe
     sealed = _seal_holds(path)
     try:
         if zipfile.is_zipfile(path):

@@ -10,8 +10,8 @@ import torch
 from atlpa.experiment import load
 from atlpa.models import ModelSpec
 from atlpa.records import Training
+from atlpa.records.log import read_log
 from atlpa.report import collect, sections, tidy
-from atlpa.report.logs import read_log
 from atlpa.statistics import share
 from benchmarks.page import write_page
 

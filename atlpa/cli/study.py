@@ -79,11 +79,13 @@ def work(arguments: argparse.Namespace) -> None:
 def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
     """This process's part of it."""
     study = load_study(arguments.study)
-    device = arguments.device if here.count == 1 else here.device(arguments.device or "auto")
-    fields = {"data.root": arguments.data_root, "device": device}
+    fields = {"data.root": arguments.data_root, "device": arguments.device}
     where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     whole = plan(study, where, keep, put_aside=arguments.put_aside)
+    device = whole.trainings[0].experiment.device
+    if (own := here.device(device)) != device:
+        whole = plan(study, [*where, ("device", own)], keep, put_aside=arguments.put_aside)
     todo = whole.shard(*arguments.shard) if arguments.shard else whole
     if here.count > 1 and (arguments.plan or arguments.shard):
         raise UserError(f"{here.count} processes share the steps of a study as they come; leave out --plan and --shard")

@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from atlpa.errors import Interrupted, UserError
-from atlpa.processes import Processes, Shared, joined
+from atlpa.errors import Interrupted, UserError, one_line
+from atlpa.processes import Lost, Processes, Shared, joined
 from atlpa.progress import be_quiet
 
 
@@ -25,7 +25,6 @@ def together(work: Callable[[Processes], None]) -> int:
         with joined() as here:
             if not here.first:
                 be_quiet()
-                sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
             work(here)
     except Interrupted as stop:
         if here.first:
@@ -36,7 +35,11 @@ def together(work: Callable[[Processes], None]) -> int:
             raise
         return 2
     except UserError as error:
-        if here.first:
+        if here.count == 1:
             raise
-        raise UserError(f"process {here.rank} of {here.count}: {error}") from error
+        if here.first or not isinstance(error, Lost):
+            who = "" if here.first else f"process {here.rank} of {here.count}: "
+            print(f"atlpa-train: {one_line(f'{who}{error}')}", file=sys.stderr, flush=True)
+        # What the processes have in common cannot be taken apart in good order, and would wait for those that are gone.
+        os._exit(2)
     return 0

@@ -94,8 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work(here: Processes) -> None:
-        run = train_run(load(arguments.config, overrides(arguments)), here=here)
-        print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")
+        with here.together():
+            experiment = load(arguments.config, overrides(arguments))
+        run = train_run(experiment, here=here)
+        if here.first:
+            print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")
 
     return run_command("atlpa-train", lambda: together(work))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason
+from atlpa.plain_file import open_plain
 
 # What Pillow warns of is a picture that it reads all the same, or one that is too large, which is refused below.
 warnings.filterwarnings("ignore", module=r"PIL\.")

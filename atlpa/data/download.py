@@ -12,9 +12,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason
 from atlpa.files import NO_ROOM
+from atlpa.plain_file import open_plain
 from atlpa.progress import BYTES, Progress
 
 ATTEMPTS = 3

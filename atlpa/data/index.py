@@ -13,8 +13,8 @@ from PIL import Image
 from atlpa.data.decode import Content, decode_image
 from atlpa.data.masks import Mask
 from atlpa.data.names import readable
-from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, shown
+from atlpa.plain_file import open_plain
 from atlpa.records.digest import digest
 
 Part = Literal["train", "validation", "test"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from atlpa.data.mat_file import LARGEST, parse_mat
-from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason, shown
+from atlpa.plain_file import open_plain
 
 
 def read_matlab(path: Path, what: str) -> dict[str, Any]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import gzip
 import shutil
 import tarfile
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from atlpa.data.names import inside
-from atlpa.data.plain_file import open_plain
 from atlpa.errors import UserError, reason, shown
 from atlpa.files import no_room
+from atlpa.plain_file import open_plain
 from atlpa.progress import Progress
+from atlpa.scratch import scratch_folder
 
-SCRATCH = ".unpacking-"
 LONGEST_HEADER = 1 << 17
 """Bytes between two contents: padding, a long name or PAX fields, and what is read ahead."""
 
@@ -64,13 +63,11 @@ def unpack(archive: Path, folder: Path, wanted: str, proof: str, limits: Limits 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{SCRATCH}*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
-            _extract(archive, Path(scratch), limits or Limits())
-            if not (Path(scratch) / proof).exists():
+        with scratch_folder(folder) as scratch:
+            _extract(archive, scratch, limits or Limits())
+            if not (scratch / proof).exists():
                 raise BadArchive(f"{archive} holds no {proof}; it is another archive than is wanted, or incomplete")
-            (Path(scratch) / wanted).rename(folder / wanted)
+            (scratch / wanted).rename(folder / wanted)
     except UserError:
         raise
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atlpa.errors import UserError, one_line
 from atlpa.records import Analysis, Credibility, Evaluation, Record, Training, folders_below, read
-from atlpa.report.logs import Line, read_log
+from atlpa.records.log import Line, read_log
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def read_results(files: Iterable[Path], problems: Sequence[str] = ()) -> Results
             found[file] = read(file)
         except UserError as error:
             left_out.append(_left_out(error))
-    if left_out:
-        left_out.append(f"{len(left_out)} of {len(left_out) + len(found)} records could not be read")
+    if bad := len(left_out) - len(problems):
+        left_out.append(f"{bad} of {bad + len(found)} records could not be read")
     return Results.of(found, left_out)
 
 

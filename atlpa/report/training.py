@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from atlpa.records.log import Line
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.logs import Line
 
 WINDOW = 15
 """Lines of the log in a running mean: batches are small, so that single lines say little."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,7 +64,7 @@ def run_lock(folder: Path, say: Callable[[str], None] = print) -> Iterator[None]
 
 
 def in_use(folder: Path) -> bool:
-    """Whether another process owns a folder; asks without taking it."""
+    """Whether another process owns a folder; to ask, it is shared for a moment."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR)
     except OSError:
@@ -82,6 +83,7 @@ def in_use(folder: Path) -> bool:
 
 def _locked(path: Path, say: Callable[[str], None]) -> int:
     """A descriptor of the file, locked."""
+    patience = 3  # with whoever only asks whether it is owned, for a moment
     while True:
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -99,6 +101,9 @@ def _locked(path: Path, say: Callable[[str], None]) -> int:
                 return file
             owner = os.read(file, 300).decode(errors="replace") or "another process"
             os.close(file)
+            if patience := patience - 1:
+                threading.Event().wait(0.05)
+                continue
             raise InUse(
                 f"{path.parent} is in the hands of {owner}, and a run is trained by one process; wait for it or choose "
                 "another --output"

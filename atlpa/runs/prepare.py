@@ -34,7 +34,7 @@ class Prepared:
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
-        watched: the validation part, where it is not trained on.
+        watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
         device: where to compute.
         model: the network, on the device.
         optimizer: of the model.
@@ -80,6 +80,8 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     experiment = run.experiment if run else experiment
     data, recipe = experiment.data, experiment.training
     device = pick_device(here.device(experiment.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # for code that says plain cuda
     part = len(here.rows(recipe.batch_size))
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
     index = run.read_index(resumed.data) if run and resumed else data.index()
@@ -89,9 +91,10 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
-    recipe.check_parts(part, model)
-    if recipe.synchronized(device) and here.count > 1:
+    synchronized = here.count > 1 and recipe.synchronized(device, experiment.defense)
+    if synchronized:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # changes the layers inside
+    recipe.check_parts(part, None if synchronized else model)
     if not resumed:
         notes += experiment.model.load_initial_weights(model, data.size)
     notes += training_notes(experiment, model, device)
@@ -108,5 +111,6 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     for note in notes:
         say(f"note: {note}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
-    watched = None if experiment.final else load_images(index.items("validation"), data.size, device, "validation")
+    watch = here.first and not experiment.final
+    watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
     return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)

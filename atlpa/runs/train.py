@@ -48,16 +48,19 @@ def train_run(experiment: Experiment, say: Say = print, here: Processes = ALONE)
     """
     say = say if here.first else _nothing
     with ExitStack() as held:
-        run = here.together(lambda: _existing(experiment, say, here, held))
-        if run and run.finished:
+        with here.together():
+            run = _existing(experiment, say, here, held)
+        if run and here.largest(run.finished):  # as the first process to see it says
             say(f"{run.folder} is finished: {experiment.training.iterations} iterations")
             return run
-        prepared = here.together(lambda: prepare(experiment, run, say, here))
-        here.agree(prepared.facts)
-        run = here.together(lambda: _begin(prepared, say, here, held))
-        here.together(lambda: _must_be_seen(run))
+        with here.together():
+            prepared = prepare(experiment, run, say, here)
+        here.agree(lambda: prepared.facts)
+        with here.together():
+            run = _begin(prepared, say, here, held)
+        with here.together():
+            _must_be_seen(run)
         _train(run, prepared, here)
-        here.wait()  # until the record is there
         return run
 
 
@@ -104,8 +107,8 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
     data, recipe, seed = experiment.data, experiment.training, experiment.seed
     first_step = prepared.resumed.step if prepared.resumed else 0
     rows = here.rows(recipe.batch_size)
-    log = TrainingLog(run.log_path, first_step) if here.first else None
-    watched = prepared.watched if here.first else None
+    with here.together():
+        log = TrainingLog(run.log_path, first_step) if here.first else None
     train(
         here.shared(model, device),
         experiment.defense,
@@ -116,12 +119,13 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
         first_step=first_step,
         log=log,
         save=partial(_save, run, prepared.index, model, prepared.optimizer) if here.first else None,
-        validate=partial(_validate, model, watched, experiment) if watched else None,
+        validate=partial(_validate, model, prepared.watched, experiment) if prepared.watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
         here=here,
     )
-    if log:
-        _record(run, prepared.index, log, device)
+    with here.together():
+        if log:
+            _record(run, prepared.index, log, device)
 
 
 def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from atlpa.runs.lock import InUse
-from atlpa.studies.step import Say, Step
+from atlpa.studies.step import Say, State, Step
 
 PAUSE = 2.0
 """Seconds between two looks at what another process has in its hands."""
@@ -26,8 +26,9 @@ def execute(steps: Sequence[Step], say: Say = print, pause: Callable[[float], No
     left = list(enumerate(steps, 1))
     waited = False
     while True:
-        left = [(number, step) for number, step in left if not _done(step, f"[{number} of {len(steps)}]", say, waited)]
-        elsewhere = [step for _, step in left if step.state() in ("to do", "stale") or step.awaited()]
+        tried = [(number, step, _after(step, f"[{number} of {len(steps)}]", say, waited)) for number, step in left]
+        left = [(number, step) for number, step, state in tried if state != "done"]
+        elsewhere = [state for _, step, state in tried if state in ("to do", "stale") or step.awaited()]
         if not elsewhere:
             break
         if not waited:
@@ -38,11 +39,11 @@ def execute(steps: Sequence[Step], say: Say = print, pause: Callable[[float], No
         say(f"{len(left)} steps wait for networks that are not trained yet; the same command again goes on")
 
 
-def _done(step: Step, place: str, say: Say, quiet: bool) -> bool:
-    """Carry a step out if it can be; whether it is done. ``quiet``: that it cannot has been said before."""
+def _after(step: Step, place: str, say: Say, quiet: bool) -> State:
+    """Carry a step out if it can be; its state then. ``quiet``: that it cannot has been said before."""
     state = step.state()
     if state in ("done", "waits"):
-        return state == "done"
+        return state
     if not quiet:
         say(f"{place} {step.title}")
     try:
@@ -50,5 +51,5 @@ def _done(step: Step, place: str, say: Say, quiet: bool) -> bool:
     except InUse as owned:
         if not quiet:
             say(f"{str(owned).partition(', and a run')[0]}; the other steps go first")  # which advises a single run
-        return False
-    return True
+        return state
+    return "done"

@@ -112,7 +112,7 @@ class MeasuringStep(Step):
 
     def awaited(self) -> bool:
         """Whether another process trains a network that it waits for."""
-        return any(in_use(network.folder) for network in self.needs())
+        return any(training_state(network) != "done" and in_use(network.folder) for network in self.needs())
 
     def files(self) -> list[Path]:
         """The files of its records that are there."""

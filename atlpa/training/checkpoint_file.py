@@ -37,7 +37,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint {path}; train the run first with atlpa-train") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from error
     except ValueError as error:
         raise UserError(f"{path} is no readable checkpoint ({reason(error)}); {REMEDY}") from error
     found = dict(content) if isinstance(content, dict) else {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from atlpa.errors import UserError, reason
 from atlpa.files import no_room, write_text
-from atlpa.json_files import parse_json
+from atlpa.records.log import Line, read_log
 
 
 class TrainingLog:
@@ -32,35 +32,6 @@ class TrainingLog:
         except OSError as error:
             raise no_room(error, self.path) or error from error
 
-    def lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[Line]:
         """Every complete line; one cut short by a crash is left out."""
-        if not self.path.exists():
-            return []
-        if not self.path.is_file():  # a reader would wait at a pipe
-            raise UserError(f"{self.path} is no plain file; remove it")
-        texts = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        found = []
-        for number, text in enumerate(texts[:-1], 1):
-            try:
-                found.append(_checked(parse_json(text)))
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path} is damaged in line {number} ({reason(error)}); restore it from a backup, or "
-                    "remove it to go on without the lines so far"
-                ) from error
-        return found
-
-
-def _checked(line: Any) -> dict[str, Any]:
-    """A line, if it says what lines say.
-
-    Raises:
-        ValueError: it does not.
-    """
-    if not isinstance(line, dict) or type(line.get("step")) is not int or line["step"] < 1:
-        raise ValueError("it has no step")
-    timing = line.get("timing", {"seconds": 0.0})
-    seconds = timing.get("seconds") if isinstance(timing, dict) else None
-    if not isinstance(seconds, int | float) or not seconds >= 0:
-        raise ValueError("its seconds are none")
-    return line
+        return read_log(self.path) if os.path.lexists(self.path) else []

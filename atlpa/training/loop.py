@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from atlpa.data import Batches
 from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted, UserError
 from atlpa.out_of_memory import must_fit
-from atlpa.processes import ALONE, Processes
+from atlpa.processes import ALONE, Processes, Shared
 from atlpa.progress import Progress
 from atlpa.randomness import BatchPart, generator
 from atlpa.signals import caught, handle
@@ -88,28 +88,35 @@ def train(
                     precision=recipe.precision,
                     micro_batch=recipe.at_once(len(labels)),
                 )
+            if here.count > 1 and step == first_step:
+                _all_must_learn(model)
             taken = step + 1
             last = taken == recipe.iterations
+            # Asked once, and before the device is waited for: a signal that comes later waits for the next step.
+            ending = stop() or last
+            due = here.largest(time.monotonic() - saved >= recipe.checkpoint_seconds)
             logged_now = taken % recipe.log_every == 0 or last
             if logged_now or step == first_step:  # a loss is shown from the first step on
-                numbers = _numbers(result, taken, here)
+                numbers = _numbers(result, here)
+                with here.together():
+                    _must_be_finite(numbers["terms"], taken)
                 progress.note = f"loss {numbers['loss']:.3f}"
             progress.update()
-            if logged_now and log:
+            if logged_now:
                 now = time.monotonic()
-                log.write(
-                    step=taken,
-                    learning_rate=recipe.learning_rate_at(step),
-                    **numbers,
-                    timing={"seconds": now - logged},
-                )
+                with here.together():
+                    if log:
+                        rate, timing = recipe.learning_rate_at(step), {"seconds": now - logged}
+                        log.write(step=taken, learning_rate=rate, **numbers, timing=timing)
                 logged = now
-            if log and validate and (taken % recipe.validate_every == 0 or last):
-                log.write(step=taken, validation=validate())
-            ending = last or stop()  # asked once: a signal that comes later waits for the next step
-            if save and (ending or time.monotonic() - saved >= recipe.checkpoint_seconds):
-                _must_be_finite(result, model, taken)
-                save(taken)
+            if taken % recipe.validate_every == 0 or last:
+                with here.together():
+                    if log and validate:
+                        log.write(step=taken, validation=validate())
+            if ending or due:
+                with here.together():
+                    if save:
+                        _save_finite(save, result, model, taken)
                 saved = time.monotonic()
             if ending:
                 break
@@ -117,15 +124,10 @@ def train(
         raise Interrupted(taken, stopped_by)
 
 
-def _numbers(result: StepResult, step: int, here: Processes) -> dict[str, object]:
-    """The reproducible part of a log line, means over all processes.
-
-    Raises:
-        UserError: a term is infinite or not a number; what follows would be worthless.
-    """
+def _numbers(result: StepResult, here: Processes) -> dict[str, Any]:
+    """The reproducible part of a log line, means over all processes."""
     terms = here.mean({name: value.item() for name, value in result.terms.items()})
     accuracy = here.mean({view: share.item() for view, share in result.accuracy.items()})
-    _terms_must_be_finite(terms, step)
     return {
         "loss": sum(terms.values()),
         "terms": terms,
@@ -133,21 +135,30 @@ def _numbers(result: StepResult, step: int, here: Processes) -> dict[str, object
     }
 
 
-def _terms_must_be_finite(terms: Mapping[str, float], step: int) -> None:
+def _all_must_learn(model: nn.Module) -> None:
+    """Refuse what torch's processes would wait for in the next step, each for the gradients of all."""
+    idle = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
+    if idle:
+        raise Shared(f"no term depends on {idle[0].removeprefix('module.')}; train in one process, or freeze it")
+
+
+def _must_be_finite(terms: Mapping[str, float], step: int) -> None:
+    """Refuse a loss after which all would be worthless."""
     if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
         raise UserError(
             f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
         )
 
 
-def _must_be_finite(result: StepResult, model: nn.Module, step: int) -> None:
-    """Refuse to save what diverged, also weights that the last step, whose terms were still finite, has ruined."""
-    _terms_must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
+def _save_finite(save: Callable[[int], None], result: StepResult, model: nn.Module, step: int) -> None:
+    """Save, but not what diverged, nor weights that the last step, whose terms were still finite, has ruined."""
+    _must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise UserError(
             f"training diverged by step {step}: {broken[0]} is not finite; try a lower learning rate or term weight"
         )
+    save(step)
 
 
 @contextmanager

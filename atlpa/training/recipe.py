@@ -12,6 +12,7 @@ from torch.optim import SGD
 
 from atlpa.attacks import PGD, AnyAttack
 from atlpa.component import Component, FromList, Number
+from atlpa.defenses import Defense
 from atlpa.engine import Precision
 from atlpa.errors import UserError
 
@@ -59,12 +60,12 @@ class Recipe(Component):
         """How many of a process's ``part`` of the batch are in memory at a time."""
         return min(self.micro_batch or part, part)
 
-    def check_parts(self, part: int, model: nn.Module) -> None:
+    def check_parts(self, part: int, model: nn.Module | None) -> None:
         """Refuse micro-batches that do not divide a process's part of the batch, or are too small for BatchNorm.
 
         Args:
             part: how many images of a batch this process has.
-            model: what is trained.
+            model: whose BatchNorm takes its statistics of what this process has in memory, if it does.
 
         Raises:
             UserError: the sizes that will do are named.
@@ -76,18 +77,25 @@ class Recipe(Component):
                 f"training.micro_batch {few} does not divide the {part} images that a process has of a batch; take one "
                 f"of {', '.join(map(str, sizes))}"
             )
-        if few == 1 and any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        if model and few == 1 and any(isinstance(layer, _BatchNorm) for layer in model.modules()):
             raise UserError(
                 "BatchNorm cannot take statistics of a single image at a time; take a training.micro_batch of at least "
                 "2, a larger training.batch_size or fewer processes"
             )
 
-    def synchronized(self, device: torch.device) -> bool:
-        """Whether processes on such devices share BatchNorm's statistics.
+    def synchronized(self, device: torch.device, defense: Defense) -> bool:
+        """Whether processes on such devices share BatchNorm's statistics in training a defense.
 
         Raises:
             UserError: they are asked to and cannot.
         """
+        if defense.needs_input_gradient:
+            if self.sync_batchnorm:
+                raise UserError(
+                    f"training.sync_batchnorm: {defense.name} differentiates twice, which torch cannot through "
+                    "synchronized BatchNorm; set it to false"
+                )
+            return False
         if self.sync_batchnorm and device.type != "cuda":
             raise UserError(f"training.sync_batchnorm: torch synchronizes BatchNorm on CUDA alone, not on {device}")
         return device.type == "cuda" and self.sync_batchnorm is not False

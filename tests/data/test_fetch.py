@@ -237,7 +237,7 @@ def test_an_archive_touches_nothing_but_what_is_wanted(tmp_path):
 
 
 def test_what_a_killed_unpacking_left_is_cleared_away(tmp_path):
-    (tmp_path / "here" / ".unpacking-old" / "jpg").mkdir(parents=True)
+    (tmp_path / "here" / ".half-old" / "jpg").mkdir(parents=True)
     (tmp_path / "good.tgz").write_bytes(archive(("jpg/a", b"x")))
     unpack(tmp_path / "good.tgz", tmp_path / "here", "jpg", "jpg/a")
     assert names(tmp_path / "here") == ["jpg", "jpg/a"]

@@ -160,7 +160,7 @@ def test_a_folder_that_may_not_be_read_is_named(runs, capsys, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    (line, _), same = reported(runs, capsys)
+    (line,), same = reported(runs, capsys)
     assert line == f"left out: {runs}/secret cannot be read (Permission denied)"
     assert same == tables
     assert len(finished_runs(runs)) == 2

@@ -16,7 +16,7 @@ from torch import nn
 from atlpa.dotted import flattened
 from atlpa.errors import Interrupted, UserError
 from atlpa.experiment import load
-from atlpa.processes import Shared, joined
+from atlpa.processes import Shared, joined, started
 from atlpa.runs import Run, train_run
 from atlpa.training import loop
 from tests.together import processes
@@ -185,7 +185,7 @@ def test_a_port_in_use(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
         for name, value in {**place, "MASTER_PORT": str(taken.getsockname()[1])}.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(Shared, match=r"process 0 of 2 cannot meet the others at .* is the port in use"), joined():
@@ -206,37 +206,44 @@ PLACES = {
         (5, 8, 1),
         {"MASTER_ADDR": "gpu03", "MASTER_PORT": "23456"},
     ),
-    "a batch script of Slurm's, which runs once": ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, None, {}),
-    "nobody": ({}, None, {}),
+    "a batch script of Slurm's, which runs once": ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1, 0), {}),
+    "nobody": ({}, (0, 1, 0), {}),
 }
 
 
 @pytest.mark.parametrize(("variables", "expected", "meeting"), PLACES.values(), ids=PLACES)
 def test_who_has_started_the_processes(monkeypatch, variables, expected, meeting):
-    from atlpa import processes as module
-
     monkeypatch.setattr(os, "environ", dict(variables))
-    place = module._place(os.environ)
-    assert (place and (place.rank, place.count, place.local_rank)) == expected
+    place = started()
+    assert (place.rank, place.count, place.local_rank) == expected
     assert {name: os.environ.get(name) for name in meeting} == meeting
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"RANK": "x"}, "must be whole numbers"),
+        ({"RANK": "x"}, "must all be whole numbers"),
+        ({"RANK": None}, "must all be whole numbers"),
+        ({"LOCAL_RANK": None}, "must all be whole numbers"),
+        ({"WORLD_SIZE": "x"}, "must all be whole numbers"),
+        ({"WORLD_SIZE": None, "SLURM_STEP_NUM_TASKS": "2"}, "must all be whole numbers"),
         ({"RANK": "4"}, "contradict each other"),
         ({"RANK": "-1"}, "contradict each other"),
         ({"MASTER_PORT": "0"}, "must say where the processes meet"),
         ({"MASTER_ADDR": None}, "must say where the processes meet"),
     ],
 )
-def test_variables_that_cannot_be_meant(changes, words):
-    from atlpa import processes as module
-
+def test_variables_that_cannot_be_meant(monkeypatch, changes, words):
     variables = {**PLACES["torchrun"][0], **changes}
+    monkeypatch.setattr(os, "environ", {name: value for name, value in variables.items() if value is not None})
     with pytest.raises(UserError, match=words):
-        module._place({name: value for name, value in variables.items() if value is not None})
+        started()
+
+
+def test_the_first_of_hosts_in_racks():
+    from atlpa.processes import _first_host
+
+    assert _first_host("rack[1-2]node[3-4],x") == "rack1node3"
 
 
 @pytest.mark.parametrize("hosts", ["node7", "node7,node8", "node[7-9]", "node[7,9]", "node[7-9],other[1-2]"])
@@ -266,7 +273,9 @@ def test_a_process_that_is_killed_ends_the_training_which_goes_on_later(tmp_path
         raise
     said = started.communicate()[1]
     assert started.returncode != 0
-    lost = [line for line in said.splitlines() if "another process of this training has ended" in line]
+    # What torchrun tells the others when one is gone may reach them before they find out.
+    words = "another process of this training has ended", "interrupted; what is finished is kept"
+    lost = [line for line in said.splitlines() if any(word in line for word in words)]
     assert len(lost) == (victim == 1)
     assert Run.open(tmp_path / "run").read_checkpoint().step >= 1
 

@@ -27,8 +27,8 @@ class Recorded(Step):
         del say
         self.done.append(self.title)
 
-    def records(self):
-        return {}
+    def files(self):
+        return []
 
     def seconds(self):
         return self.took

@@ -76,7 +76,13 @@ def test_two_processes_share_the_steps_and_leave_the_records_of_one(place):
 @pytest.mark.parametrize("option", [["--plan"], ["--shard", "1/2"]])
 def test_what_makes_no_sense_with_several_processes(place, option, monkeypatch, capsys):
     monkeypatch.chdir(place / "one")
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
+    for name, value in {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29500",
+    }.items():
         monkeypatch.setenv(name, value)
     assert main(["mine.yaml", *option]) == 2
     assert "2 processes share the steps of a study as they come; leave out --plan and" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Training logs of unknown origin."""
+"""Training logs as they are read: to go on with a training, and to draw its curves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.errors import UserError, one_line, reason
-from atlpa.files import read_text
 from atlpa.json_files import LARGEST, parse_json
+from atlpa.plain_file import open_plain
 from atlpa.records.checked import LARGEST_COUNT
 
 Line = Mapping[str, Any]
@@ -24,18 +24,30 @@ def read_log(path: Path) -> list[Line]:
     Raises:
         UserError: it cannot be read, or a line is none of a log.
     """
+    try:
+        with open_plain(path, LARGEST) as file:
+            content = file.read()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     lines = []
-    for number, text in enumerate(read_text(path, LARGEST).split("\n")[:-1], 1):
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):  # what a crash left at the end may be anything
         try:
-            lines.append(_checked(parse_json(text)))
+            lines.append(_checked(parse_json(line.decode())))
         except ValueError as error:
-            raise UserError(f"{path} is damaged in line {number} ({reason(error)})") from error
+            raise UserError(
+                f"{path} is damaged in line {number} ({reason(error)}); restore it from a backup, or remove it to go "
+                "on without the lines so far"
+            ) from error
     return lines
 
 
 def _checked(line: Any) -> Line:
-    if not (isinstance(line, dict) and type(line.get("step")) is int and 0 <= line["step"] <= LARGEST_COUNT):
-        raise ValueError("no step")
+    if not (isinstance(line, dict) and type(line.get("step")) is int and 1 <= line["step"] <= LARGEST_COUNT):
+        raise ValueError("it has no step")
+    timing = line.get("timing", {"seconds": 0.0})
+    seconds = timing.get("seconds") if isinstance(timing, dict) else None
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ValueError("its seconds are none")
     numbers = {name: line.get(name) for name in ("learning_rate", "clean_accuracy", "adversarial_accuracy")}
     for group in GROUPS:
         named = line.get(group) or {}
