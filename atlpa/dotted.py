@@ -18,6 +18,8 @@ def set_field(fields: dict[str, Any], dotted: str, value: Any) -> None:
     Raises:
         UserError: what should be a section is a value.
     """
+    if not all(dotted.split(".")):
+        raise UserError(f"--set {dotted}: no field is called so; write section.field")
     *sections, last = _PARTS.findall(dotted)
     for section in sections:
         inner = fields.get(section)

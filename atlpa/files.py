@@ -96,12 +96,16 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def unwritable(folder: Path) -> str | None:
     """Why a folder that may have to be made cannot be written, if so."""
+    if "\0" in str(folder):
+        return f"no folder can be called {shown(str(folder))}"
     near = _nearest(folder)
     return None if near.is_dir() and os.access(near, os.W_OK) else f"{near} is no folder that can be written"
 
 
 def unwritable_file(path: Path) -> str | None:
     """Why a file cannot be written, or replaced where it is there, if so."""
+    if "\0" in str(path):
+        return f"no file can be called {shown(str(path))}"
     if path.exists() and not path.is_file():
         return f"{path} is no plain file"
     return unwritable(path.parent)

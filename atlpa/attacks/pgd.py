@@ -66,7 +66,7 @@ class PGD(Attack):
     loss: Literal[Objective, "kl"] = "cross_entropy"
     eot: Annotated[int, Field(ge=1)] = 1
     fixed_draws: bool = False
-    momentum: Annotated[Number, Field(ge=0)] = 0.0
+    momentum: Annotated[Number, Field(ge=0, le=1)] = 0.0
     diversity: Annotated[Number, Field(ge=0, le=1)] = 0.0
     restarts: Annotated[int, Field(ge=1)] = 1
     engine: Engine = "auto"

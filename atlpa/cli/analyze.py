@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.attacks import PGD
-from atlpa.cli.command import Parser, count, number, run_command, seed
+from atlpa.cli.command import Parser, count, number, path, run_command, seed
 from atlpa.cli.runs import add_trust_option, chosen_runs
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("runs", nargs="*", metavar="RUN", help="folders of runs; default: the newest")
     add("--what", default=",".join(KINDS), metavar="LIST", help=f"some of {','.join(KINDS)}; default: all")
-    add("--output", metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
+    add("--output", type=path, metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
     add("--eps", nargs="+", type=number, default=[0.25, 0.5], metavar="E", help="of the images; default: 0.25 0.5")
     add("--iters", type=count, default=200, metavar="N", help="PGD's iterations; default: 200")
     add("--step", type=number, default=1 / 256, metavar="S", help="PGD's step; default: 1/256")
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--perplexity", type=number, metavar="P", help="of t-SNE; default: 30, less where there are few images")
     add("--seed", type=seed, default=0, help="of all that is drawn; default: 0")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
-    add("--data-root", metavar="DIR", help="where the data set lies now")
+    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
     add_trust_option(parser)
     return parser

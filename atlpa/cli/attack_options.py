@@ -55,7 +55,11 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     foreign += ["eps"] if arguments.eps and arguments.attack == "none" else []
     for option in foreign:
         raise UserError(f"{_spelled(option)} has no meaning for --attack {arguments.attack}")
+    for option in sorted(given.keys() & _attack_settings(arguments)):
+        raise UserError(f"{_spelled(option)} and --attack-set {option} say the same; give one of them")
     given |= _attack_settings(arguments)
+    if "epsilon" in given:
+        raise UserError("--attack-set epsilon: ε is set with --eps")
     budgets = tuple(sorted(set(arguments.iters or ())))
     if budgets and kind.budget in given:
         raise UserError(f"--iters and --attack-set {kind.budget} say the same; give one of them")

@@ -34,6 +34,13 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def path(text: str) -> str:
+    """An argument that names a file or a folder, which an unset variable of a shell does not."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{shown(text)} names no file and no folder")
+    return text
+
+
 def count(text: str) -> int:
     """An argument of at least 1."""
     if not _is_whole(text) or int(text) < 1:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, count, run_command, settings
+from atlpa.cli.command import Parser, count, path, run_command, settings
 from atlpa.component import field_names, validate
 from atlpa.data import DATASETS, PARTS, Dataset
 from atlpa.data.dataset import data_root
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (fetching, checking):
         command.add_argument(
             "--root",
+            type=path,
             metavar="DIR",
             help="the folder for data sets; default: ATLPA_DATA_ROOT from the environment, or data",
         )

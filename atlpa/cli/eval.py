@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
-from atlpa.cli.command import Parser, count, run_command
+from atlpa.cli.command import Parser, count, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run",
         action="append",
         default=[],
+        type=path,
         metavar="DIR",
         help="a run's folder (repeatable); default: the newest",
     )
@@ -47,17 +48,19 @@ def _parser() -> argparse.ArgumentParser:
         "--source",
         action="append",
         default=[],
+        type=path,
         metavar="DIR",
         help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
         "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
     )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
-    add("--data-root", metavar="DIR", help="where the data set lies now")
+    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
-    add("--json", metavar="FILE", help="also write the records into one file")
+    add("--json", type=path, metavar="FILE", help="also write the records into one file")
     add(
         "--keep-images",
+        type=path,
         metavar="DIR",
         help="keep transferred images there as .npy, and show those that lie there again",
     )

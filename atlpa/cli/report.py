@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.cli.command import Parser, run_command
+from atlpa.cli.command import Parser, path, run_command
 from atlpa.errors import UserError, one_line
 from atlpa.report import collect, summary, write_report
 
@@ -19,6 +19,7 @@ def _parser() -> Parser:
     parser.add_argument("records", nargs="+", metavar="RECORDS", help="record files, or folders that hold some")
     parser.add_argument(
         "--output",
+        type=path,
         metavar="DIR",
         help="also write the report there: index.html, table.md, table.csv, *.tex and figures",
     )

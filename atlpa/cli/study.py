@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, run_command
+from atlpa.cli.command import Parser, path, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.processes import Processes, started
@@ -36,8 +36,10 @@ def _parser() -> argparse.ArgumentParser:
         help="move runs that lie in this study's folder, but are not of it, to <run>.stale-N; without it, they are "
         "refused",
     )
-    parser.add_argument("--keep-images", metavar="DIR", help="keep transferred images there as .npy; reuse those there")
-    parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
+    parser.add_argument(
+        "--keep-images", type=path, metavar="DIR", help="keep transferred images there as .npy; reuse those there"
+    )
+    parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
     return parser
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from atlpa.cli.command import Parser, run_command, seed, settings
+from atlpa.cli.command import Parser, path, run_command, seed, settings
 from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
     parser.add_argument("--defense", help="a defense's name, in place of the config's")
-    parser.add_argument("--output", metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…")
+    parser.add_argument(
+        "--output", type=path, metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…"
+    )
     return parser
 
 
@@ -59,7 +61,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         help="override any field, dotted: training.iterations=100 (repeatable)",
     )
-    parser.add_argument("--data-root", metavar="DIR", help="where the data set lies")
+    parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument(
         "--skip-unreadable",
         action="store_const",

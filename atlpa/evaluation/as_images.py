@@ -46,6 +46,8 @@ def _collected(loader: Iterable[Any]) -> tuple[Tensor, Tensor]:
         batches.append((torch.as_tensor(batch[0]), torch.as_tensor(batch[1])))
     if not batches:
         raise ValueError("a loader without batches; give at least one image")
+    if len(shapes := {pixels.shape[1:] for pixels, _ in batches}) > 1:
+        raise ValueError(f"batches of images {' and '.join(map(str, map(tuple, shapes)))}; give images of one size")
     pixels, classes = (torch.cat(parts) for parts in zip(*batches, strict=True))
     return pixels, classes
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
+from atlpa.errors import shown
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE, device_of, to_batch
@@ -68,6 +69,11 @@ def evaluate(
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")
+    if not isinstance(attack, Attack):
+        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+    for given, role in ((model, "model"), *([(source, "source")] if source is not None else [])):
+        if not callable(given):
+            raise ValueError(f"the {role} is {shown(given)}; give a module or another callable: images → logits")
     check_restarts(model, attack, source)
     data = as_images(images, labels, precision_of(model))
     for network, role in ((model, "the model"), (source, "the source")):

@@ -9,7 +9,7 @@ from torch import nn
 
 from atlpa.component import Component, FromList, Number
 
-Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(ge=1e-6)]  # as float32 can divide by
 Finite = Annotated[Number, Field(allow_inf_nan=False)]
 
 

@@ -73,7 +73,8 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         across, along = np.meshgrid(steps, steps)  # columns are b, rows a
         surface: Any = figure.add_subplot(2, columns, place, projection="3d")
         surface.plot_surface(along, across, grid, cmap="cividis", vmin=low, vmax=high, linewidth=0, antialiased=True)
-        surface.set_zlim(low, high)
+        if high > low:
+            surface.set_zlim(low, high)
         surface.set_title(
             f"{figure_text(network_title(record.target))}\nrange {grid.max() - grid.min():.1f}", fontsize=9
         )

@@ -150,7 +150,7 @@ def test_normalization_is_what_the_network_was_made_for_unless_it_is_given():
     own = built("resnet18", normalization={"mean": [0.1, 0.2, 0.3], "std": [1, 2, 4]})
     scaled = (image - torch.tensor([0.1, 0.2, 0.3])[:, None, None]) / torch.tensor([1.0, 2.0, 4.0])[:, None, None]
     torch.testing.assert_close(own(image), own.backbone(scaled))
-    with pytest.raises(UserError, match=r"model\.normalization.*std.*greater than 0"):
+    with pytest.raises(UserError, match=r"model\.normalization.*std.*greater than or equal to"):
         load("digits", [("model.normalization", {"mean": [0, 0, 0], "std": [1, 0, 1]})])
 
 
