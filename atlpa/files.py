@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import io
 import os
 import secrets
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 
 from atlpa.errors import UserError, shown
 from atlpa.plain_file import open_plain
-from atlpa.scratch import scratch_folder
+from atlpa.scratch import held, remove_left, scratch_folder
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -46,29 +47,36 @@ class _Watched(io.FileIO):
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file's new content beside it, and put it in place in one move when the ``with`` ends well.
 
-    A crash leaves the old content, and at worst a neighbor that ends in ``.half``. Its name is new each time, since
-    other processes may write the same file.
+    A crash leaves the old content, and at worst a neighbor that ends in ``.half``, until the file is written again. Its
+    name is new each time, since other processes may write the same file.
 
     Raises:
         UserError: there is no room; the old content is kept.
     """
-    half = path.with_name(f"{path.name}.{secrets.token_hex(4)}.half")
+
+    def new() -> Path:
+        half = path.with_name(f"{path.name}.{secrets.token_hex(4)}.half")
+        half.touch(exist_ok=False)
+        return half
+
+    remove_left(path.parent.glob(f"{glob.escape(path.name)}.*.half"))
     raw = None
     try:
-        raw = _Watched(half, "wb")
-        with io.BufferedWriter(raw) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        with held(new) as half:
+            try:
+                raw = _Watched(half, "wb")
+                with io.BufferedWriter(raw) as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                half.replace(path)
+            except BaseException:
+                half.unlink(missing_ok=True)
+                raise
     except Exception as error:
-        half.unlink(missing_ok=True)
         failure = (raw and raw.failure) or error
         if isinstance(failure, OSError) and (problem := no_room(failure, path)):
             raise problem from error
-        raise
-    except BaseException:
-        half.unlink(missing_ok=True)
         raise
 
 

@@ -122,3 +122,16 @@ def test_a_scratch_folder_that_was_left_goes_and_one_in_use_stays(tmp_path):
             (second / "two").write_text("2")
         assert (first / "one").read_text() == "1"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_half_file_that_was_left_goes_and_one_being_written_stays(tmp_path):
+    path = tmp_path / "record [1].json"
+    (tmp_path / "record [1].json.0123abcd.half").write_text("cut off")
+    (tmp_path / "other.json.0123abcd.half").write_text("not ours")
+    with atomic_file(path) as first:
+        first.write(b"first")
+        with atomic_file(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other.json.0123abcd.half", "record [1].json"]

@@ -39,13 +39,13 @@ from atlpa.training import load_checkpoint
 from tests.reliability.forking import Server
 
 NAME = "tests.exercises.outside.network:small"
-TINY = {"training.iterations": 12, "training.batch_size": 4, "training.log_every": 1, "training.validate_every": 4,
+TINY = {"training.iterations": 60, "training.batch_size": 4, "training.log_every": 1, "training.validate_every": 4,
         "training.checkpoint_seconds": 0, "data.resize": 20, "data.size": 16, "model.architecture": NAME,
         "device": "cpu"}  # fmt: skip
 SET = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
 STUDY = f"""
 config: digits
-changes: {json.dumps({**TINY, "training.iterations": 4})}
+changes: {json.dumps({**TINY, "training.iterations": 20})}
 defenses: [none, rat]
 seeds: [0]
 epsilons: [0.25]
@@ -83,9 +83,9 @@ def cases(server: Server) -> Iterator[dict[str, Case]]:
             "--attack",
             "pgd",
             "--iters",
-            "20",
+            "100",
             "--eps",
-            "0.1",
+            "0.02",
             "--threat",
             "white",
             "--trust-code",
@@ -171,37 +171,48 @@ def run(server: Server, case: Case, folder: Path, kill_after: float | None = Non
     """Carry a case out in a new folder, killed once if so asked.
 
     Returns:
-        Seconds, and what lay there when it was killed; ``None`` if it was not, or had ended before.
+        Seconds of work, before the interpreter takes itself apart; and what lay there when it was killed, ``None`` if
+        it was not, or its work was done by then.
 
     Raises:
         AssertionError: it did not end well the last time.
     """
     folder.mkdir(parents=True)
     case.prepare(folder)
-    began, lay = time.monotonic(), None
+    began, ended, lay = time.time(), folder.parent / "ended", None
     if kill_after is not None:
         process = server.start(case.command, case.arguments, folder, ALONE)
         time.sleep(kill_after)
         os.kill(process.pid, signal.SIGKILL)
-        status, *_ = process.end()
-        if status == -signal.SIGKILL:
-            lay = [name for name in state_names(folder) if not name.startswith("cache/")]
+        process.end()
+        lay = None if ended.exists() else names(folder)
     status, _, errors = server.start(case.command, case.arguments, folder, ALONE).end()
     assert status == 0, errors
-    return time.monotonic() - began, lay
+    return ended.stat().st_mtime - began, lay
 
 
 ALONE = """
-import matplotlib, os
+import atexit, matplotlib, os, pathlib
+atexit.register(pathlib.Path("../ended").absolute().touch)
 os.environ |= {"ATLPA_CACHE": os.path.abspath("cache"), "SOURCE_DATE_EPOCH": "0"}
 matplotlib.rcParams["svg.hashsalt"] = "the same each time"
 """
-"""Decoded images are made, and may be left half-made, in each folder anew; figures hold neither dates nor draws."""
+"""Decoded images are made, and may be left half-made, in each folder anew; figures hold neither dates nor draws; a file
+beside the folder says when the work was done."""
 
 
-def state_names(folder: Path) -> list[str]:
-    """Which files lie in a folder."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+def names(folder: Path) -> list[str]:
+    """Which files lie in a folder; many in one place by their number."""
+    found: dict[Path, list[str]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            place = path.relative_to(folder)
+            found.setdefault(place.parent, []).append(place.as_posix())
+    return [
+        name
+        for place, inside in found.items()
+        for name in (inside if len(inside) <= 8 else [f"{place.as_posix()}: {len(inside)} files"])
+    ]
 
 
 def killed(server: Server, case: Case, folder: Path, moments: int, seed: int) -> dict[str, Any]:
@@ -216,18 +227,16 @@ def killed(server: Server, case: Case, folder: Path, moments: int, seed: int) ->
     wanted, draws = state(folder / "straight" / "here"), random.Random(seed)
     found: dict[str, Any] = {"seconds": round(seconds, 3), "moments": [], "equal": 0, "different": 0, "differing": []}
     while len(found["moments"]) < moments:
-        moment = draws.uniform(0, seconds)
-        place = folder / "killed" / "here"
+        moment, place = draws.uniform(0, seconds), folder / "killed" / "here"
         _, lay = run(server, case, place, moment)
         there = state(place)
-        if lay is None:
-            shutil.rmtree(place.parent)
-            continue
-        names = [name for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)]
-        found["moments"].append({"seconds": round(moment, 3), "files": lay})
-        found["different" if names else "equal"] += 1
-        found["differing"] += names
         shutil.rmtree(place.parent)
+        if lay is None:  # too late
+            continue
+        differing = [name for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)]
+        found["moments"].append({"seconds": round(moment, 3), "files": lay})
+        found["different" if differing else "equal"] += 1
+        found["differing"] += differing
     return found
 
 
