@@ -10,6 +10,7 @@ from pathlib import Path
 from atlpa.attacks import PGD
 from atlpa.cli.command import Parser, count, number, path, run_command, seed
 from atlpa.cli.runs import add_trust_option, chosen_runs
+from atlpa.cli.together import alone
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     """Analyze, draw, and say where it lies."""
+    alone()
     what = [kind.strip() for kind in arguments.what.split(",")]
     for kind in what:
         if kind not in KINDS:

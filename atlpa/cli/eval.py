@@ -12,6 +12,7 @@ from typing import get_args
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
+from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable, unwritable_file, write_text
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     """Judge or check, print, and write what was asked for."""
+    alone()
     if arguments.json:
         check_json(Path(arguments.json))
     records = check(arguments) if arguments.check else judge(arguments)

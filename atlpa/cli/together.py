@@ -7,8 +7,21 @@ import sys
 from collections.abc import Callable
 
 from atlpa.errors import Interrupted, UserError, one_line
-from atlpa.processes import Lost, Processes, Shared, joined
+from atlpa.processes import Lost, Processes, Shared, joined, started
 from atlpa.progress import be_quiet
+
+
+def alone() -> None:
+    """Refuse several processes that would all do the same.
+
+    Raises:
+        UserError: torchrun or Slurm has started some.
+    """
+    if (count := started().count) > 1:
+        raise UserError(
+            f"{count} processes were started, and each would do the same; start this command by itself, or let them "
+            "share the steps of a study: --module atlpa.cli.study"
+        )
 
 
 def together(work: Callable[[Processes], None]) -> int:

@@ -61,3 +61,11 @@ def test_a_field_made_of_dots(field, capsys):
 )
 def test_a_field_of_the_attack_that_would_be_ignored_or_ruin_it(options, words, tmp_path, capsys):
     assert words in said("eval", ["--run", "nowhere", *options], capsys)
+
+
+@pytest.mark.parametrize("command", ["eval", "analyze"])
+def test_several_processes_at_a_command_of_one(command, monkeypatch, capsys):
+    place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert "2 processes were started, and each would do the same" in said(command, COMMANDS[command], capsys)
