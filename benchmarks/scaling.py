@@ -28,7 +28,7 @@ from atlpa.files import write_text
 from atlpa.machine import describe
 from atlpa.memory import keep_memory
 from atlpa.models import ModelSpec
-from atlpa.processes import joined
+from atlpa.process_group import joined
 from atlpa.progress import Progress
 from atlpa.training import Recipe, training_step
 from benchmarks.__main__ import FOLDER

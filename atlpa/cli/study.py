@@ -11,7 +11,8 @@ from typing import Any
 from atlpa.cli.command import Parser, path, run_command
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
-from atlpa.processes import Processes, started
+from atlpa.process_group import started
+from atlpa.processes import Processes
 from atlpa.progress import be_quiet
 from atlpa.report import Table
 from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report

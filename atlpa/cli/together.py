@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 
 from atlpa.errors import Interrupted, UserError, one_line
-from atlpa.processes import Lost, Processes, Shared, joined, started
+from atlpa.process_group import Lost, joined, started
+from atlpa.processes import Processes, Shared
 from atlpa.progress import be_quiet
 
 

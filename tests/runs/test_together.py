@@ -16,7 +16,8 @@ from torch import nn
 from atlpa.dotted import flattened
 from atlpa.errors import Interrupted, UserError
 from atlpa.experiment import load
-from atlpa.processes import Shared, joined, started
+from atlpa.process_group import _first_host, joined, started
+from atlpa.processes import Shared
 from atlpa.runs import Run, train_run
 from atlpa.training import loop
 from tests.together import processes
@@ -241,15 +242,11 @@ def test_variables_that_cannot_be_meant(monkeypatch, changes, words):
 
 
 def test_the_first_of_hosts_in_racks():
-    from atlpa.processes import _first_host
-
     assert _first_host("rack[1-2]node[3-4],x") == "rack1node3"
 
 
 @pytest.mark.parametrize("hosts", ["node7", "node7,node8", "node[7-9]", "node[7,9]", "node[7-9],other[1-2]"])
 def test_the_first_of_slurms_hosts(hosts):
-    from atlpa.processes import _first_host
-
     assert _first_host(hosts) == "node7"
 
 

@@ -13,7 +13,7 @@ from atlpa.data import Batches
 from atlpa.data.images import InMemory
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.models import ModelSpec
-from atlpa.processes import joined
+from atlpa.process_group import joined
 from atlpa.randomness import BatchPart, sample
 from atlpa.training import Recipe, training_step
 from tests.together import processes
