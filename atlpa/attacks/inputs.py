@@ -40,8 +40,8 @@ def check_batch(images: Tensor, labels: Tensor) -> AttackBatch:
             for each image.
     """
     for given in (images, labels):
-        if given.layout != torch.strided or given.is_meta or given.is_quantized:
-            raise ValueError("sparse, quantized or meta tensors; attacks take dense ones with numbers in them")
+        if given.layout != torch.strided or given.is_quantized:
+            raise ValueError("sparse or quantized tensors; attacks take plain ones: to_dense() or dequantize() them")
     if not images.is_floating_point():
         raise ValueError(f"images of type {images.dtype}; attacks take floats in [0, 1]: divide 8-bit pixels by 255")
     if labels.shape != images.shape[:1]:

@@ -11,7 +11,7 @@ from atlpa.cli.train import main as train
 from atlpa.component import dump, parse_number
 from atlpa.errors import UserError
 from atlpa.experiment import load, parse
-from atlpa.strict_yaml import parse_yaml
+from atlpa.strict_yaml import LOADER, parse_yaml
 from atlpa.studies import load_study
 from atlpa.yaml_files import read
 
@@ -23,6 +23,8 @@ def bomb(levels, width=9):
     return "\n".join(lines)
 
 
+DEEP = "nested more than 32 deep|maximum nesting depth"  # libyaml's newer versions count by themselves
+
 REFUSED = {
     "aliases at five levels": (bomb(5), "more than 20000 values"),
     "aliases at nine levels": (bomb(9), "more than 20000 values"),
@@ -32,10 +34,10 @@ REFUSED = {
     ),
     "an alias inside itself": ("a: &a [*a]", "alias 'a' stands for nothing"),
     "an alias of nothing": ("a: *b", "alias"),
-    "5,000 brackets": ("[" * 5_000, "nested more than 32 deep"),
-    "100,000 brackets": ("a: " + "[" * 100_000 + "]" * 100_000, "nested more than 32 deep"),
-    "100,000 braces": ("{a: " * 100_000, "nested more than 32 deep"),
-    "100,000 dashes": ("- " * 100_000 + "x", "nested more than 32 deep"),
+    "5,000 brackets": ("[" * 5_000, DEEP),
+    "100,000 brackets": ("a: " + "[" * 100_000 + "]" * 100_000, DEEP),
+    "100,000 braces": ("{a: " * 100_000, DEEP),
+    "100,000 dashes": ("- " * 100_000 + "x", DEEP),
     "a key twice": ("seed: 1\nname: x\nseed: 2", "key 'seed' is there twice"),
     "a key twice, quoted": ("seed: 1\n'seed': 2", "key 'seed' is there twice"),
     "a key twice, deep": ("training: {attack: {epsilon: 0.1, epsilon: 0.5}}", "key 'epsilon' is there twice"),
@@ -89,7 +91,7 @@ MEANT = {
 
 @pytest.mark.parametrize("text", MEANT.values(), ids=MEANT)
 def test_what_is_meant_is_read_as_ever(text):
-    assert parse_yaml(text) == yaml.safe_load(text)
+    assert parse_yaml(text) == yaml.load(text, Loader=LOADER)
 
 
 def result(reads, *what):
@@ -112,7 +114,7 @@ plain = st.recursive(
 @given(plain)
 def test_any_plain_value_is_read_as_the_library_reads_it(value):
     text = yaml.safe_dump(value, allow_unicode=True)
-    assert parse_yaml(text) == yaml.safe_load(text)
+    assert parse_yaml(text) == yaml.load(text, Loader=LOADER)
 
 
 @settings(max_examples=300, deadline=None)
@@ -127,7 +129,7 @@ def test_any_text_is_read_as_the_library_reads_it_or_refused(tmp_path_factory, t
         assert said
         assert "\n" not in said
     else:
-        assert found == {"name": "any", **yaml.safe_load(path.read_text())}
+        assert found == {"name": "any", **yaml.load(path.read_text(), Loader=LOADER)}
 
 
 junk = st.sampled_from(
