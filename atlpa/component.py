@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs, CoreSchema
 
-from atlpa.errors import shown, unknown_name
+from atlpa.errors import shown, unknown_name, writable
 
 SomeComponent = TypeVar("SomeComponent", bound="Component")
 
@@ -161,7 +161,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _possible(path: str) -> str:
-    if re.search("[\0\ud800-\udfff]", path):
+    if not writable(path):
         raise ValueError(f"{shown(path)} cannot be written down; a path must be text in UTF-8, without NUL")
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 
@@ -14,6 +15,18 @@ MOST = 6
 
 class UserError(ValueError):
     """A mistake in the input, not in the program. Commands print it as one line and exit with status 2."""
+
+
+class PlaceTaken(UserError):
+    """Something else is in a place, or somebody is at work there.
+
+    Fields:
+        problem: what; the message adds what a command of one run can do, and others have advice of their own.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"{problem}; {advice}")
+        self.problem = problem
 
 
 class Interrupted(Exception):
@@ -38,6 +51,11 @@ def shown(value: object, most: int = 80) -> str:
     except Exception:  # of a stranger's __repr__, or an integer of more digits than Python writes
         text = f"a {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def writable(text: str) -> bool:
+    """Whether a text can be the name of a file and stand in one: no NUL, no half of a sign."""
+    return not re.search("[\0\ud800-\udfff]", text)
 
 
 def one_line(text: str, most: int = 1000) -> str:

@@ -126,10 +126,6 @@ class Processes:
                         f"{shown(value)}); all must be started with the same command, package, data and run folder"
                     )
 
-    def wait(self) -> None:
-        """Until all have come here."""
-        self.largest(0)
-
     def _told(self, mine: Any) -> list[Any]:
         theirs: list[Any] = [None] * self.count
         dist.all_gather_object(theirs, mine)

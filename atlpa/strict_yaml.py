@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from atlpa.errors import shown
+from atlpa.errors import shown, writable
 
 # The C parser is ten times faster where libyaml is there; both load plain values only.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -102,5 +102,5 @@ def _check(text: str) -> None:
 def _check_value(text: str) -> None:
     if len(text) > LONGEST:
         raise ValueError(f"the value {shown(text)} of {len(text)} signs; {LONGEST} are allowed")
-    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+    if not writable(text):
         raise ValueError(f"the value {shown(text)} holds what no text and no file name can")

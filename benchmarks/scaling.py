@@ -54,10 +54,10 @@ def steps() -> Mapping[str, float]:
         images, labels = torch.rand(own, 3, SIDE, SIDE), torch.arange(own)
         taken = []
         for _ in range(STEPS + 2):
-            here.wait()
+            here.largest(0)
             began = time.perf_counter()
             training_step(shared, defense, recipe.attack, optimizer, images, labels)
-            here.wait()
+            here.largest(0)
             taken.append(time.perf_counter() - began)
     return {"seconds": statistics.median(taken[2:])}
 

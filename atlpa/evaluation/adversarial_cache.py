@@ -15,6 +15,7 @@ import torch
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.attack_batches import AdversarialBatches
 from atlpa.files import atomic_file, unwritable_file
+from atlpa.plain_file import open_plain
 
 CHECKSUM = 32
 """Bytes of a SHA-256, which stand after the images; NumPy passes over them."""
@@ -58,9 +59,7 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray:
         ValueError: it is no such file, or it has changed since it was written.
     """
     header, size = _header(shape), 4 * int(np.prod(shape))
-    if not file.is_file():
-        raise ValueError("it is no plain file")
-    with file.open("rb") as content:
+    with open_plain(file, most=None) as content:
         if content.read(len(header)) != header or file.stat().st_size != len(header) + size + CHECKSUM:
             raise ValueError(f"it does not hold float32 {shape} with a checksum")
         content.seek(len(header) + size)

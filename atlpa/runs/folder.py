@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa.data import PARTS, Index
-from atlpa.errors import UserError, shown
+from atlpa.errors import PlaceTaken, UserError, shown
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
@@ -23,6 +23,8 @@ from atlpa.runs.lock import LOCK
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, load_checkpoint
 from atlpa.training.checkpoint import REMEDY
+
+ANOTHER = "choose another --output"
 
 
 @dataclass(frozen=True)
@@ -64,23 +66,24 @@ class Run:
         """The run that an experiment's folder holds already; ``None`` where one can be made.
 
         Raises:
-            UserError: the folder holds another experiment (every differing key is named) or other things, or cannot
+            PlaceTaken: the folder holds another experiment (every differing key is named) or other things, or cannot
                 be made.
+            UserError: it holds a damaged run.
         """
         folder = experiment.folder
         if (folder / "experiment.yaml").exists():
             try:
                 there = cls.open(folder)
             except UntrustedCode as error:  # which this experiment, since it could be read, does not name
-                raise UserError(f"{folder} holds another experiment: {error}") from error
+                raise PlaceTaken(f"{folder} holds another experiment: {error}", ANOTHER) from error
             experiment = replace(there.with_class_defaults(experiment), code=there.experiment.code)
             if differing := differences(there.experiment.identity(), experiment.identity()):
-                raise UserError(f"{folder} holds another experiment: {differing}; choose another --output or remove it")
+                raise PlaceTaken(f"{folder} holds another experiment: {differing}", f"{ANOTHER} or remove it")
             return cls(folder, experiment)
         if problem := unwritable(folder):
-            raise UserError(f"{folder} cannot be made: {problem}; choose another --output")
+            raise PlaceTaken(f"{folder} cannot be made: {problem}", ANOTHER)
         if folder.exists() and any(entry.suffix != ".half" and entry.name != LOCK for entry in folder.iterdir()):
-            raise UserError(f"{folder} exists and is no run; choose another --output")
+            raise PlaceTaken(f"{folder} exists and is no run", ANOTHER)
         return None
 
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atlpa.errors import UserError
+from atlpa.errors import PlaceTaken, UserError
 from atlpa.files import no_room
 
 try:
@@ -22,7 +22,7 @@ LOCK = "owner.lock"
 """The file in a folder that is owned. It names the owner, and outlives one that was killed without consequence."""
 
 
-class InUse(UserError):
+class InUse(PlaceTaken):
     """Another process owns a folder, at this moment."""
 
 
@@ -105,8 +105,8 @@ def _locked(path: Path, say: Callable[[str], None]) -> int:
                 threading.Event().wait(0.05)
                 continue
             raise InUse(
-                f"{path.parent} is in the hands of {owner}, and a run is trained by one process; wait for it or choose "
-                "another --output"
+                f"{path.parent} is in the hands of {owner}",
+                "a run is trained by one process: wait for it or choose another --output",
             ) from error
         os.close(file)  # locked too late: its owner has removed it
 

@@ -86,7 +86,7 @@ def _begin(prepared: Prepared, say: Say, here: Processes, held: ExitStack) -> Ru
     if not prepared.run:
         held.enter_context(run_lock(experiment.folder, say))
         if Run.existing(experiment):
-            raise InUse(f"{experiment.folder} was begun by another process meanwhile; the same command goes on there")
+            raise InUse(f"{experiment.folder} was begun by another process meanwhile", "the same command goes on there")
         run = Run.create(experiment)
     if not resumed:
         write_split(run.split_path, prepared.index, prepared.skipped)

@@ -50,6 +50,6 @@ def _after(step: Step, place: str, say: Say, quiet: bool) -> State:
         step.run(say)
     except InUse as owned:
         if not quiet:
-            say(f"{str(owned).partition(', and a run')[0]}; the other steps go first")  # which advises a single run
+            say(f"{owned.problem}; the other steps go first")
         return state
     return "done"

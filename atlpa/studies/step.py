@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from atlpa.errors import UserError
+from atlpa.errors import PlaceTaken, UserError
 from atlpa.experiment import Experiment
 from atlpa.records import Record, read
 from atlpa.runs import Run
@@ -136,6 +136,8 @@ def obstacle(experiment: Experiment) -> str | None:
         return None
     try:
         Run.existing(experiment)
+    except PlaceTaken as taken:
+        return taken.problem
     except UserError as error:
-        return str(error).partition("; choose another --output")[0]  # which a study has not
+        return str(error)
     return None

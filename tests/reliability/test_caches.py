@@ -75,14 +75,14 @@ def without_rights(monkeypatch):
     """Files that another user keeps to himself, which root could read."""
 
     def refuse(path):
-        opened = Path.open
+        opened = os.open
 
-        def guarded(self, *arguments, **more):
-            if self == path:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
-            return opened(self, *arguments, **more)
+        def guarded(name, *arguments, **more):
+            if os.fspath(name) == str(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return opened(name, *arguments, **more)
 
-        monkeypatch.setattr(Path, "open", guarded)
+        monkeypatch.setattr(os, "open", guarded)
         from_file = torch.from_file
 
         def torch_guarded(name, **more):

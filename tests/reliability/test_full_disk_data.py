@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import io
 import os
-import resource
 import tarfile
 import threading
 
@@ -14,6 +13,7 @@ from atlpa.cli.data import main
 from atlpa.data import fetch as fetching
 from atlpa.data.download import Expected
 from atlpa.data.fetch import Piece
+from tests.reliability.room import room
 
 PICTURE = os.urandom(400_000)
 
@@ -59,19 +59,6 @@ def server(monkeypatch):
         server.shutdown()
 
 
-class room:
-    """No file may grow beyond a limit: the kernel says EFBIG, as it says ENOSPC where a disk is full."""
-
-    def __init__(self, size):
-        self.size, self.before = size, resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def __enter__(self):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
-
-    def __exit__(self, *_):
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
-
-
 def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
@@ -107,12 +94,12 @@ def test_from_files_fetched_by_hand(tmp_path, capsys, monkeypatch, what):
     monkeypatch.setitem(fetching.PIECES, "bmw10", (piece,))
     (tmp_path / "hand").mkdir()
     (tmp_path / "hand" / "set.tgz").write_bytes(content)
-    command = ["fetch", "bmw10", "--root", str(tmp_path / "root"), "--from", str(tmp_path / "hand")]
+    command = ["fetch", "bmw10", "--root", str(tmp_path / "sets"), "--from", str(tmp_path / "hand")]
     with room(200_000):
         assert main(command) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("atlpa-data: ")]
-    assert f"no room to write {tmp_path}/root/{piece.makes}" in line
+    assert f"no room to write {tmp_path}/sets/{piece.makes}" in line
     assert files(tmp_path) == ["hand/set.tgz"]
     main(command)
-    assert files(tmp_path) == ["hand/set.tgz", "root/good/a" if what == "archive" else "root/set.tgz"]
+    assert files(tmp_path) == ["hand/set.tgz", "sets/good/a" if what == "archive" else "sets/set.tgz"]
     assert (tmp_path / "hand" / "set.tgz").read_bytes() == content

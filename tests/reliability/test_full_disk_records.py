@@ -3,26 +3,14 @@
 Files may not grow beyond a limit, which to a writer is a full disk.
 """
 
-import resource
 import shutil
-from contextlib import contextmanager
 
 import pytest
 
 from atlpa.cli.analyze import main as analyze
 from atlpa.cli.eval import main as judge
 from atlpa.cli.report import main as report
-
-
-@contextmanager
-def room(size):
-    """Files of so many bytes at most."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.reliability.room import room
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -16,6 +14,7 @@ from atlpa.runs import train_run
 from atlpa.runs.lock import run_lock
 from atlpa.training import Checkpoint, Recipe, TrainingLog, load_checkpoint, optimizer_state, save_checkpoint
 from tests.reliability.forking import at
+from tests.reliability.room import room
 
 NAME = "tests.exercises.outside.network:small"
 FIELDS = {"training.iterations": 4, "training.batch_size": 4, "training.log_every": 1, "training.checkpoint_seconds": 0,
@@ -107,21 +106,10 @@ def test_a_checkpoint_that_finds_room_for_a_part_leaves_the_one_before(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@contextmanager
-def limit_of(size):
-    """Files of this process grow no further."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_line_that_is_cut_off_is_dropped_when_the_log_is_read(tmp_path):
     log = TrainingLog(tmp_path / "log.jsonl", 0)
     log.write(step=1, loss=0.5)
-    with limit_of(40), pytest.raises(UserError, match=r"no room to write .*log\.jsonl"):
+    with room(40), pytest.raises(UserError, match=r"no room to write .*log\.jsonl"):
         log.write(step=2, loss=0.25)
     assert len((tmp_path / "log.jsonl").read_bytes()) == 40
     again = TrainingLog(tmp_path / "log.jsonl", 2)
@@ -134,14 +122,14 @@ def test_a_log_that_cannot_be_begun_anew_stays(tmp_path):
     for step in (1, 2, 3):
         log.write(step=step, loss=1 / step)
     before = log.path.read_bytes()
-    with limit_of(30), pytest.raises(UserError, match=r"no room to write .*log\.jsonl"):
+    with room(30), pytest.raises(UserError, match=r"no room to write .*log\.jsonl"):
         TrainingLog(log.path, 2)
     assert log.path.read_bytes() == before
 
 
 def test_a_folder_is_owned_on_a_full_disk_too(tmp_path):
     """The owner's name finds no room; its lock holds."""
-    with limit_of(0), run_lock(tmp_path):
+    with room(0), run_lock(tmp_path):
         assert (tmp_path / "owner.lock").read_bytes() == b""
         with pytest.raises(UserError, match="is in the hands of another process"), run_lock(tmp_path):
             pass

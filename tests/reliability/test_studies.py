@@ -193,7 +193,7 @@ class Shared(Step):
     def run(self, say=print):
         del say
         if self.hands > self.world.pauses[0]:
-            raise InUse(f"{self.title} is in the hands of process 7")
+            raise InUse(f"{self.title} is in the hands of process 7", "wait for it")
         self.world.done.append(self.title)
 
     def files(self):
