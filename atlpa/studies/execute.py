@@ -32,11 +32,15 @@ def execute(steps: Sequence[Step], say: Say = print, pause: Callable[[float], No
         if not elsewhere:
             break
         if not waited:
-            say(f"{len(elsewhere)} steps are in the hands of another process, or wait for it; so does this one")
+            say(
+                f"in the hands of another process, or waiting for it: {len(elsewhere)} of {len(steps)} steps; this one waits"
+            )
         waited = True
         pause(PAUSE)
     if left:
-        say(f"{len(left)} steps wait for networks that are not trained yet; the same command again goes on")
+        say(
+            f"waiting for networks that are not trained yet: {len(left)} of {len(steps)} steps; the same command goes on"
+        )
 
 
 def _after(step: Step, place: str, say: Say, quiet: bool) -> State:

@@ -109,7 +109,7 @@ def test_shards_are_disjoint_and_together_the_whole(study, capsys):
 
 def test_attacks_wait_for_their_networks_and_the_report_needs_no_data(study, capsys, monkeypatch):
     assert main(["mine.yaml", "--only", "evaluate"]) == 0
-    assert "7 steps wait for networks that are not trained yet" in capsys.readouterr().out
+    assert "waiting for networks that are not trained yet: 7 of " in capsys.readouterr().out
     assert main(["mine.yaml", "--only", "report"]) == 0
     assert "nothing is on record yet" in capsys.readouterr().out
 
