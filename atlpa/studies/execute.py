@@ -28,19 +28,18 @@ def execute(steps: Sequence[Step], say: Say = print, pause: Callable[[float], No
     while True:
         tried = [(number, step, _after(step, f"[{number} of {len(steps)}]", say, waited)) for number, step in left]
         left = [(number, step) for number, step, state in tried if state != "done"]
-        elsewhere = [state for _, step, state in tried if state in ("to do", "stale") or step.awaited()]
+        elsewhere = [
+            step for _, step, state in tried if state in ("to do", "stale") or (state == "waits" and step.awaited())
+        ]
         if not elsewhere:
             break
         if not waited:
-            say(
-                f"in the hands of another process, or waiting for it: {len(elsewhere)} of {len(steps)} steps; this one waits"
-            )
+            say(f"in the hands of another process, or waiting for it: {len(elsewhere)} of {len(steps)} steps")
         waited = True
         pause(PAUSE)
     if left:
-        say(
-            f"waiting for networks that are not trained yet: {len(left)} of {len(steps)} steps; the same command goes on"
-        )
+        untrained = f"{len(left)} of {len(steps)} steps"
+        say(f"waiting for networks that are not trained yet: {untrained}; the same command goes on")
 
 
 def _after(step: Step, place: str, say: Say, quiet: bool) -> State:

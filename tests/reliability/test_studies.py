@@ -240,7 +240,7 @@ def test_a_shard_waits_for_networks_that_another_one_is_training_and_leaves_thos
     said = []
     execute([first, second], said.append, finish)
     assert world.done == ["theirs", "first"]
-    assert said[-1].startswith("waiting for networks that are not trained yet: 1 of ")
+    assert said[-1].startswith("waiting for networks that are not trained yet: 1 of 2 steps; the same command")
 
 
 @pytest.mark.parametrize("held", ["none-resnet18-seed0-final", "rat-resnet18-seed0-final"])

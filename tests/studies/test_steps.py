@@ -40,7 +40,7 @@ def test_what_is_to_do_is_done_in_order_and_the_rest_is_left():
     execute([Recorded(title, state, done=done) for title, state in states.items()], said.append)
     assert done == ["b", "c", "f"]
     assert said[:3] == ["[2 of 6] b", "[3 of 6] c", "[6 of 6] f"]
-    assert said[3].startswith("2 steps wait")
+    assert said[3].startswith("waiting for networks that are not trained yet: 2 of 6 steps; ")
     assert len(said) == 4
 
 
