@@ -67,7 +67,7 @@ def _backbone_state(path: Path, own: Mapping[str, Any]) -> Mapping[str, Any]:
     """A state dict with the backbone's names, from whatever file holds one.
 
     Args:
-        path: a checkpoint of this package, or of others, who put the state under some name and a prefix before its names
+        path: a checkpoint of this package, or of others, who put the state under some name, a prefix before its names
             (``module.``, ``module.model.``), an attacker's copy beside it.
         own: what it is to fill.
     """

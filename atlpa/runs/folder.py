@@ -119,8 +119,14 @@ class Run:
 
     @property
     def networks(self) -> list[Run]:
-        """The run with each of the networks that are judged: the best and the last where it selects, else the last."""
-        return [replace(self, kept="best"), replace(self, kept="last")] if self.selects else [self]
+        """The run with each of the networks that are judged: the best and the last where it selects, else the last.
+
+        Raises:
+            UserError: training has not finished.
+        """
+        if not self.selects or self._selected.weights == self.training.network.weights:
+            return [self]
+        return [replace(self, kept="best"), replace(self, kept="last")]
 
     @property
     def selects(self) -> bool:

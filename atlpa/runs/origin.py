@@ -19,8 +19,8 @@ from atlpa.training import Checkpoint, save_checkpoint
 MAY_DIFFER = ("training.", "defense.", "origin.", "name")
 """What an extension may change; the network and the images stay what they are."""
 
-MUST_STAY = ("training.select_by.", "training.select_by")
-"""What earlier looks at the validation part, which count on, were made with."""
+MUST_STAY = ("training.select_by", "defense.denoise", "defense.noise", "defense.randomize")
+"""But for what earlier looks at the validation part, which still count, were made with, and for its layers."""
 
 
 def extension(run: Run, changes: Sequence[tuple[str, Any]]) -> Experiment:
@@ -73,6 +73,7 @@ def begun(experiment: Experiment) -> tuple[Run, Checkpoint] | None:
             f"origin.run: {run.path_of('last')} is not what this training goes on from: step {here.step}, weights "
             f"{here.weights[:8]}, not {origin.step}, {origin.weights[:8]}"
         )
+    run = replace(run, experiment=replace(run.experiment, data=experiment.data))  # the same images, perhaps elsewhere
     averaged = checkpoint.network if experiment.training.averaging else None
     return run, replace(checkpoint, experiment=experiment.resolved(), averaged=averaged)
 

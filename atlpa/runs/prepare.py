@@ -92,7 +92,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     source, origin = run, None
     if not resumed and (found := begun(experiment)):
         origin, resumed = found
-        source = origin.with_data_root(data.root)
+        source = origin
     index = source.read_index(resumed.data) if source and resumed else data.index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
