@@ -83,7 +83,7 @@ class Study(Component):
             if name in self.attack:
                 raise ValueError(f"attack.{name}: the study's own epsilons and budgets say it")
         if (self.black_box or self.surrogates) and not kind.transferable and not self.checks:
-            raise ValueError(f"black_box, surrogates: images of the attack {kind.name} say nothing about other networks")
+            raise ValueError(f"black_box, surrogates: images of {kind.name} say nothing about other networks")
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")

@@ -135,5 +135,5 @@ def test_an_attack_that_says_nothing_of_others_needs_no_sources():
     fields = {"name": "s", "config": "digits", "defenses": ["pat"], "attack": {"name": "autoattack"}}
     assert [step.title for step in plan(validate(Study, fields)).trainings] == ["train pat-resnet18-seed0-final"]
     assert len(plan(validate(Study, {**fields, "checks": [0.1]})).trainings) == 2
-    with pytest.raises(ValueError, match="autoattack say nothing about other networks"):
+    with pytest.raises(ValueError, match="images of autoattack say nothing"):
         validate(Study, {**fields, "black_box": "resnet34"})
