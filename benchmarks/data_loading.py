@@ -92,7 +92,7 @@ def waiting(root: str, device: torch.device, steps: int) -> float:
     batches = Batches(load_images(items, RESIZE, device), BATCH, SIZE, True, 0, device)
     model = ModelSpec(architecture="resnet18", weights="none").build(17, seed=0).to(device)
     defense, recipe = validate(Defense, load_preset("none").fields), Recipe()
-    optimizer = recipe.optimizer(model)
+    optimizer = recipe.make_optimizer(model)
     source, waited = batches.from_step(0, steps + 3), 0.0
     for number in range(steps + 3):
         if number == 3:

@@ -99,9 +99,9 @@ def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[I
 
 def _sharing_an_attack(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Measurements by source; white-box ones apart, since they stop at the first wrong iterate."""
-    groups: dict[tuple[bool, Path], list[Measurement]] = {}
+    groups: dict[tuple[bool, str], list[Measurement]] = {}
     for measurement in measurements:
-        groups.setdefault((measurement.white_box, measurement.pairing.source.folder), []).append(measurement)
+        groups.setdefault((measurement.white_box, measurement.pairing.source.network.weights), []).append(measurement)
     return list(groups.values())
 
 

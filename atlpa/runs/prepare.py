@@ -19,7 +19,8 @@ from atlpa.processes import Processes
 from atlpa.records import digest
 from atlpa.runs.folder import Run
 from atlpa.runs.notes import training_notes
-from atlpa.training import Checkpoint
+from atlpa.runs.origin import begun
+from atlpa.training import AveragedModel, Checkpoint
 from atlpa.training.checkpoint import REMEDY
 
 
@@ -31,6 +32,7 @@ class Prepared:
         experiment: what is done, with what it leaves to the data decided.
         run: that which is there already.
         resumed: where to go on; loaded into model and optimizer.
+        origin: the run that it is from, where it is another's.
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
@@ -38,11 +40,13 @@ class Prepared:
         device: where to compute.
         model: the network, on the device.
         optimizer: of the model.
+        average: of its weights, where that is judged.
     """
 
     experiment: Experiment
     run: Run | None
     resumed: Checkpoint | None
+    origin: Run | None
     index: Index
     skipped: Mapping[str, str]
     images: Images
@@ -50,6 +54,7 @@ class Prepared:
     device: torch.device
     model: Classifier
     optimizer: Optimizer
+    average: AveragedModel | None
 
     @property
     def facts(self) -> dict[str, object]:
@@ -84,7 +89,11 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         torch.cuda.set_device(device)  # for code that says plain cuda
     part = len(here.rows(recipe.batch_size))
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
-    index = run.read_index(resumed.data) if run and resumed else data.index()
+    source, origin = run, None
+    if not resumed and (found := begun(experiment)):
+        origin, resumed = found
+        source = origin.with_data_root(data.root)
+    index = source.read_index(resumed.data) if source and resumed else data.index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
@@ -99,11 +108,13 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         notes += experiment.model.load_initial_weights(model, data.size)
     notes += training_notes(experiment, model, device)
     model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
-    optimizer = recipe.optimizer(model)
-    if run and resumed:
+    optimizer = recipe.make_optimizer(model)
+    average = AveragedModel(model, recipe.averaging, recipe.iterations) if recipe.averaging else None
+    if source and resumed:
         if resumed.classes != index.classes:
-            raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
-        run.restore(resumed, model, optimizer)
+            raise UserError(f"{source.checkpoint_path} names other classes than the data; {REMEDY}")
+        with source.restoring():
+            resumed.resume(model, optimizer, average.model if average else None)
 
     say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
@@ -113,4 +124,6 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
-    return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)
+    return Prepared(
+        experiment, run, resumed, origin, index, skipped, images, watched, device, model, optimizer, average
+    )

@@ -23,6 +23,7 @@ OWN_FIELDS = {
     "final": "the study's own final",
     "seed": "seeds",
     "defense": "defenses, as a mapping with a preset and what it overrides",
+    "origin": "nothing; the networks of a study begin anew",
     "output": "the study's name, after which its folder is called",
     "code": "nothing; it is written down, not chosen",
 }

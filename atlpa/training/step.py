@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from atlpa.attacks import Attack
@@ -45,6 +46,7 @@ def training_step(
     *,
     precision: Precision = "fp32",
     micro_batch: int | None = None,
+    clip_norm: float | None = None,
 ) -> StepResult:
     """Attack a batch, then take one step down the defense's objective on it.
 
@@ -59,6 +61,7 @@ def training_step(
         precision: of the pass that is learned from; weights, losses and the step are float32.
         micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
             the whole batch where the network treats each image by itself, as with BatchNorm in evaluation mode.
+        clip_norm: what the gradient's norm, over all parameters, is cut to.
     """
     size = micro_batch or len(labels)
     optimizer.zero_grad(set_to_none=True)
@@ -69,6 +72,8 @@ def training_step(
             part = images[rows.start : rows.stop], labels[rows.start : rows.stop]
             draws = BatchPart.taken(generator, rows, len(labels))
             results.append(accumulate(model, defense, attack, *part, draws, precision, share=size / len(labels)))
+    if clip_norm:
+        clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     return mean(results)
 

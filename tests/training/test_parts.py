@@ -47,7 +47,7 @@ def one_step(name, model, rows=range(BATCH), micro_batch=None):
     """The gradients of a step, and what it says of the batch."""
     defense = validate(Defense, load_preset(name).fields)
     draws = BatchPart.taken(torch.Generator().manual_seed(5), rows, BATCH)
-    attack, optimizer = defense.training_attack(ATTACK), Recipe().optimizer(model)
+    attack, optimizer = defense.training_attack(ATTACK), Recipe().make_optimizer(model)
     result = training_step(model, defense, attack, optimizer, *batch(rows), draws, micro_batch=micro_batch)
     return [parameter.grad.clone() for parameter in model.parameters()], result
 

@@ -30,7 +30,7 @@ def batch():
 
 def step(model, preset, batch, **changes):
     defense = validate(Defense, {**load_preset(preset).fields, **changes})
-    return training_step(model, defense, defense.training_attack(ATTACK), Recipe().optimizer(model), *batch)
+    return training_step(model, defense, defense.training_attack(ATTACK), Recipe().make_optimizer(model), *batch)
 
 
 def gradients(model):
@@ -104,7 +104,7 @@ def test_trades_step_climbs_and_descends_the_kl_divergence(model, batch):
     draw = torch.Generator().manual_seed(7)
     defense = validate(Defense, load_preset("trades").fields)
     attack = defense.training_attack(ATTACK)
-    training_step(model, defense, attack, Recipe().optimizer(model), images, labels, draw.clone_state())
+    training_step(model, defense, attack, Recipe().make_optimizer(model), images, labels, draw.clone_state())
 
     adversarial = attack(twin, images, labels, generator=draw)
     clean, attacked = twin.train()(torch.cat([images, adversarial])).chunk(2)
@@ -143,7 +143,7 @@ def test_a_training_attack_may_leave_the_ball(model, batch):
     twin = copy.deepcopy(model)
     images, labels = batch
     defense = validate(Defense, {**load_preset("pat").fields, "adversarial_fraction": 1.0})
-    result = training_step(model, defense, Beyond(0.1), Recipe().optimizer(model), images, labels)
+    result = training_step(model, defense, Beyond(0.1), Recipe().make_optimizer(model), images, labels)
     assert (images + 0.3).clamp(0, 1).sub(images).max() > 0.1
     expected = F.cross_entropy(twin.train()((images + 3 * 0.1).clamp(0, 1)), labels)
     torch.testing.assert_close(result.terms["cross_entropy"], expected)
@@ -177,7 +177,7 @@ def test_a_term_may_perturb_the_weights_that_a_step_learns_at(model, batch):
     images, labels = batch
     terms = {"cross_entropy": {"images": "adversarial"}, "shifted": Shifted(by=0.01)}
     defense = validate(Defense, {"name": "awp", "adversarial_fraction": 1.0, "terms": terms})
-    training_step(model, defense, ATTACK, Recipe().optimizer(model), images, labels)
+    training_step(model, defense, ATTACK, Recipe().make_optimizer(model), images, labels)
 
     adversarial = ATTACK(twin, images, labels)
     moved = copy.deepcopy(twin)
@@ -185,7 +185,7 @@ def test_a_term_may_perturb_the_weights_that_a_step_learns_at(model, batch):
         for parameter in moved.parameters():
             parameter.add_(0.01)
     F.cross_entropy(moved.train()(adversarial), labels).backward()
-    optimizer = Recipe().optimizer(twin)
+    optimizer = Recipe().make_optimizer(twin)
     for parameter, perturbed in zip(twin.parameters(), moved.parameters(), strict=True):
         parameter.grad = perturbed.grad
     optimizer.step()
