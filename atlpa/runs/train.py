@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from atlpa import __version__
+from atlpa.attacks import PGD
 from atlpa.data import Batches, Images, Index
 from atlpa.errors import UserError
 from atlpa.evaluation import accuracy
@@ -182,13 +183,20 @@ def _save(run: Run, prepared: Prepared, step: int, kept: Kept) -> None:
 
 
 def _validate(prepared: Prepared, images: Images) -> dict[str, float]:
-    """Accuracy on the validation part: clean, under the training attack, and under that which selects."""
+    """Accuracy on the validation part: clean, under the recipe's attack, and under that which selects.
+
+    What a defense makes of the recipe's attack does not matter here, so that all are watched under the same one; PGD
+    with ten steps of ε/4 stands in for one that leaves the ε-ball.
+    """
     experiment, average = prepared.experiment, prepared.average
     model: nn.Module = average.model if average else prepared.model
     recipe, seed = experiment.training, experiment.seed
+    attack = recipe.attack
+    if not attack.bounded:
+        attack = PGD(epsilon=1, step=1 / 4, iterations=10).scaled(attack.epsilon)
     found = {
         "clean_accuracy": accuracy(model, images),
-        "adversarial_accuracy": accuracy(model, images, recipe.attack, seed),
+        "adversarial_accuracy": accuracy(model, images, attack, seed),
     }
     if recipe.select_by:
         found[SELECTION] = accuracy(model, images, recipe.select_by, seed)

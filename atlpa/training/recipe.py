@@ -82,6 +82,8 @@ class Recipe(Component):
     def _must_make_sense(self) -> Recipe:
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov looks along SGD's momentum: it needs optimizer: sgd and a momentum above 0")
+        if self.select_by and not self.select_by.bounded:
+            raise ValueError(f"select_by: images of {self.select_by.name} leave the ε-ball; take another, such as pgd")
         return self
 
     def at_once(self, part: int) -> int:
@@ -117,7 +119,7 @@ class Recipe(Component):
         Raises:
             UserError: they are asked to and cannot.
         """
-        if defense.needs_input_gradient:
+        if defense.differentiates_twice:
             if self.sync_batchnorm:
                 raise UserError(
                     f"training.sync_batchnorm: {defense.name} differentiates twice, which torch cannot through "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -101,6 +101,7 @@ def accumulate(
     with defense.around(network, images if adversarial is None else adversarial, labels):
         with plain, with_generators(network, generator), global_draws(generator), cast:
             views = forward(model, defense, images, adversarial, labels)
+        views = replace(views, model=network, generator=generator, epsilon=attack.epsilon)
         terms = defense.objective(views)
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
