@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,7 +22,8 @@ class Views:
 
     Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that
     the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
-    a term needs their gradient.
+    a term needs their gradient. For terms with passes of their own, ``model`` is the network in training mode, and
+    ``generator`` gives what is drawn for these images.
     """
 
     labels: Tensor
@@ -30,6 +32,8 @@ class Views:
     adversarial: Tensor | None = None
     clean_stages: Mapping[str, Tensor] | None = None
     adversarial_stages: Mapping[str, Tensor] | None = None
+    model: nn.Module | None = None
+    generator: torch.Generator | None = None
 
 
 class Term(Component):

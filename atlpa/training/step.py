@@ -94,9 +94,10 @@ def accumulate(
     half = supported_precision(precision, images.device) == "bf16"
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
     with defense.around(network, images if adversarial is None else adversarial, labels):
-        with plain, with_generators(network, generator), global_draws(generator), cast:
-            views = forward(model, defense, images, adversarial, labels)
-        terms = defense.objective(views)
+        with plain, with_generators(network, generator), global_draws(generator):
+            with cast:
+                views = forward(model, defense, images, adversarial, labels, generator)
+            terms = defense.objective(views)
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
@@ -115,7 +116,14 @@ def mean(results: Sequence[StepResult]) -> StepResult:
     return StepResult(of_each([one.terms for one in results]), of_each([one.accuracy for one in results]))
 
 
-def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Tensor | None, labels: Tensor) -> Views:
+def forward(
+    model: nn.Module,
+    defense: Defense,
+    images: Tensor,
+    adversarial: Tensor | None,
+    labels: Tensor,
+    generator: torch.Generator | None,
+) -> Views:
     """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code).
 
     Args:
@@ -124,6 +132,7 @@ def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Ten
         images: ``(B, 3, H, W)``, the clean view.
         adversarial: their adversarial counterparts, if that view is wanted.
         labels: ``(B,)``.
+        generator: of what terms with passes of their own draw.
     """
     size, clean = len(labels), defense.needs_clean
     network = model.module if isinstance(model, DistributedDataParallel) else model
@@ -139,4 +148,6 @@ def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Ten
         adversarial=None if adversarial is None else logits[-size:],
         clean_stages={name: part[0] for name, part in parts.items()} if clean else None,
         adversarial_stages=None if adversarial is None else {name: part[-1] for name, part in parts.items()},
+        model=network,
+        generator=generator,
     )
