@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from atlpa.component import dump
 from atlpa.defenses.classification import CrossEntropy, TolerantLogit
 from atlpa.defenses.input_gradient import InputGradient
+from atlpa.defenses.mart import BoostedCrossEntropy, WeightedKLPairing
 from atlpa.defenses.paired import AttentionMap, KLPairing, LogitPairing, TopKPairing
 from atlpa.defenses.term import Term
 from atlpa.registry import Registry
@@ -26,6 +27,8 @@ TERMS: Registry[type[Term]] = Registry(
         "top_k_pairing": TopKPairing,
         "kl_pairing": KLPairing,
         "input_gradient": InputGradient,
+        "boosted_cross_entropy": BoostedCrossEntropy,
+        "weighted_kl_pairing": WeightedKLPairing,
     },
     base=Term,
 )
