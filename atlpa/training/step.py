@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -111,8 +111,8 @@ def accumulate(
     with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
         with plain, with_generators(network, generator), global_draws(generator):
             with cast:
-                views = forward(model, defense, images, part.adversarial, part.labels, generator)
-            terms = defense.objective(views)
+                views = forward(model, defense, images, part.adversarial, part.labels)
+            terms = defense.objective(replace(views, model=network, generator=generator))
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
@@ -131,14 +131,7 @@ def mean(results: Sequence[StepResult]) -> StepResult:
     return StepResult(of_each([one.terms for one in results]), of_each([one.accuracy for one in results]))
 
 
-def forward(
-    model: nn.Module,
-    defense: Defense,
-    images: Tensor,
-    adversarial: Tensor | None,
-    labels: Tensor,
-    generator: torch.Generator | None = None,
-) -> Views:
+def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Tensor | None, labels: Tensor) -> Views:
     """One forward pass over both views joined, so that BatchNorm sees them as one batch (as in ALP's own code).
 
     Args:
@@ -147,7 +140,6 @@ def forward(
         images: ``(B, 3, H, W)``, the clean view.
         adversarial: their adversarial counterparts, if that view is wanted.
         labels: ``(B,)``.
-        generator: of what terms with passes of their own draw.
     """
     size, clean = len(labels), defense.needs_clean
     network = unwrapped(model)
@@ -163,8 +155,6 @@ def forward(
         adversarial=None if adversarial is None else logits[-size:],
         clean_stages={name: part[0] for name, part in parts.items()} if clean else None,
         adversarial_stages=None if adversarial is None else {name: part[-1] for name, part in parts.items()},
-        model=network,
-        generator=generator,
     )
 
 
