@@ -1,19 +1,23 @@
 """Attacks on any callable ``images → logits``. Each is a frozen value: its fields are its settings."""
 
+from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.by_name import ATTACKS, AnyAttack, attack_class, read_attack
-from atlpa.attacks.fgsm import FGSM
+from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.square import Square
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "FGSM",
+    "NFGSM",
     "OBJECTIVES",
     "PGD",
+    "RSFGSM",
     "AnyAttack",
     "Attack",
     "AutoAttack",

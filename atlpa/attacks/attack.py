@@ -67,6 +67,8 @@ class Attack(Component, kw_only=False):
     """Whether it differentiates the model; else a callable without gradients will do."""
     transferable: ClassVar[bool] = True
     """Whether its images say something about other networks than the one that they were made on."""
+    bounded: ClassVar[bool] = True
+    """Whether its images stay within ε, as an evaluation demands; else it serves training alone."""
     norm: ClassVar[str] = "Linf"
     """In which ε is measured."""
     budget: ClassVar[str | None] = None
@@ -161,6 +163,26 @@ class Attack(Component, kw_only=False):
         idle = {name for name, purpose in self.serves.items() if purpose not in served}
         changes: dict[str, Any] = {field.name: field.default for field in fields(self) if field.name in idle}
         return replace(self, **changes)
+
+    def scaled(self, share: float) -> Self:
+        """The attack with a share of its ε, for an ε that grows in training; with all of it, itself.
+
+        What is measured against ε, as a step is, keeps its proportion to it; other fields of another package's attack
+        stay as they are.
+
+        Args:
+            share: in [0, 1]; 0 leaves the images as they are.
+
+        Raises:
+            ValueError: another share.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"{share:g} of ε; give a share from 0 to 1")
+        return self if share == 1 else replace(self, **self._scaled(share))
+
+    def _scaled(self, share: float) -> dict[str, Any]:
+        """The fields that change with ε, at a share of it below 1."""
+        return {"epsilon": share * self.epsilon}
 
     def on(self, device: torch.device) -> Self:
         """The attack as a device carries it out, which records hold."""

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack
 from atlpa.attacks.auto_attack import AutoAttack
-from atlpa.attacks.fgsm import FGSM
+from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.foreign import foreign_attack
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.pgd import PGD
@@ -19,9 +20,9 @@ from atlpa.component import validate
 from atlpa.errors import UserError
 from atlpa.registry import Registry
 
-ATTACKS: Registry[Any] = Registry(
-    "attack", "atlpa.attacks", {attack.name: attack for attack in (PGD, FGSM, Square, AutoAttack, Noise, NoAttack)}
-)
+_OURS = (PGD, APGD, FGSM, RSFGSM, NFGSM, Square, AutoAttack, Noise, NoAttack)
+
+ATTACKS: Registry[Any] = Registry("attack", "atlpa.attacks", {attack.name: attack for attack in _OURS})
 """Name → class; of another package also what makes its attacks (see ``foreign_attack``)."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -20,7 +20,10 @@ from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
-from atlpa.randomness import Generators, rewound, uniform
+from atlpa.randomness import Generators, rewound, sample, uniform
+
+NEAR = 0.001
+"""Standard deviation of the Gaussian start in pixels, TRADES' own (Zhang et al. 2019)."""
 
 
 class PGD(Attack):
@@ -33,7 +36,8 @@ class PGD(Attack):
         epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
         step: the step size, in the same units.
         iterations: how many steps.
-        start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball.
+        start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball, ``gaussian`` close to the
+            image, at x₀ + 0.001·N(0, 1) (TRADES' own).
         loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits, which do not
             saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES).
         eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
@@ -62,7 +66,7 @@ class PGD(Attack):
     epsilon: PixelDistance = 0.25
     step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
     iterations: Annotated[int, Field(ge=1)] = 200
-    start: Literal["zero", "uniform"] = "zero"
+    start: Literal["zero", "uniform", "gaussian"] = "zero"
     loss: Literal[Objective, "kl"] = "cross_entropy"
     eot: Annotated[int, Field(ge=1)] = 1
     fixed_draws: bool = False
@@ -81,7 +85,9 @@ class PGD(Attack):
     @model_validator(mode="after")
     def _kl_must_have_a_gradient(self) -> PGD:
         if self.loss == "kl" and self.start == "zero":
-            raise ValueError("the KL divergence has no gradient at the image itself; use start: uniform with loss: kl")
+            raise ValueError(
+                "the KL divergence has no gradient at the image itself; use start: uniform or gaussian with loss: kl"
+            )
         return self
 
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
@@ -111,7 +117,7 @@ class PGD(Attack):
         bounds = self._bounds(batch.images)
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
-            gradient, _ = self._climb(model, adversarial, batch, generator)
+            gradient, _ = self.climb(model, adversarial, batch, generator)
             if self.momentum:
                 size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
                 gradient = direction = self.momentum * direction + gradient / size.clamp(min=1e-30)
@@ -123,7 +129,11 @@ class PGD(Attack):
         images = images.detach()
         if self.start == "zero":
             return images.clone()
-        return (images + uniform(images, self.epsilon, generator)).clamp(*self._bounds(images))
+        if self.start == "uniform":
+            away = uniform(images, self.epsilon, generator)
+        else:
+            away = NEAR * sample(images, torch.randn, generator)
+        return (images + away).clamp(*self._bounds(images))
 
     def prepare(self, model: Logits, images: Tensor) -> Logits:
         """What the gradients are computed on, to be made once where ``advance`` is called often.
@@ -142,13 +152,13 @@ class PGD(Attack):
         The model is taken as it is; ``prepare`` gives a faster one. Images and labels are not looked at.
         """
         adversarial, images = adversarial.detach(), images.detach()
-        gradient, logits = self._climb(model, adversarial, AttackBatch(images, labels), generator)
+        gradient, logits = self.climb(model, adversarial, AttackBatch(images, labels), generator)
         return self._step(adversarial, gradient, self._bounds(images)), logits
 
-    def _climb(
+    def climb(
         self, model: Logits, adversarial: Tensor, batch: AttackBatch, generator: Generators
     ) -> tuple[Tensor, Tensor]:
-        """The input gradient ``(B, 3, H, W)`` of the loss and the logits, mean over the draws."""
+        """The input gradient ``(B, 3, H, W)`` of the loss and the logits ``(B, C)``, mean over the draws."""
         held = rewound(generator) if self.fixed_draws and random_layers(model) else nullcontext()
         with (
             torch.inference_mode(False),
@@ -183,11 +193,15 @@ class PGD(Attack):
         return gradient, logits.detach()
 
     def _bounds(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The corners of [x₀ − ε, x₀ + ε] ∩ [0, 1]."""
+        """The corners ``(B, 3, H, W)`` of [x₀ − ε, x₀ + ε] ∩ [0, 1]."""
         return (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
 
     def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
         return torch.add(adversarial, direction.sign(), alpha=self.step).clamp_(*bounds)
+
+    def _scaled(self, share: float) -> dict[str, Any]:
+        # A step must not be 0; at ε = 0 its size does not matter.
+        return {**super()._scaled(share), "step": share * self.step or self.step}
 
     @property
     def stepwise(self) -> PGD | None:

@@ -6,7 +6,7 @@ Each field of an attack that comes with the package is an option; fields of any 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_type_hints
 
@@ -24,11 +24,11 @@ def add_attack_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``protocols`` reads."""
     attack = parser.add_argument_group("the attack")
     add = attack.add_argument
-    add("--attack", metavar="NAME", default="pgd", help=f"{', '.join(ATTACKS)}, or package.module:attack; default: pgd")
-    add(
-        "--eps", nargs="+", type=number, metavar="E", help=f"ε in [0, 1] pixels, 0.25 or 64/256; {_defaults('epsilon')}"
-    )
-    add("--iters", nargs="+", type=count, metavar="N", help=f"budgets, all from one run; {_defaults(None)}")
+    names, epsilons = ", ".join(_evaluated()), _defaults(dict.fromkeys(_built_in(), "epsilon"))
+    add("--attack", metavar="NAME", default="pgd", help=f"{names}, or package.module:attack; default: pgd")
+    add("--eps", nargs="+", type=number, metavar="E", help=f"ε in [0, 1] pixels, 0.25 or 64/256; {epsilons}")
+    budgets = {kind: kind.budget for kind in _built_in() if kind.budget}
+    add("--iters", nargs="+", type=count, metavar="N", help=f"budgets, all from one run; {_defaults(budgets)}")
     for name, kinds in _fields_of_attacks().items():
         _add_field(attack, name, kinds)
     add("--attack-set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the attack (repeatable)")
@@ -122,8 +122,13 @@ def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -
             raise UserError(f"{_spelled(option)} is for randomized networks, and none is judged here")
 
 
+def _evaluated() -> list[str]:
+    """The attacks with a name, but those of training alone that come with the package."""
+    return [name for name in ATTACKS if name not in ATTACKS.built_in or attack_class(name).bounded]
+
+
 def _built_in() -> list[type[Attack]]:
-    return [attack_class(name) for name in ATTACKS.built_in]
+    return [attack_class(name) for name in ATTACKS.built_in if attack_class(name).bounded]
 
 
 def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
@@ -139,10 +144,9 @@ def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
 def _add_field(group: argparse._ArgumentGroup, name: str, kinds: Sequence[type[Attack]]) -> None:
     """One option: its choices, its default and what it says are the field's own."""
     kind = kinds[0]
-    hint, default = get_type_hints(kind)[name], _default(kind, name)
-    owners = "/".join(kind.name for kind in kinds)
+    hint, owners = get_type_hints(kind)[name], "/".join(kind.name for kind in kinds)
     says = field_docs(kind).get(name, "").replace("``", "").rstrip(".").replace("%", "%%")
-    shown = f"{owners}: {says}; default: {default if isinstance(default, str) else f'{default:.4g}'}"
+    shown = f"{owners}: {says}; {_defaults(dict.fromkeys(kinds, name))}"
     if hint is bool:
         group.add_argument(_spelled(name), action="store_true", default=None, help=f"{owners}: {says}")
     elif choices := _choices(hint):
@@ -182,13 +186,15 @@ def _default(kind: type[Attack], field: str) -> Any:
     return default
 
 
-def _defaults(field: str | None) -> str:
-    """The defaults of ε, or of the budgets, by attack."""
-    found: dict[float, list[str]] = {}
-    for kind in _built_in():
-        if name := field or kind.budget:
-            found.setdefault(_default(kind, name), []).append(kind.name)
-    return "default: " + ", ".join(f"{value:.4g} ({', '.join(names)})" for value, names in found.items())
+def _defaults(fields_of: Mapping[type[Attack], str]) -> str:
+    """The defaults of a field that attacks have, by attack where they differ."""
+    found: dict[str, list[str]] = {}
+    for kind, field in fields_of.items():
+        value = _default(kind, field)
+        found.setdefault(value if isinstance(value, str) else f"{value:.4g}", []).append(kind.name)
+    if len(found) == 1:
+        return f"default: {next(iter(found))}"
+    return "default: " + ", ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
 
 
 def _spelled(option: str) -> str:

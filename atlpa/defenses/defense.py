@@ -120,6 +120,11 @@ class Defense(Component):
         """Whether the objective differentiates with respect to the clean images."""
         return any(term.needs_input_gradient for term in self.terms.values())
 
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether the objective differentiates the network twice."""
+        return any(term.differentiates_twice for term in self.terms.values())
+
     def needs_stages(self, available: Sequence[str]) -> tuple[str, ...]:
         """The stages whose outputs some term looks at, in the network's order; none for most defenses.
 
@@ -188,11 +193,15 @@ class Defense(Component):
         Args:
             attack: the recipe's.
         """
-        views = (self.needs_clean + self.needs_adversarial) * (2 if self.awp else 1)
+        views = self.needs_clean + self.needs_adversarial
         # The views pass the network joined, so that the gradient at the clean images takes both back.
         doubled = views if self.needs_input_gradient else 0
         own = self.training_attack(attack).cost() if self.needs_adversarial else Cost(0, 0)
-        return own and Cost(own.forwards + views, own.backwards + views + doubled)
+        if own is None:
+            return None
+        learned = [Cost(views, views + doubled), *(term.own_cost for term in self.terms.values())]
+        parts = [own, *learned * (2 if self.awp else 1)]
+        return Cost(sum(part.forwards for part in parts), sum(part.backwards for part in parts))
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary.

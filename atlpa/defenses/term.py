@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from atlpa.attacks import Cost
 from atlpa.component import Component, Number
 
 View = Literal["clean", "adversarial"]
@@ -22,8 +23,8 @@ class Views:
     Labels are classes ``(B,)``, or shares of the classes ``(B, C)`` where images are mixed.
     Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that
     the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
-    a term needs their gradient. For terms with passes of their own, ``model`` is the network in training mode, and
-    ``generator`` gives what is drawn for these images.
+    a term needs their gradient. ``epsilon`` is that of the training attack. A term that makes passes of its own has the
+    ``model``, in training mode and outside of what joins processes, and a ``generator`` of the batch's draws.
     """
 
     labels: Tensor
@@ -34,6 +35,7 @@ class Views:
     adversarial_stages: Mapping[str, Tensor] | None = None
     model: nn.Module | None = None
     generator: torch.Generator | None = None
+    epsilon: float | None = None
 
 
 class Term(Component):
@@ -64,6 +66,16 @@ class Term(Component):
     def needs_input_gradient(self) -> bool:
         """Whether the term differentiates with respect to ``Views.images``, the clean ones."""
         return False
+
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether the network is differentiated twice, which not every layer can be."""
+        return self.needs_input_gradient
+
+    @property
+    def own_cost(self) -> Cost:
+        """Passes of a batch that the term makes beside those of the step."""
+        return Cost(0, 0)
 
     def needs_stages(self, available: Sequence[str]) -> tuple[str, ...]:
         """The stages whose outputs the term looks at.

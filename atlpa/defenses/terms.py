@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from atlpa.component import dump
 from atlpa.defenses.classification import CrossEntropy, TolerantLogit
+from atlpa.defenses.grad_align import GradAlign
 from atlpa.defenses.input_gradient import InputGradient
 from atlpa.defenses.mart import BoostedCrossEntropy, WeightedKLPairing
 from atlpa.defenses.paired import AttentionMap, KLPairing, LogitPairing, TopKPairing
@@ -27,6 +28,7 @@ TERMS: Registry[type[Term]] = Registry(
         "top_k_pairing": TopKPairing,
         "kl_pairing": KLPairing,
         "input_gradient": InputGradient,
+        "grad_align": GradAlign,
         "boosted_cross_entropy": BoostedCrossEntropy,
         "weighted_kl_pairing": WeightedKLPairing,
     },

@@ -48,12 +48,17 @@ class Perturbation:
         self.linf[row, positions], self.at_bound[row, positions] = linf, at_bound
 
 
-def check_norm(attack: Attack) -> None:
-    """Refuse an attack whose ε is measured in another norm than what it did is.
+def check_measurable(attack: Attack) -> None:
+    """Refuse an attack of training alone, and one whose ε is measured in another norm than what it did is.
 
     Raises:
-        UserError: its norm is not L∞.
+        UserError: its images leave the ε-ball on purpose, or its norm is not L∞.
     """
+    if not attack.bounded:
+        raise UserError(
+            f"the attack {attack.name} is for training: its images leave the ε-ball on purpose; judge with another, "
+            "such as pgd, apgd or autoattack"
+        )
     if attack.norm != "Linf":
         raise UserError(f"the attack {attack.name} measures ε in {attack.norm}; evaluations measure L∞: set norm=Linf")
 

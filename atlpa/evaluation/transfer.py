@@ -13,7 +13,7 @@ from atlpa.attacks import Attack
 from atlpa.data import Images
 from atlpa.evaluation.adversarial_cache import adversarial_cache
 from atlpa.evaluation.attack_batches import adversarial_batches
-from atlpa.evaluation.attack_result import AttackResult, Perturbation, check_norm, measure
+from atlpa.evaluation.attack_result import AttackResult, Perturbation, check_measurable, measure
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, correct_over_draws, device_of, draws_of, to_batch
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
@@ -52,7 +52,7 @@ def transfer(
     Raises:
         ValueError: an attack that leaves its ε-ball or [0, 1], or that has fewer iterates than the last budget.
     """
-    check_norm(attack)
+    check_measurable(attack)
     device = device_of(source, images)
     perturbation = Perturbation.empty(len(budgets), len(images))
     robust = {

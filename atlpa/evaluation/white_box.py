@@ -11,7 +11,7 @@ import torch
 from atlpa.attacks import Attack, Stepwise
 from atlpa.data import Images
 from atlpa.evaluation.active_batch import ActiveQueue
-from atlpa.evaluation.attack_result import AttackResult, check_norm
+from atlpa.evaluation.attack_result import AttackResult, check_measurable
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, device_of, to_batch
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.evaluation.transfer import transfer
@@ -55,7 +55,7 @@ def white_box(
         ValueError: restarts with several budgets, whose smaller ones would look better than they are; or an attack that
             leaves its ε-ball.
     """
-    check_norm(attack)
+    check_measurable(attack)
     steps = followed(model, attack)
     if steps is None:
         if getattr(attack, "restarts", 1) > 1:

@@ -16,6 +16,7 @@ from atlpa.data.images import InMemory
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
 from atlpa.evaluation import attacked
+from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.correctness import to_batch
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, ImageCondition
@@ -37,7 +38,7 @@ class EvaluationImages:
         seed: of random starts and of randomized networks' draws.
 
     Raises:
-        UserError: runs with other data, parts or sizes.
+        UserError: runs with other data, parts or sizes, or an attack that no evaluation can measure.
     """
 
     runs: Sequence[Run]
@@ -49,6 +50,7 @@ class EvaluationImages:
     _made: dict[tuple[str, float], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_measurable(self.attack)
         index = self.index
         for run in self.runs[1:]:
             if run.read_index(run.training.data).digest != index.digest or run.experiment.judged_part != self._part:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from atlpa.attacks import Attack
+from atlpa.evaluation.attack_result import check_measurable
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Protocol:
         seed: of random starts, noise and randomized networks' draws.
         draws: how often a randomized network is asked.
         average: how many draws its prediction is the mean of, each time, under attack too.
+
+    Raises:
+        UserError: an attack that no evaluation can measure.
     """
 
     attack: Attack
@@ -28,6 +32,9 @@ class Protocol:
     seed: int = 0
     draws: int = 10
     average: int = 1
+
+    def __post_init__(self) -> None:
+        check_measurable(self.attack)
 
     def on(self, device: torch.device) -> Protocol:
         """The same on a device: what it would compute in another precision than asked is recorded as what it is."""

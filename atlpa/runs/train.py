@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from atlpa import __version__
+from atlpa.attacks import PGD
 from atlpa.data import Batches, Images, Index
 from atlpa.errors import UserError
 from atlpa.evaluation import accuracy
@@ -163,8 +164,14 @@ def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: 
 
 
 def _validate(model: nn.Module, images: Images, experiment: Experiment) -> dict[str, float]:
-    """Accuracy on the validation part: clean, and under the training attack."""
+    """Accuracy on the validation part: clean, and under the recipe's attack, whatever a defense makes of it.
+
+    So defenses are watched under the same attack; PGD with ten steps of ε/4 stands in for one that leaves the ε-ball.
+    """
+    attack = experiment.training.attack
+    if not attack.bounded:
+        attack = PGD(epsilon=1, step=1 / 4, iterations=10).scaled(attack.epsilon)
     return {
         "clean_accuracy": accuracy(model, images),
-        "adversarial_accuracy": accuracy(model, images, experiment.training.attack, experiment.seed),
+        "adversarial_accuracy": accuracy(model, images, attack, experiment.seed),
     }

@@ -89,7 +89,7 @@ class Recipe(Component):
         Raises:
             UserError: they are asked to and cannot.
         """
-        if defense.needs_input_gradient:
+        if defense.differentiates_twice:
             if self.sync_batchnorm:
                 raise UserError(
                     f"training.sync_batchnorm: {defense.name} differentiates twice, which torch cannot through "

@@ -37,12 +37,13 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Part:
-    """Images that pass at a time, of a batch: with their adversarial counterparts and what draws for them."""
+    """Images that pass at a time, of a batch, with their counterparts under an attack of ε and what draws for them."""
 
     images: Tensor
     adversarial: Tensor | None
     labels: Tensor
     generator: torch.Generator | None
+    epsilon: float
 
 
 def training_step(
@@ -80,7 +81,7 @@ def training_step(
         few, classes = images[first : first + size].detach(), labels[first : first + size]
         draws = BatchPart.taken(generator, range(first, first + size), len(labels))
         adversarial = attack(network, few, classes, generator=draws) if defense.needs_adversarial else None
-        parts.append(Part(few, adversarial, classes, draws))
+        parts.append(Part(few, adversarial, classes, draws, attack.epsilon))
     model.train()
 
     def learn() -> list[StepResult]:
@@ -112,7 +113,7 @@ def accumulate(
         with plain, with_generators(network, generator), global_draws(generator):
             with cast:
                 views = forward(model, defense, images, part.adversarial, part.labels)
-            terms = defense.objective(replace(views, model=network, generator=generator))
+            terms = defense.objective(replace(views, model=network, generator=generator, epsilon=part.epsilon))
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlpa.attacks import PGD, AutoAttack, Noise, Square
+from atlpa.attacks import APGD, NFGSM, PGD, RSFGSM, AutoAttack, Noise, Square
 
 ATTACKS = {
     "pgd": PGD(iterations=2),
     "restarts": PGD(iterations=2, start="uniform", restarts=2),
     "kl": PGD(iterations=2, start="uniform", loss="kl"),
+    "apgd": APGD(iterations=2),
+    "rs_fgsm": RSFGSM(),
+    "n_fgsm": NFGSM(),
     "square": Square(iterations=3),
     "autoattack": AutoAttack(),
     "noise": Noise(),
@@ -56,7 +59,7 @@ def test_bad_input_is_refused_with_its_range_and_the_remedy(attack, way, change,
     "attack",
     [
         *(PGD(iterations=1, loss=loss) for loss in ("cross_entropy", "margin", "dlr")),
-        *(ATTACKS[name] for name in ("kl", "restarts", "square", "autoattack")),
+        *(ATTACKS[name] for name in ("kl", "restarts", "apgd", "n_fgsm", "square", "autoattack")),
     ],
     ids=str,
 )
@@ -96,14 +99,17 @@ def test_single_steps_are_part_of_no_graph_either(start, small_cnn, images, labe
     assert not any(x.requires_grad for x in (begin, following, logits))
 
 
-@pytest.mark.parametrize("name", ["pgd", "square", "noise"])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "n_fgsm", "square", "noise"])
 def test_the_ends_of_the_range_are_in_it(name, small_cnn, images, labels):
     black_and_white = images.round()
     assert black_and_white.unique().tolist() == [0, 1]
     assert ATTACKS[name](small_cnn, black_and_white, labels).shape == images.shape
 
 
-@pytest.mark.parametrize("attack", [PGD(iterations=2, restarts=3, start="uniform"), Square(iterations=2), Noise()])
+@pytest.mark.parametrize(
+    "attack",
+    [PGD(iterations=2, restarts=3, start="uniform"), APGD(iterations=2), NFGSM(), Square(iterations=2), Noise()],
+)
 def test_no_image_is_no_error(attack):
     adversarial = attack(lambda x: x.flatten(1)[:, :5], torch.rand(0, 3, 8, 8), torch.zeros(0, dtype=torch.long))
     assert adversarial.shape == (0, 3, 8, 8)
@@ -120,7 +126,9 @@ class Counting(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "attack", [PGD(iterations=6, restarts=3, start="uniform"), Square(iterations=20), Noise()], ids=str
+    "attack",
+    [PGD(iterations=6, restarts=3, start="uniform"), APGD(iterations=30), Square(iterations=20), Noise()],
+    ids=str,
 )
 def test_looked_at_once_an_attack(attack, small_cnn, images, labels):
     """Images and labels, whatever the number of iterations and restarts; and read out in one go."""

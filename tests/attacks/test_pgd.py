@@ -208,3 +208,18 @@ def test_senseless_settings(fields, message):
 
 def test_settings_may_be_fractions():
     assert PGD(epsilon="64/256", step="1/256") == PGD(epsilon=0.25, step=1 / 256)
+
+
+def test_a_gaussian_start_is_close_to_the_image_and_within_the_ball(small_cnn):
+    """TRADES' own: standard deviation 0.001 (n = 49 152), cut to ε and [0, 1]; the KL divergence is climbed from it."""
+    gray, draw = torch.full((4, 3, 64, 64), 0.5, dtype=torch.float64), torch.Generator().manual_seed(0)
+    change = PGD(epsilon=0.1, start="gaussian").initial(gray, draw) - gray
+    assert abs(change.mean()) < 4 * 0.001 / 49152**0.5
+    assert abs(change.std() - 0.001) < 5 * 0.001 / (2 * 49152) ** 0.5
+    assert change.abs().max() > 0.003
+    assert (PGD(epsilon=0.0005, start="gaussian").initial(gray, draw) - gray).abs().max() == pytest.approx(0.0005)
+    white = PGD(start="gaussian").initial(torch.ones_like(gray), draw)
+    assert white.max() == 1
+    shown, labels = gray[..., :16, :16], torch.zeros(4, dtype=torch.long)
+    climbed = PGD(0.1, 0.02, 3, start="gaussian", loss="kl")(small_cnn, shown, labels, generator=draw)
+    assert (climbed - shown).abs().max() > 0.05

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from atlpa.component import validate
 from atlpa.defenses import TERMS, Defense, Views, load_preset
@@ -14,7 +15,8 @@ def seen(labels):
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(6, 12, generator=draw, requires_grad=True)
     logits = images @ torch.randn(12, 4, generator=draw)
-    return Views(labels, images, logits, torch.randn(6, 4, generator=draw), STAGES, STAGES)
+    adversarial, model = torch.randn(6, 4, generator=draw), nn.Linear(12, 4)
+    return Views(labels, images, logits, adversarial, STAGES, STAGES, model, epsilon=0.1)
 
 
 def shares():

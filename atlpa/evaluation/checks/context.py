@@ -13,6 +13,7 @@ from atlpa.attacks import PGD, Attack
 from atlpa.data.images import InMemory
 from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_batches import adversarial_batches
+from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.model_state import Logits, eval_mode
@@ -158,6 +159,7 @@ class CheckContext:
             candidates: ``(N,)`` bool, which images are attacked; the others do not stand.
             model: in place of the model under scrutiny.
         """
+        check_measurable(attack)
         model, positions = model or self.model, torch.nonzero(candidates).flatten()
         if not len(positions):  # few models take an empty batch
             return [torch.zeros_like(candidates) for _ in budgets]
