@@ -6,6 +6,7 @@ from atlpa.defenses.paired import Paired, PairedLogits
 from atlpa.defenses.preset import load_preset, preset_names
 from atlpa.defenses.term import Term, View, Views
 from atlpa.defenses.terms import TERMS
+from atlpa.defenses.weight_perturbation import WeightPerturbation
 
 __all__ = [
     "TERMS",
@@ -16,6 +17,7 @@ __all__ = [
     "Term",
     "View",
     "Views",
+    "WeightPerturbation",
     "load_preset",
     "preset_names",
 ]

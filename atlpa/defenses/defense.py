@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from atlpa.attacks import Attack, Cost, attack_class, read_attack
 from atlpa.component import Component, Name, Number, field_names
 from atlpa.defenses.term import Term, Views
 from atlpa.defenses.terms import Terms
+from atlpa.defenses.weight_perturbation import WeightPerturbation
 from atlpa.dotted import merged
 from atlpa.errors import UserError
 from atlpa.models import RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
@@ -30,6 +30,7 @@ class Defense(Component):
         terms: the loss terms by name (see ``TERMS``); one that is ``null`` is left out.
         attack: what this defense changes of the recipe's training attack: its fields, or another attack by ``name``,
             which keeps the recipe's values of the fields that both have.
+        awp: adversarial weight perturbation, the worst weights nearby, at which every step then learns.
         denoise: the operation of feature denoising blocks in the network: ``softmax``, ``dot_product`` or ``mean``.
         noise: a first layer that adds noise, in training and at inference.
         randomize: random resizing and padding of the images, at inference.
@@ -39,6 +40,7 @@ class Defense(Component):
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
     attack: dict[str, Any] = Field(default_factory=dict)
+    awp: WeightPerturbation | None = None
     denoise: Denoising | None = None
     noise: InputNoise | None = None
     randomize: RandomResize | None = None
@@ -143,7 +145,7 @@ class Defense(Component):
     @property
     def undefended(self) -> bool:
         """Whether it is plain training of a plain network, whatever it is called."""
-        plain = self.denoise is None and not self.randomized
+        plain = self.denoise is None and self.awp is None and not self.randomized
         return plain and not self.needs_adversarial and set(self.terms) == {"cross_entropy"}
 
     @property
@@ -197,16 +199,9 @@ class Defense(Component):
         own = self.training_attack(attack).cost() if self.needs_adversarial else Cost(0, 0)
         if own is None:
             return None
-        parts = [own, Cost(views, views + doubled), *(term.own_cost for term in self.terms.values())]
+        learned = [Cost(views, views + doubled), *(term.own_cost for term in self.terms.values())]
+        parts = [own, *learned * (2 if self.awp else 1)]
         return Cost(sum(part.forwards for part in parts), sum(part.backwards for part in parts))
-
-    @contextmanager
-    def around(self, model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[None]:
-        """What the terms put around the forward and the backward of a step; see ``Term.around``."""
-        with ExitStack() as entered:
-            for term in self.terms.values():
-                entered.enter_context(term.around(model, images, labels))
-            yield
 
     def objective(self, views: Views) -> dict[str, Tensor]:
         """The weighted terms by name: the loss is their sum, the log is the dictionary.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -21,6 +20,7 @@ View = Literal["clean", "adversarial"]
 class Views:
     """What one forward pass gave for one batch: the clean images, their adversarial counterparts, or both.
 
+    Labels are classes ``(B,)``, or shares of the classes ``(B, C)`` where images are mixed.
     Logits are ``(B, C)`` in float32, stages ``(B, C_j, H_j, W_j)`` by name in the precision of the pass; a view that
     the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
     a term needs their gradient. ``epsilon`` is that of the training attack. A term that makes passes of its own has the
@@ -49,6 +49,8 @@ class Term(Component):
     """
 
     weight: Annotated[Number, Field(ge=0)] = 1.0
+    one_class: ClassVar[bool] = False
+    """Whether labels must be one class for each image, ``(B,)``; else shares of the classes ``(B, C)`` will do too."""
 
     @property
     def needs(self) -> frozenset[View]:
@@ -95,19 +97,6 @@ class Term(Component):
         """
         del classes
         return self
-
-    def around(self, model: nn.Module, images: Tensor, labels: Tensor) -> AbstractContextManager[None]:
-        """What surrounds the forward and the backward of a step, such as a perturbation of the weights (AWP).
-
-        Left before the optimizer's step, it must leave the weights as it found them.
-
-        Args:
-            model: the network, in training mode.
-            images: ``(B, 3, H, W)``, adversarial where the defense attacks.
-            labels: ``(B,)``.
-        """
-        del model, images, labels
-        return nullcontext()
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         """The unweighted loss, a scalar; ``adversarial_fraction`` is the defense's."""

@@ -12,6 +12,7 @@ from atlpa.component import dump
 from atlpa.defenses.classification import CrossEntropy, TolerantLogit
 from atlpa.defenses.grad_align import GradAlign
 from atlpa.defenses.input_gradient import InputGradient
+from atlpa.defenses.mart import BoostedCrossEntropy, WeightedKLPairing
 from atlpa.defenses.paired import AttentionMap, KLPairing, LogitPairing, TopKPairing
 from atlpa.defenses.term import Term
 from atlpa.registry import Registry
@@ -28,6 +29,8 @@ TERMS: Registry[type[Term]] = Registry(
         "kl_pairing": KLPairing,
         "input_gradient": InputGradient,
         "grad_align": GradAlign,
+        "boosted_cross_entropy": BoostedCrossEntropy,
+        "weighted_kl_pairing": WeightedKLPairing,
     },
     base=Term,
 )

@@ -15,7 +15,7 @@ from atlpa.data import Batches
 from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted
 from atlpa.out_of_memory import must_fit
-from atlpa.processes import ALONE, Processes, Shared, unwrapped
+from atlpa.processes import ALONE, Processes, unwrapped
 from atlpa.progress import Progress
 from atlpa.randomness import BatchPart, generator
 from atlpa.signals import stop_signals
@@ -102,8 +102,6 @@ def train(
                 )
             if average:
                 average.update(network, step)
-            if here.count > 1 and step == first_step:
-                _all_must_learn(model)
             taken = step + 1
             last = taken == recipe.iterations
             # Asked once, and before the device is waited for: a signal that comes later waits for the next step.
@@ -152,13 +150,6 @@ def _numbers(result: StepResult, here: Processes) -> dict[str, Any]:
         "terms": terms,
         **{f"{view}_accuracy": accuracy.get(view) for view in get_args(View)},
     }
-
-
-def _all_must_learn(model: nn.Module) -> None:
-    """Refuse what torch's processes would wait for in the next step, each for the gradients of all."""
-    idle = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
-    if idle:
-        raise Shared(f"no term depends on {idle[0].removeprefix('module.')}; train in one process, or freeze it")
 
 
 def _save(save: Callable[[int, Kept], None], kept: Kept, result: StepResult, network: nn.Module, step: int) -> None:

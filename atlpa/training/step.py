@@ -19,6 +19,7 @@ from atlpa.defenses import Defense, View, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
 from atlpa.models import record_stages, stage_layers
+from atlpa.processes import Shared
 from atlpa.randomness import BatchPart, global_draws
 
 
@@ -33,6 +34,17 @@ class StepResult:
 
     terms: dict[str, Tensor]
     accuracy: dict[View, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that pass at a time, of a batch, with their counterparts under an attack of ε and what draws for them."""
+
+    images: Tensor
+    adversarial: Tensor | None
+    labels: Tensor
+    generator: torch.Generator | None
+    epsilon: float
 
 
 def training_step(
@@ -62,16 +74,30 @@ def training_step(
         micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
             the whole batch where the network treats each image by itself, as with BatchNorm in evaluation mode.
         clip_norm: what the gradient's norm, over all parameters, is cut to.
+
+    Raises:
+        Shared: some parameter of a ``DistributedDataParallel`` has no gradient, for which its processes would wait.
     """
-    size = micro_batch or len(labels)
-    optimizer.zero_grad(set_to_none=True)
-    results = []
-    for rows in (range(first, first + size) for first in range(0, len(labels), size)):
-        last = rows.stop == len(labels)
-        with nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync():
-            part = images[rows.start : rows.stop], labels[rows.start : rows.stop]
-            draws = BatchPart.taken(generator, rows, len(labels))
-            results.append(accumulate(model, defense, attack, *part, draws, precision, share=size / len(labels)))
+    network, size = unwrapped(model), micro_batch or len(labels)
+    parts = []
+    for first in range(0, len(labels), size):
+        few, classes = images[first : first + size].detach(), labels[first : first + size]
+        draws = BatchPart.taken(generator, range(first, first + size), len(labels))
+        adversarial = attack(network, few, classes, generator=draws) if defense.needs_adversarial else None
+        parts.append(Part(few, adversarial, classes, draws, attack.epsilon))
+    model.train()
+
+    def learn() -> list[StepResult]:
+        """Leave the gradients of the objective on the batch in ``.grad``."""
+        optimizer.zero_grad(set_to_none=True)
+        share = size / len(labels)
+        results = [accumulate(model, defense, part, precision, share, last=part is parts[-1]) for part in parts]
+        all_must_learn(model)
+        return results
+
+    drawn_from = [part.generator for part in parts if part.generator]
+    with defense.awp.perturbed(network, learn, drawn_from) if defense.awp else nullcontext():
+        results = learn()
     if clip_norm:
         clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
@@ -79,35 +105,25 @@ def training_step(
 
 
 def accumulate(
-    model: nn.Module,
-    defense: Defense,
-    attack: Attack,
-    images: Tensor,
-    labels: Tensor,
-    generator: torch.Generator | None,
-    precision: Precision,
-    share: float,
+    model: nn.Module, defense: Defense, part: Part, precision: Precision, share: float, *, last: bool
 ) -> StepResult:
-    """Attack some images, and add the gradient of their objective, times their share of the batch, to ``.grad``."""
-    network = model.module if isinstance(model, DistributedDataParallel) else model
-    adversarial = attack(network, images, labels, generator=generator) if defense.needs_adversarial else None
-
-    model.train()
-    images = images.detach().requires_grad_(defense.needs_input_gradient)
+    """Add the gradient of the objective on a part of the batch, times its share, to ``.grad``; the last one is sent."""
+    network, generator = unwrapped(model), part.generator
+    images = part.images.detach().requires_grad_(defense.needs_input_gradient)
     # Only plain attention (of denoising blocks) can be differentiated twice.
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
-    with defense.around(network, images if adversarial is None else adversarial, labels):
-        with plain, with_generators(network, generator), global_draws(generator), cast:
-            views = forward(model, defense, images, adversarial, labels)
-        views = replace(views, model=network, generator=generator, epsilon=attack.epsilon)
-        terms = defense.objective(views)
+    with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
+        with plain, with_generators(network, generator), global_draws(generator):
+            with cast:
+                views = forward(model, defense, images, part.adversarial, part.labels)
+            terms = defense.objective(replace(views, model=network, generator=generator, epsilon=part.epsilon))
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
     right = {
-        view: (given.argmax(dim=1) == labels).float().mean() for view, given in logits.items() if given is not None
+        view: (given.argmax(dim=1) == part.labels).float().mean() for view, given in logits.items() if given is not None
     }
     return StepResult({name: term.detach() for name, term in terms.items()}, right)
 
@@ -132,7 +148,7 @@ def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Ten
         labels: ``(B,)``.
     """
     size, clean = len(labels), defense.needs_clean
-    network = model.module if isinstance(model, DistributedDataParallel) else model
+    network = unwrapped(model)
     with record_stages(network, defense.needs_stages(tuple(stage_layers(network)))) as stages:
         joined = torch.cat([view for view in (images if clean else None, adversarial) if view is not None])
         logits = at_least_float32(model(joined))
@@ -146,3 +162,16 @@ def forward(model: nn.Module, defense: Defense, images: Tensor, adversarial: Ten
         clean_stages={name: part[0] for name, part in parts.items()} if clean else None,
         adversarial_stages=None if adversarial is None else {name: part[-1] for name, part in parts.items()},
     )
+
+
+def all_must_learn(model: nn.Module) -> None:
+    """Refuse what torch's processes would wait for in their next pass, each for the gradients of all."""
+    if isinstance(model, DistributedDataParallel):
+        idle = [name for name, value in model.module.named_parameters() if value.requires_grad and value.grad is None]
+        if idle:
+            raise Shared(f"no term depends on {idle[0]}; train in one process, or freeze it")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself, where processes share it."""
+    return model.module if isinstance(model, DistributedDataParallel) else model

@@ -19,7 +19,8 @@ def test_every_preset_builds():
     table1 = {"none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa"}
     variants = {"igr_clean", "randomization_clean"}
     single_step = {"rs_fgsm", "n_fgsm", "grad_align"}
-    assert table1 | variants | single_step | {"trades", "pat_smooth"} == set(preset_names())
+    beyond = {"trades", "trades_original", "trades_awp", "mart", "awp", "pat_smooth"}
+    assert table1 | variants | single_step | beyond == set(preset_names())
     built = {name: validate(Defense, load_preset(name).fields) for name in preset_names()}
     assert {name for name, defense in built.items() if defense.undefended} == {"none"}
     randomized = {"rat", "randomization", "randomization_clean"}

@@ -8,11 +8,13 @@ from atlpa.losses import (
     ATLPALoss,
     attention_map,
     attention_map_loss,
+    boosted_cross_entropy_loss,
     input_gradient_loss,
     kl_pairing_loss,
     logit_pairing_loss,
     tolerant_logit_loss,
     top_k_pairing_loss,
+    weighted_kl_pairing_loss,
 )
 
 PAIRED = [kl_pairing_loss, logit_pairing_loss, top_k_pairing_loss]
@@ -35,7 +37,13 @@ def tolerant(_clean, adversarial, reduction="mean"):
     return tolerant_logit_loss(adversarial, 4, [0.5, 0.4, 0.3], reduction)
 
 
-ALL = [*PAIRED, attention, tolerant]
+def mart(clean, adversarial, reduction="mean"):
+    labels = torch.arange(len(clean)) % 8
+    boosted = boosted_cross_entropy_loss(adversarial, labels, reduction)
+    return boosted + weighted_kl_pairing_loss(clean, adversarial, labels, reduction)
+
+
+ALL = [*PAIRED, attention, tolerant, mart]
 
 
 def pair(dtype=torch.float64, scale=3.0):

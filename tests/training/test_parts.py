@@ -14,6 +14,7 @@ from atlpa.data.images import InMemory
 from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.models import ModelSpec
 from atlpa.process_group import joined
+from atlpa.processes import Shared
 from atlpa.randomness import BatchPart, sample
 from atlpa.training import Recipe, training_step
 from tests.together import processes
@@ -87,6 +88,24 @@ def test_micro_batches_and_two_processes_have_the_gradients_of_the_whole(name):
     for gradients, terms in chain(*processes(2, in_this_process_of_several, name, (None, 2))):
         assert_same(gradients, whole)
         assert terms == pytest.approx({term: value.item() for term, value in result.terms.items()}, rel=1e-6)
+
+
+def with_an_idle_layer(changes):
+    """What a process says of a network of which a part learns nothing."""
+    defense = validate(Defense, {**load_preset("none").fields, **changes})
+    with joined() as here:
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 10)).double()
+        network[1].idle = nn.Linear(2, 2)
+        model = DistributedDataParallel(network)
+        with pytest.raises(Shared) as refused:
+            training_step(model, defense, ATTACK, Recipe().make_optimizer(model), *batch(here.rows(BATCH)))
+    return [str(refused.value)]
+
+
+def test_processes_refuse_a_layer_that_learns_nothing_instead_of_waiting_for_it():
+    for changes in ({}, {"awp": {}}):
+        said = processes(2, with_an_idle_layer, changes)
+        assert said == [["no term depends on 1.idle.weight; train in one process, or freeze it"]] * 2
 
 
 def test_the_parts_of_a_batch_are_the_batch():

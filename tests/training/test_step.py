@@ -1,7 +1,6 @@
 """One step of training against the same step written out by hand."""
 
 import copy
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD, Attack
 from atlpa.component import validate
-from atlpa.defenses import Defense, Term, load_preset, preset_names
+from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.losses import ATLPALoss
 from atlpa.models import ModelSpec, record_stages
 from atlpa.training import Recipe, training_step
@@ -113,8 +112,11 @@ def test_trades_step_climbs_and_descends_the_kl_divergence(model, batch):
     same_gradients(model, twin)
 
 
-@pytest.mark.parametrize("preset", preset_names())
-def test_a_step_costs_what_it_claims(model, batch, preset):
+COSTS = [(name, {}) for name in preset_names()] + [(name, {"awp": {}}) for name in ("igr", "grad_align")]
+
+
+@pytest.mark.parametrize(("preset", "changes"), COSTS)
+def test_a_step_costs_what_it_claims(model, batch, preset, changes):
     """Forwards counted in images at the network, backwards where gradients reach its logits."""
     passes = {"forward": 0.0, "backward": 0.0}
 
@@ -125,8 +127,8 @@ def test_a_step_costs_what_it_claims(model, batch, preset):
             logits.register_hook(lambda _: passes.__setitem__("backward", passes["backward"] + share))
 
     model.register_forward_hook(count)
-    step(model, preset, batch)
-    cost = validate(Defense, load_preset(preset).fields).cost(ATTACK)
+    step(model, preset, batch, **changes)
+    cost = validate(Defense, {**load_preset(preset).fields, **changes}).cost(ATTACK)
     assert passes == {"forward": cost.forwards, "backward": cost.backwards}
 
 
@@ -149,45 +151,28 @@ def test_a_training_attack_may_leave_the_ball(model, batch):
     torch.testing.assert_close(result.terms["cross_entropy"], expected)
 
 
-class Shifted(Term):
-    """Moves every weight by as much while the step learns, as a perturbation of the weights does."""
-
-    by: float = 0.01
-
-    @contextmanager
-    def around(self, model, images, labels):
-        del images, labels
-        with torch.no_grad():
-            before = [parameter.clone() for parameter in model.parameters()]
-            for parameter in model.parameters():
-                parameter.add_(self.by)
-        yield
-        with torch.no_grad():
-            for parameter, old in zip(model.parameters(), before, strict=True):
-                parameter.copy_(old)
-
-    def __call__(self, views, adversarial_fraction):
-        del adversarial_fraction
-        return views.adversarial.new_zeros(())
-
-
-def test_a_term_may_perturb_the_weights_that_a_step_learns_at(model, batch):
-    """The gradient is that at the perturbed weights, and the step is taken from the weights themselves."""
+def test_mart_step_weighs_agreement_by_what_is_not_recognized(model, batch):
+    """The loss as the authors write it down, image by image and class by class."""
     twin = copy.deepcopy(model)
     images, labels = batch
-    terms = {"cross_entropy": {"images": "adversarial"}, "shifted": Shifted(by=0.01)}
-    defense = validate(Defense, {"name": "awp", "adversarial_fraction": 1.0, "terms": terms})
-    training_step(model, defense, ATTACK, Recipe().make_optimizer(model), images, labels)
+    defense = validate(Defense, load_preset("mart").fields)
+    attack = defense.training_attack(ATTACK)
+    draw = torch.Generator().manual_seed(7)
+    training_step(model, defense, attack, Recipe().make_optimizer(model), images, labels, draw.clone_state())
 
-    adversarial = ATTACK(twin, images, labels)
-    moved = copy.deepcopy(twin)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            parameter.add_(0.01)
-    F.cross_entropy(moved.train()(adversarial), labels).backward()
-    optimizer = Recipe().make_optimizer(twin)
-    for parameter, perturbed in zip(twin.parameters(), moved.parameters(), strict=True):
-        parameter.grad = perturbed.grad
-    optimizer.step()
-    for name, parameter in twin.named_parameters():
-        torch.testing.assert_close(model.get_parameter(name), parameter, rtol=1e-6, atol=1e-9, msg=name)
+    adversarial = attack(twin, images, labels, generator=draw)
+    p, attacked = twin.train()(torch.cat([images, adversarial])).softmax(dim=1).chunk(2)
+    loss = torch.zeros((), dtype=torch.float64)
+    for i, y in enumerate(labels.tolist()):
+        wrong = max(attacked[i, j] for j in range(7) if j != y)
+        divergence = sum(p[i, j] * torch.log(p[i, j] / (attacked[i, j] + 1e-12)) for j in range(7))
+        loss += -attacked[i, y].log() - torch.log(1.0001 - wrong + 1e-12) + 6 * divergence * (1.0000001 - p[i, y])
+    (loss / 4).backward()
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, twin.get_parameter(name).grad, rtol=1e-5, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("preset", ["trades_original", "trades_awp"])
+def test_trades_by_its_authors_takes_ten_steps_up_the_divergence_wherever_epsilon_is(preset):
+    attack = validate(Defense, load_preset(preset).fields).training_attack(PGD(8 / 255, 2 / 255, 2))
+    assert attack == PGD(8 / 255, 2 / 255, 10, loss="kl", start="gaussian")
