@@ -36,6 +36,11 @@ class FGSM(Attack):
         single = PGD(epsilon=self.epsilon, step=self.epsilon or 1 / 256, iterations=1)
         yield from single.iterates(model, images, labels, generator=generator)
 
+    @property
+    def takes_shares(self) -> bool:
+        """Yes, as the cross-entropy does."""
+        return True
+
     def cost(self) -> Cost:
         """One pass each way."""
         return Cost(1, 1)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from atlpa.component import Component
+from atlpa.data.augmentation import Augmentation, MaybeAugmentation
 from atlpa.data.index import Index
 
 Side = Annotated[int, Field(ge=8, le=4096)]
@@ -28,6 +29,7 @@ class Dataset(Component):
         resize: side in pixels before the random crop.
         size: side in pixels of what the network sees.
         mirror: whether training mirrors images at random.
+        augmentation: what else training does to its images.
         skip_unreadable: whether images that cannot be decoded are left out and listed, instead of being an error.
     """
 
@@ -35,6 +37,7 @@ class Dataset(Component):
     resize: Side = 256
     size: Side = 224
     mirror: bool = True
+    augmentation: MaybeAugmentation = Augmentation()
     skip_unreadable: bool = False
 
     @model_validator(mode="after")

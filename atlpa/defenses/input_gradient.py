@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -16,6 +16,7 @@ class InputGradient(Term):
     """Input gradient regularization (Ross & Doshi-Velez 2017) on the clean images, by double backpropagation."""
 
     weight: Annotated[Number, Field(ge=0)] = 0.02
+    one_class: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[View]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class Term(Component):
     """
 
     weight: Annotated[Number, Field(ge=0)] = 1.0
+    one_class: ClassVar[bool] = False
+    """Whether labels must be one class for each image, ``(B,)``; else shares of the classes, ``(B, C)``, serve too."""
 
     @property
     def needs(self) -> frozenset[View]:

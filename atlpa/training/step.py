@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from atlpa.attacks import Attack
+from atlpa.attacks.inputs import dominant_class
 from atlpa.defenses import Defense, View, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
@@ -54,7 +55,7 @@ def training_step(
         attack: approximates the inner maximum of Eq. 1.
         optimizer: over the model's parameters.
         images: ``(B, 3, H, W)`` in [0, 1].
-        labels: ``(B,)``.
+        labels: ``(B,)``, or shares of the classes ``(B, C)``, of which the largest counts as right.
         generator: of the attack's random start, and of what the network draws in training.
         precision: of the pass that is learned from; weights, losses and the step are float32.
         micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
@@ -100,8 +101,9 @@ def accumulate(
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
+    right_class = dominant_class(labels)
     right = {
-        view: (given.argmax(dim=1) == labels).float().mean() for view, given in logits.items() if given is not None
+        view: (given.argmax(dim=1) == right_class).float().mean() for view, given in logits.items() if given is not None
     }
     return StepResult({name: term.detach() for name, term in terms.items()}, right)
 
