@@ -110,7 +110,7 @@ class Batches:
     def _gather(self, rows: Sequence[int], step: int, tables: Sequence[Any]) -> Tensor:
         """What the tables of the sets hold of the images in some rows of a batch, on the device."""
         taken = [[place for place, row in enumerate(rows) if row in shown.places] for shown in self.sets]
-        found = [
+        found: list[Tensor] = [
             table[shown.positions(step, [rows[place] for place in places])].to(self.device)
             for shown, table, places in zip(self.sets, tables, taken, strict=True)
             if places

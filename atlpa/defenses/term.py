@@ -44,7 +44,7 @@ class Term(Component):
 
     weight: Annotated[Number, Field(ge=0)] = 1.0
     one_class: ClassVar[bool] = False
-    """Whether labels must be one class for each image, ``(B,)``; else shares of the classes, ``(B, C)``, serve too."""
+    """Whether labels must be one class for each image, ``(B,)``; else shares of the classes ``(B, C)`` will do too."""
 
     @property
     def needs(self) -> frozenset[View]:

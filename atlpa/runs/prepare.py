@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.data import Images, Index, load_images, unreadable
+from atlpa.data.extra import must_be_apart
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
@@ -34,6 +35,7 @@ class Prepared:
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
+        extra: further ones, where there are any.
         watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
         device: where to compute.
         model: the network, on the device.
@@ -46,6 +48,7 @@ class Prepared:
     index: Index
     skipped: Mapping[str, str]
     images: Images
+    extra: Images | None
     watched: Images | None
     device: torch.device
     model: Classifier
@@ -58,7 +61,7 @@ class Prepared:
             "version of atlpa": __version__,
             "version of torch": torch.__version__,
             "experiment": digest(self.experiment.identity(), 16),
-            "data": self.index.digest[:16],
+            "data": self.index.training_digest[:16],
             "run folder (whether it holds a run)": self.run is not None,
             "checkpoint": self.resumed and f"step {self.resumed.step}, {self.resumed.weights_hash[:16]}",
             "kind of device": self.device.type,
@@ -84,9 +87,11 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         torch.cuda.set_device(device)  # for code that says plain cuda
     part = len(here.rows(recipe.batch_size))
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
-    index = run.read_index(resumed.data) if run and resumed else data.index()
+    index = run.read_index(resumed.data, training=True) if run and resumed else data.training_index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
+    if index.extra and not resumed:
+        must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
@@ -105,12 +110,14 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
             raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
         run.restore(resumed, model, optimizer)
 
-    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    trained_on = f"{len(items)} training images" + (f" and {len(index.extra)} extra ones" if index.extra else "")
+    say(f"{data.name}: {trained_on} of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
         notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
     for note in notes:
         say(f"note: {note}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
+    extra = load_images(index.extra, data.resize, device, f"{data.name}, extra") if index.extra else None
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
-    return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)
+    return Prepared(experiment, run, resumed, index, skipped, images, extra, watched, device, model, optimizer)

@@ -114,7 +114,18 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
         experiment.defense,
         recipe,
         prepared.optimizer,
-        Batches(prepared.images, recipe.batch_size, data.size, data.mirror, seed, device, rows),
+        Batches(
+            prepared.images,
+            recipe.batch_size,
+            data.size,
+            data.mirror,
+            seed,
+            device,
+            rows,
+            augmentation=data.augmentation,
+            classes=len(prepared.index.classes),
+            extra=(prepared.extra, data.extra.of_batch(recipe.batch_size)) if prepared.extra and data.extra else None,
+        ),
         seed,
         first_step=first_step,
         log=log,
@@ -140,7 +151,7 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
     )
     Training(
         network=network,
-        data=index.digest,
+        data=index.training_digest,
         iterations=experiment.training.iterations,
         seconds=sum(line["timing"]["seconds"] for line in log.lines() if "timing" in line),
         experiment=experiment.resolved(),
@@ -154,7 +165,7 @@ def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: 
     checkpoint = Checkpoint(
         step=step,
         classes=index.classes,
-        data=index.digest,
+        data=index.training_digest,
         experiment=run.experiment.resolved(),
         model=model.state_dict(),
         optimizer=optimizer_state(optimizer),
