@@ -88,7 +88,7 @@ def _checked_shares(images: Tensor, shares: Tensor) -> AttackBatch:
     _must_be_pixels(low, high)
     if not (lowest >= 0 and least >= 1 - ROUNDING and most <= 1 + ROUNDING):
         raise ValueError(
-            f"shares from {lowest:.8g} that sum to {least:.8g} … {most:.8g}; give shares of 0 or more that sum to 1"
+            f"shares from {lowest:.4g} that sum to {least:.4g} … {most:.4g}; give shares of 0 or more that sum to 1"
         )
     return AttackBatch(images, shares)
 

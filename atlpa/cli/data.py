@@ -17,6 +17,7 @@ from atlpa.data.fetch import FETCHABLE, fetch
 from atlpa.data.inspect import Findings, inspect
 from atlpa.data.root import data_root
 from atlpa.data.unpack import Limits
+from atlpa.dotted import set_field
 from atlpa.errors import UserError, one_line, shown, unknown_name
 from atlpa.registry import is_import_path
 from atlpa.report import Table
@@ -107,7 +108,9 @@ def fetch_data(arguments: argparse.Namespace) -> None:
 
 def dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set that was named."""
-    fields: dict[str, Any] = dict(settings(arguments.set))
+    fields: dict[str, Any] = {}
+    for field, value in settings(arguments.set):
+        set_field(fields, field, value)
     name, root = arguments.name, arguments.root
     if not (name in DATASETS or is_import_path(name)) or name == "folder":
         if not Path(name).is_dir():
