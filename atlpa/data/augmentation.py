@@ -100,7 +100,7 @@ class Mix(Component):
         """
         kind = {"cutmix": v2.CutMix, "mixup": v2.MixUp}[self.method]
         mixed, shares = _drawn(kind(alpha=self.alpha, num_classes=classes), source, images, labels)
-        return mixed.clamp(0, 1), shares  # λ and 1 − λ, rounded, may sum to a little more than 1
+        return mixed, shares
 
 
 class Augmentation(Component):

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from atlpa.data import Augmentation, Batches, Mix, ResizedCrop
 from atlpa.data.augmentation import DrawnFrom, trivially_augmented
 from atlpa.data.images import InMemory
-from atlpa.data.masks import UNKNOWN
+from atlpa.data.masks import INSIDE, OUTSIDE, UNKNOWN
 from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.randomness import generator
@@ -166,6 +166,13 @@ def test_images_and_shares_of_mixed_batches(flat, method, alpha):
                 assert areas == pytest.approx(share[kept].tolist(), abs=1e-6)
 
 
+def test_white_stays_white():
+    """Attacks take nothing above 1: in float32, λ + (1 − λ) must not be more."""
+    white, labels = torch.ones(2, 3, 4, 4), torch.tensor([0, 1])
+    for source in sources(200):
+        assert Mix(method="mixup")(white, labels, 2, source)[0].max() <= 1
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
 def test_shares_follow_the_beta_distribution(flat, alpha):
     made = batches(flat, Augmentation(mix=Mix(method="mixup", alpha=alpha)), batch_size=2)
@@ -178,16 +185,18 @@ def test_shares_follow_the_beta_distribution(flat, alpha):
 
 def test_a_masks_window_is_its_images(images):
     """An image that shows its own mask still does after cropping, but for the edges, which only the image blurs."""
-    blocks = torch.randint(2, (30, 5, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    blocks = torch.tensor([OUTSIDE, INSIDE, UNKNOWN], dtype=torch.uint8)[
+        torch.randint(3, (30, 5, 5), generator=torch.Generator().manual_seed(3))
+    ]
     masks = blocks.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)
-    pictures = InMemory((masks * 255)[:, None].repeat(1, 3, 1, 1), torch.arange(30))
+    pictures = InMemory((255 * (masks == INSIDE).byte())[:, None].repeat(1, 3, 1, 1), torch.arange(30))
     made = batches(pictures, Augmentation(resized_crop=ResizedCrop(scale=(0.2, 1))), size=32)
     for step in range(5):
         shown, regions = made.at(step)[0][:, 0], made.masks_at(step, masks)
-        assert set(regions.unique().tolist()) == {0, 1}
+        assert set(regions.unique().tolist()) == {OUTSIDE, INSIDE, UNKNOWN}
         clear = (shown == 0) | (shown == 1)
         assert clear.float().mean() > 0.7
-        assert torch.equal(shown[clear].byte(), regions[clear])
+        assert torch.equal(shown[clear] == 1, regions[clear] == INSIDE)
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(trivial_augment=True), Augmentation(mix=Mix(method="mixup"))])
