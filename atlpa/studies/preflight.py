@@ -42,8 +42,7 @@ def preflight(steps: Sequence[Step], keep: Path | None, report: Path | None) -> 
     networks = [network for step in pending for network in _networks(step)]
     if not networks:
         return
-    trained = any(isinstance(step, TrainingStep) for step in pending)
-    index = networks[0].data.training_index() if trained else networks[0].data.index()  # the same for all
+    index = networks[0].data.index()  # the same for all
     for network in networks:
         network.for_classes(len(index.classes)).resolved()
     for attack in attacks:
