@@ -14,7 +14,6 @@ Objective = Literal["cross_entropy", "margin", "dlr"]
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """−log p_y, or −Σ s_c·log p_c where labels are shares s of the classes ``(B, C)``."""
-    labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
     return F.cross_entropy(logits, labels, reduction="none")
 
 

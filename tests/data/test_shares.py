@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from atlpa.attacks import FGSM, PGD, Square
+from atlpa.attacks import FGSM, PGD, Noise, Square
 from atlpa.attacks.by_name import read_attack
 from atlpa.component import validate
 from atlpa.defenses import Defense, Term, load_preset
@@ -33,6 +33,7 @@ def half_and_half(labels):
         PGD(epsilon=0.1, step=0.03, iterations=2, start="uniform", restarts=2),
         PGD(epsilon=0.1, step=0.03, iterations=2, start="uniform", loss="kl"),
         FGSM(epsilon=0.1),
+        Noise(epsilon=0.1),
     ],
 )
 def test_a_whole_share_is_the_class(small_cnn, images, labels, attack):
