@@ -98,7 +98,7 @@ class Experiment(Component):
         if self.defense.needs_adversarial and not attack.takes_shares:
             raise ValueError(
                 f"{mixed} is trained against {attack.name}, which as it is set needs one class for each; leave the mix "
-                "out, or take an attack that climbs the cross-entropy, such as pgd"
+                "out, or take an attack that climbs the cross-entropy, such as pgd with its default loss"
             )
         return self
 
