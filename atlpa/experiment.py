@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
 from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
-from atlpa.data import DATASETS, AnyDataset, Part
+from atlpa.data import DATASETS, PARTS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
 from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain, shown
@@ -25,6 +25,7 @@ FREE_KEYS = {
     "device",
     "output",
     "data.root",
+    "data.extra.root",
     "origin.run",
     "training.micro_batch",
     "training.log_every",
@@ -110,6 +111,29 @@ class Experiment(Component):
                 "the two (a run that selects is judged on the test part without final)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _batches_must_fit(self) -> Experiment:
+        if self.data.extra:
+            self.data.extra.of_batch(self.training.batch_size)
+        if not self.data.augmentation.mix:
+            return self
+        mixed = f"data.augmentation.mix gives an image shares of two classes, and defense {self.defense.name}"
+        for name, term in self.defense.terms.items():
+            if term.one_class:
+                raise ValueError(f"{mixed} has the term {name}, which needs one class for each; leave one of them out")
+        attack = self.defense.training_attack(self.training.attack)
+        if self.defense.needs_adversarial and not attack.takes_shares:
+            raise ValueError(
+                f"{mixed} is trained against {attack.name}, which as it is set needs one class for each; leave the mix "
+                "out, or take an attack that climbs the cross-entropy, such as pgd with its default loss"
+            )
+        return self
+
+    @property
+    def unseen_parts(self) -> tuple[Part, ...]:
+        """The parts that are not trained on."""
+        return tuple(part for part in PARTS if part not in self.training_parts)
 
     @property
     def training_parts(self) -> tuple[Part, ...]:

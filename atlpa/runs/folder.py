@@ -244,15 +244,20 @@ class Run:
         except UserError as error:
             raise UserError(f"{self.path_of(kept)}: {error}") from error
 
-    def read_index(self, digest: str) -> Index:
+    def read_index(self, digest: str, *, training: bool = False) -> Index:
         """The data set's index in the parts that were written down, which must be what was trained on.
+
+        Args:
+            digest: of what was trained on.
+            training: whether extra images are needed; for judging, their names in the split will do.
 
         Raises:
             UserError: the data is missing, or is another data set.
         """
-        index = self.experiment.data.index()
+        data = self.experiment.data
+        index = data.training_index() if training else data.index()
         listed = index.as_listed(read_split(self.split_path)) if self.split_path.is_file() else index
-        if listed is None or listed.digest != digest:
+        if listed is None or listed.training_digest != digest:
             what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
             raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")
         return listed

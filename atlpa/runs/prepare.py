@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.data import Images, Index, load_images, unreadable
+from atlpa.data.extra import must_be_apart
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
@@ -36,6 +37,7 @@ class Prepared:
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
+        extra: further ones, where there are any.
         watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
         device: where to compute.
         model: the network, on the device.
@@ -50,6 +52,7 @@ class Prepared:
     index: Index
     skipped: Mapping[str, str]
     images: Images
+    extra: Images | None
     watched: Images | None
     device: torch.device
     model: Classifier
@@ -63,7 +66,7 @@ class Prepared:
             "version of atlpa": __version__,
             "version of torch": torch.__version__,
             "experiment": digest(self.experiment.identity(), 16),
-            "data": self.index.digest[:16],
+            "data": self.index.training_digest[:16],
             "run folder (whether it holds a run)": self.run is not None,
             "checkpoint": self.resumed and f"step {self.resumed.step}, {self.resumed.weights_hash[:16]}",
             "kind of device": self.device.type,
@@ -93,9 +96,11 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     if not resumed and (found := begun(experiment)):
         origin, resumed = found
         source = origin
-    index = source.read_index(resumed.data) if source and resumed else data.index()
+    index = source.read_index(resumed.data, training=True) if source and resumed else data.training_index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
+    if index.extra and not resumed:
+        must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
@@ -116,14 +121,16 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         with source.restoring():
             resumed.resume(model, optimizer, average.model if average else None)
 
-    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    trained_on = f"{len(items)} training images" + (f" and {len(index.extra)} extra ones" if index.extra else "")
+    say(f"{data.name}: {trained_on} of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
         notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
     for note in notes:
         say(f"note: {note}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
+    extra = load_images(index.extra, data.resize, device, f"{data.name}, extra") if index.extra else None
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
     return Prepared(
-        experiment, run, resumed, origin, index, skipped, images, watched, device, model, optimizer, average
+        experiment, run, resumed, origin, index, skipped, images, extra, watched, device, model, optimizer, average
     )
