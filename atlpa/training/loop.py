@@ -72,7 +72,7 @@ def train(
         Interrupted: a signal that asks to end came; the state was saved after the step in progress.
         UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
     """
-    attack = defense.training_attack(recipe.attack)
+    whole = defense.training_attack(recipe.attack)
     network = unwrapped(model)
     saved = logged = time.monotonic()
     taken = first_step
@@ -86,6 +86,7 @@ def train(
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
+            attack = whole.scaled(recipe.epsilon_schedule.at(step, recipe.iterations))
             source = generator(seed, "training attack", step, device=images.device)
             with must_fit(f"{recipe.at_once(len(labels))} images at a time", recipe.smaller(len(labels))):
                 result = training_step(
@@ -118,8 +119,10 @@ def train(
                 now = time.monotonic()
                 with here.together():
                     if log:
-                        rate, timing = recipe.learning_rate_at(step), {"seconds": now - logged}
-                        log.write(step=taken, learning_rate=rate, **numbers, timing=timing)
+                        moving = {"learning_rate": recipe.learning_rate_at(step)}
+                        if attack != whole:
+                            moving["epsilon"] = attack.epsilon
+                        log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})
                 logged = now
             if taken % recipe.validate_every == 0 or last:
                 with here.together():
