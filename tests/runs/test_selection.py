@@ -186,3 +186,9 @@ def test_initial_weights_from_a_run_are_those_that_are_judged():
                                     ("training.learning_rate", 1e-30), ("training.weight_decay", 0)]))  # fmt: skip
     first, then = (one.load_model(torch.device("cpu")) for one in (run, tuned))
     assert torch.allclose(first.backbone.conv1.weight, then.backbone.conv1.weight)
+
+
+def test_epsilon_grows_with_its_schedule_and_the_log_says_so():
+    run = quietly(selecting("run", ("training.epsilon_schedule", {"shape": "constant", "warmup": 0.5})))
+    lines = [line for line in reproducible(run) if "loss" in line]
+    assert [line.get("epsilon") for line in lines] == [pytest.approx(8 / 255 / 3), pytest.approx(16 / 255 / 3), *[None] * 4]
