@@ -7,17 +7,17 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
 from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
-from atlpa.data import DATASETS, AnyDataset, Part
+from atlpa.data import DATASETS, PARTS, AnyDataset, Part
 from atlpa.defenses import TERMS, Defense, load_preset
 from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
-from atlpa.training import Recipe
+from atlpa.training import Recipe, Schedule
 from atlpa.yaml_files import find, read, shipped
 
 # What may differ when a run is resumed: where things lie, where and in which portions it computes, what it logs.
@@ -25,6 +25,8 @@ FREE_KEYS = {
     "device",
     "output",
     "data.root",
+    "data.extra.root",
+    "origin.run",
     "training.micro_batch",
     "training.log_every",
     "training.validate_every",
@@ -45,6 +47,20 @@ def _defense(value: Any) -> Any:
     return merged(base, {key: item for key, item in value.items() if key != "preset"})
 
 
+class Origin(Component):
+    """The finished run that a training goes on from, with its optimizer and its average.
+
+    Fields:
+        run: its folder.
+        step: how many steps it had taken.
+        weights: SHA-256 of the network that it ended with.
+    """
+
+    run: PathText
+    step: Annotated[int, Field(ge=1)]
+    weights: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class Experiment(Component):
     """Everything that decides what a run computes, and where.
 
@@ -56,7 +72,8 @@ class Experiment(Component):
         training: the recipe.
         seed: of everything random.
         final: train on the training and validation parts and judge on the test part; else train on the training part
-            and judge on the validation part.
+            and judge on the validation part, or, where that selects the network, on the test part.
+        origin: where the training goes on from; by default it begins with ``model.weights``.
         device: ``auto`` (CUDA where there is one), or any torch device.
         output: the run's folder; by default one named after the experiment.
         code: name → package and version, of what other packages contribute, as it was when this was written down; it
@@ -70,6 +87,7 @@ class Experiment(Component):
     training: Recipe = Recipe()
     seed: Seed = 0
     final: bool = False
+    origin: Origin | None = None
     device: str = "auto"
     output: PathText | None = None
     code: dict[str, str] = field(default_factory=dict, compare=False)
@@ -81,7 +99,41 @@ class Experiment(Component):
                 self.defense.training_attack(self.training.attack)
             except ValidationError as error:
                 raise ValueError(explain(error, "defense.attack")) from error
+        elif self.training.epsilon_schedule != Schedule(shape="constant"):
+            raise ValueError(f"training.epsilon_schedule: {self.defense.name} attacks no training image; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _selection_needs_a_part_of_its_own(self) -> Experiment:
+        if self.final and self.training.select_by:
+            raise ValueError(
+                "training.select_by: with final the validation part is trained on and cannot select; leave out one of "
+                "the two (a run that selects is judged on the test part without final)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_must_fit(self) -> Experiment:
+        if self.data.extra:
+            self.data.extra.of_batch(self.training.batch_size)
+        if not self.data.augmentation.mix:
+            return self
+        mixed = f"data.augmentation.mix gives an image shares of two classes, and defense {self.defense.name}"
+        for name, term in self.defense.terms.items():
+            if term.one_class:
+                raise ValueError(f"{mixed} has the term {name}, which needs one class for each; leave one of them out")
+        attack = self.defense.training_attack(self.training.attack)
+        if self.defense.needs_adversarial and not attack.takes_shares:
+            raise ValueError(
+                f"{mixed} is trained against {attack.name}, which as it is set needs one class for each; leave the mix "
+                "out, or take an attack that climbs the cross-entropy, such as pgd with its default loss"
+            )
+        return self
+
+    @property
+    def unseen_parts(self) -> tuple[Part, ...]:
+        """The parts that are not trained on."""
+        return tuple(part for part in PARTS if part not in self.training_parts)
 
     @property
     def training_parts(self) -> tuple[Part, ...]:
@@ -90,13 +142,14 @@ class Experiment(Component):
 
     @property
     def judged_part(self) -> Literal["test", "validation"]:
-        """The part that accuracies are measured on; never one that was trained on."""
-        return "test" if self.final else "validation"
+        """The part that accuracies are measured on; never one that was trained on, or that selected the network."""
+        return "test" if self.final or self.training.select_by else "validation"
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        suffix = "-final" if self.final else ""
+        suffix = f"-to{self.training.iterations}" if self.origin else ""
+        suffix += "-final" if self.final else ""
         own = f"{self.defense.name}-{slug(self.model.architecture)}-seed{self.seed}{suffix}"
         return Path(self.output) if self.output else Path("runs") / self.name / own
 
@@ -108,6 +161,7 @@ class Experiment(Component):
             (NETWORKS, self.model.architecture),
             *((TERMS, name) for name in self.defense.terms),
             (ATTACKS, self.training.attack.name),
+            *((ATTACKS, attack.name) for attack in [self.training.select_by] if attack),
             *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),
         ]
         return {name: origin for table, name in named if (origin := table.origin(name))}
@@ -143,7 +197,8 @@ class Experiment(Component):
 
     def identity(self) -> dict[str, Any]:
         """Dotted field → value, for the fields that must agree for two runs to be the same experiment."""
-        return {key: value for key, value in flattened(self._settings()).items() if key not in FREE_KEYS}
+        free = FREE_KEYS - ({"training.validate_every"} if self.training.select_by else set())
+        return {key: value for key, value in flattened(self._settings()).items() if key not in free}
 
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in dump(self).items() if key != "code"}

@@ -132,4 +132,10 @@ class Processes:
         return theirs
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself, where several processes train it together or not."""
+    network: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
+    return network
+
+
 ALONE = Processes()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -29,3 +31,24 @@ def handle(handlers: Mapping[int, Any]) -> None:
     """Let each signal do what is said of it."""
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect the first signal that asks to end instead of dying of it; a second one acts as usual.
+
+    Outside the main thread signals cannot be caught, and the list stays empty.
+    """
+    received: list[int] = []
+    previous = caught()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        # A closed terminal is told of twice, by the system and by the shell.
+        handle({other: does for other, does in previous.items() if signal.Signals(other).name != "SIGHUP"})
+
+    handle(dict.fromkeys(previous, note))
+    try:
+        yield received
+    finally:
+        handle(previous)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from atlpa.component import validate
-from atlpa.data import Batches, Flowers17, Folder, load_images
+from atlpa.data import Augmentation, Batches, Flowers17, Folder, Mix, ResizedCrop, load_images
 from atlpa.defenses import Defense, load_preset
 from atlpa.machine import describe, pick_device
 from atlpa.models import ModelSpec
@@ -86,13 +86,42 @@ def _streamed(items):
     return Streamed(items, RESIZE)
 
 
+AUGMENTATIONS = {
+    "none": Augmentation(),
+    "resized crop": Augmentation(resized_crop=ResizedCrop(scale=(0.25, 1))),
+    "TrivialAugment": Augmentation(trivial_augment=True),
+    "CutMix": Augmentation(mix=Mix(method="cutmix")),
+    "MixUp": Augmentation(mix=Mix(method="mixup")),
+    "resized crop, TrivialAugment, CutMix": Augmentation(
+        resized_crop=ResizedCrop(scale=(0.25, 1)), trivial_augment=True, mix=Mix(method="cutmix")
+    ),
+}
+
+
+def augmenting(root: str, device: torch.device, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of processor time an image of each augmentation, in turn: what a thread beside training needs."""
+    images = load_images(Flowers17(root=root).index().items("train"), RESIZE, device)
+    made = {
+        name: Batches(images, BATCH, SIZE, True, 0, device, augmentation=augmentation, classes=17)
+        for name, augmentation in AUGMENTATIONS.items()
+    }
+    found: dict[str, list[float]] = {name: [] for name in made}
+    for number in range(rounds):
+        for name, batches in made.items():
+            began = time.process_time()
+            for step in range(20 * number, 20 * number + 20):
+                batches.at(step)
+            found[name].append(1000 * (time.process_time() - began) / 20 / BATCH)
+    return found
+
+
 def waiting(root: str, device: torch.device, steps: int) -> float:
     """Share of the time of plain training steps of a ResNet-18 that goes by until the next batch is there."""
     items = Flowers17(root=root).index().items("train")
     batches = Batches(load_images(items, RESIZE, device), BATCH, SIZE, True, 0, device)
     model = ModelSpec(architecture="resnet18", weights="none").build(17, seed=0).to(device)
     defense, recipe = validate(Defense, load_preset("none").fields), Recipe()
-    optimizer = recipe.optimizer(model)
+    optimizer = recipe.make_optimizer(model)
     source, waited = batches.from_step(0, steps + 3), 0.0
     for number in range(steps + 3):
         if number == 3:
@@ -142,11 +171,15 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, contestant in contestants.items():
                 rates[name].append(contestant())
+    costs = augmenting(arguments.data_root, device, arguments.rounds)
     shares = [100 * waiting(arguments.data_root, device, 40) for _ in range(arguments.rounds)]
 
     print(f"| Flowers-17, {RESIZE} → {SIZE} px, batches of {BATCH} | images/s |\n| --- | ---: |")
     for name, numbers in rates.items():
         print(f"| {name} | {spread(numbers)} |")
+    print(f"\n| augmentation, {RESIZE} → {SIZE} px | processor ms an image |\n| --- | ---: |")
+    for name, numbers in costs.items():
+        print(f"| {name} | {spread(numbers, 3)} |")
     print(f"\nshare of a training step (none, ResNet-18, {SIZE} px) spent waiting for data: {spread(shares, 2)} %")
     print(f"\n| images streamed of {arguments.images} generated ones | peak memory, MB |\n| ---: | ---: |")
     for count, megabytes in memory:

@@ -49,7 +49,7 @@ def steps() -> Mapping[str, float]:
     with joined() as here:
         model = network("resnet18", defense, SIDE)
         recipe = Recipe(batch_size=BATCH)
-        optimizer, shared = recipe.optimizer(model), here.shared(model, DEVICE)
+        optimizer, shared = recipe.make_optimizer(model), here.shared(model, DEVICE)
         own = len(here.rows(BATCH))
         images, labels = torch.rand(own, 3, SIDE, SIDE), torch.arange(own)
         taken = []
@@ -67,7 +67,7 @@ def step_memory(micro_batch: str) -> Mapping[str, float]:
     defense = validate(Defense, load_preset("atlpa").fields)
     model = network("resnet50", defense, 224)
     recipe = Recipe(batch_size=BATCH)
-    optimizer = recipe.optimizer(model)
+    optimizer = recipe.make_optimizer(model)
     images, labels = torch.rand(BATCH, 3, 224, 224), torch.arange(BATCH)
     few = images[:1], labels[:1]
     training_step(model, defense, PGD(0.25, 0.125, 1), optimizer, *few)

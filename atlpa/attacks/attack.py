@@ -87,7 +87,7 @@ class Attack(Component, kw_only=False):
         Args:
             model: images → logits; left exactly as found.
             images: ``(B, 3, H, W)`` in [0, 1].
-            labels: ``(B,)`` true classes.
+            labels: ``(B,)`` true classes; or shares of the classes ``(B, C)``, where the attack ``takes_shares``.
             generator: source of all randomness, a randomized model's draws included: one for the batch, or one for
                 each image, so that batching changes nothing; by default torch's global one.
 
@@ -104,7 +104,7 @@ class Attack(Component, kw_only=False):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """The images after each step, so that one run serves every budget; arguments and errors are those of a call."""
-        batch = check_batch(images, labels)
+        batch = check_batch(images, labels, shares=self.takes_shares)
         steps = self.run(model, batch.images, batch.labels, generator)
         while True:
             # Between two steps whoever asks for them meets the model as it was.
@@ -135,6 +135,11 @@ class Attack(Component, kw_only=False):
     def last_iterate(self) -> int:
         """How many iterates there are: the value of the budget field, or 1."""
         return int(getattr(self, self.budget)) if self.budget else 1
+
+    @property
+    def takes_shares(self) -> bool:
+        """Whether labels may be shares of the classes ``(B, C)``, as mixed images have them in training."""
+        return False
 
     @property
     def fewest_classes(self) -> int:

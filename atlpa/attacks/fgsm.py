@@ -90,6 +90,11 @@ class NFGSM(Attack):
         noisy = (images + uniform(images, self.noise * self.epsilon, generator)).clamp(0, 1)
         return FGSM(min(1.0, self.alpha * self.epsilon))(model, noisy, labels, generator=generator)
 
+    @property
+    def takes_shares(self) -> bool:
+        """Yes, as the cross-entropy does."""
+        return True
+
     def cost(self) -> Cost:
         """One pass each way."""
         return Cost(1, 1)

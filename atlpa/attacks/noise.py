@@ -31,6 +31,11 @@ class Noise(Attack):
         del model, labels
         return (images + uniform(images, self.epsilon, generator)).clamp(0, 1)
 
+    @property
+    def takes_shares(self) -> bool:
+        """Yes: labels are not looked at."""
+        return True
+
     def cost(self) -> Cost:
         """None."""
         return Cost(0, 0)
@@ -49,6 +54,11 @@ class NoAttack(Attack):
         """The images themselves."""
         del model, labels, generator
         return images
+
+    @property
+    def takes_shares(self) -> bool:
+        """Yes: labels are not looked at."""
+        return True
 
     def cost(self) -> Cost:
         """None."""

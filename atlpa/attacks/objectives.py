@@ -13,7 +13,7 @@ Objective = Literal["cross_entropy", "margin", "dlr"]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p_y."""
+    """−log p_y, or −Σ s_c·log p_c where labels are shares s of the classes ``(B, C)``."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 

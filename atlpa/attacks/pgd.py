@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.input_diversity import input_diversity
-from atlpa.attacks.inputs import AttackBatch, check_batch
-from atlpa.attacks.objectives import OBJECTIVES, Objective
+from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
+from atlpa.attacks.objectives import OBJECTIVES, Objective, cross_entropy
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
@@ -92,7 +92,7 @@ class PGD(Attack):
 
     def __call__(self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None) -> Tensor:
         """Attack a batch, from as many starts as there are ``restarts``; the rest is as of every attack."""
-        batch = check_batch(images, labels)
+        batch = check_batch(images, labels, shares=self.takes_shares)
         network = self.prepare(model, batch.images)
         *_, best = self._steps(network, batch, generator)
         if self.restarts == 1:
@@ -110,7 +110,7 @@ class PGD(Attack):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """One run, yielding the images after each step, so that one run serves every iteration budget."""
-        batch = check_batch(images, labels)
+        batch = check_batch(images, labels, shares=self.takes_shares)
         yield from self._steps(self.prepare(model, batch.images), batch, generator)
 
     def _steps(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
@@ -214,6 +214,11 @@ class PGD(Attack):
         return self.precision == "fp32"
 
     @property
+    def takes_shares(self) -> bool:
+        """Whether the loss has a meaning for them; margins are those of one class."""
+        return self.loss in ("cross_entropy", "kl")
+
+    @property
     def fewest_classes(self) -> int:
         """Three where the DLR loss compares as many logits."""
         return 3 if self.loss == "dlr" else 2
@@ -261,4 +266,4 @@ def _judge(model: Logits, images: Tensor, labels: Tensor, generator: Generators)
     """Which images fool the model ``(B,)``, and their loss ``(B,)``."""
     with eval_mode(model), with_generators(model, generator):
         logits = model(images)
-    return logits.argmax(dim=1) != labels, F.cross_entropy(logits, labels, reduction="none")
+    return logits.argmax(dim=1) != dominant_class(labels), cross_entropy(logits, labels)

@@ -12,11 +12,12 @@ from typing import Any
 
 from atlpa.cli.command import Parser, count, path, run_command, settings
 from atlpa.component import field_names, validate
-from atlpa.data import DATASETS, PARTS, Dataset
-from atlpa.data.dataset import data_root
+from atlpa.data import DATASETS, EXTRA, PARTS, Dataset
 from atlpa.data.fetch import FETCHABLE, fetch
 from atlpa.data.inspect import Findings, inspect
+from atlpa.data.root import data_root
 from atlpa.data.unpack import Limits
+from atlpa.dotted import set_field
 from atlpa.errors import UserError, one_line, shown, unknown_name
 from atlpa.registry import is_import_path
 from atlpa.report import Table
@@ -107,7 +108,9 @@ def fetch_data(arguments: argparse.Namespace) -> None:
 
 def dataset(arguments: argparse.Namespace) -> Dataset:
     """The data set that was named."""
-    fields: dict[str, Any] = dict(settings(arguments.set))
+    fields: dict[str, Any] = {}
+    for field, value in settings(arguments.set):
+        set_field(fields, field, value)
     name, root = arguments.name, arguments.root
     if not (name in DATASETS or is_import_path(name)) or name == "folder":
         if not Path(name).is_dir():
@@ -124,7 +127,7 @@ def dataset(arguments: argparse.Namespace) -> Dataset:
 
 def check_data(arguments: argparse.Namespace) -> int:
     """Print what was found; returns the exit status."""
-    index = dataset(arguments).index()
+    index = dataset(arguments).training_index()
     findings = inspect(index)
     print(counts(index.classes, findings).markdown(), end="")
     print(f"sizes: {findings.sizes()}")
@@ -139,12 +142,13 @@ def counts(classes: Sequence[str], findings: Findings) -> Table:
     """Images by class and part, with those that have a key region."""
     found = Counter((image.item.label, image.part) for image in findings.images)
     masked = Counter(image.item.label for image in findings.images if image.inside is not None)
+    parts = [*PARTS, *([EXTRA] if any(image.part == EXTRA for image in findings.images) else [])]
     rows: list[tuple[Any, ...]] = [
-        (name, *(found[label, part] for part in PARTS), sum(found[label, part] for part in PARTS), masked[label])
+        (name, *(found[label, part] for part in parts), sum(found[label, part] for part in parts), masked[label])
         for label, name in enumerate(classes)
     ]
-    total = ("all", *(sum(row[column] for row in rows) for column in range(1, len(PARTS) + 3)))
-    return Table(("class", *PARTS, "all", "with key region"), [*rows, total])
+    total = ("all", *(sum(row[column] for row in rows) for column in range(1, len(parts) + 3)))
+    return Table(("class", *parts, "all", "with key region"), [*rows, total])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -150,9 +150,8 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
         print(one_line(f"note: {note}"))
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
-    pairings, notes = pair(
-        chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code), threats, sources
-    )
+    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+    pairings, notes = pair([network for run in runs for network in run.networks], threats, sources)
     for note in notes:
         print(one_line(f"note: {note}"))
     check_pairings(arguments, pairings)

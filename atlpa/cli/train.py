@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import Parser, path, run_command, seed, settings
 from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
-from atlpa.experiment import load, shipped_configs
+from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.processes import Processes
 from atlpa.report import Table
-from atlpa.runs import train_run
+from atlpa.runs import Run, train_run
+from atlpa.runs.origin import extension
 from atlpa.training import Recipe
 
 
@@ -23,6 +25,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="atlpa-train",
         description="Train the network of one experiment. The same command again resumes it.",
         epilog=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
+    )
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--config", help="a YAML file, or a shipped config's name with or without .yaml")
+    begin.add_argument(
+        "--extend",
+        type=path,
+        metavar="RUN",
+        help="go on where a finished run ended, with its optimizer and averaged weights, in a new folder; --set "
+        "training.iterations says how far",
     )
     add_experiment_options(parser)
     parser.add_argument(
@@ -53,7 +64,6 @@ class ListDefenses(argparse.Action):
 
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what to train; ``overrides`` reads them."""
-    parser.add_argument("--config", required=True, help="a YAML file, or a shipped config's name with or without .yaml")
     parser.add_argument(
         "--set",
         action="append",
@@ -91,13 +101,21 @@ def _given(arguments: argparse.Namespace, fields: dict[str, str]) -> list[tuple[
     return [(field, value) for field, value in values if value is not None]
 
 
+def _experiment(arguments: argparse.Namespace) -> Experiment:
+    """What is asked for: a config's, or what a finished run's becomes when it goes on."""
+    changes = overrides(arguments)
+    if not arguments.extend:
+        return load(arguments.config, changes)
+    return extension(Run.open(Path(arguments.extend)).with_data_root(arguments.data_root), changes)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
     def work(here: Processes) -> None:
         with here.together():
-            experiment = load(arguments.config, overrides(arguments))
+            experiment = _experiment(arguments)
         run = train_run(experiment, here=here)
         if here.first:
             print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from atlpa.component import Component
+from atlpa.data.augmentation import Augmentation, MaybeAugmentation
+from atlpa.data.extra import ExtraImages
 from atlpa.data.index import Index
 
 Side = Annotated[int, Field(ge=8, le=4096)]
@@ -28,6 +29,8 @@ class Dataset(Component):
         resize: side in pixels before the random crop.
         size: side in pixels of what the network sees.
         mirror: whether training mirrors images at random.
+        augmentation: what else training does to its images.
+        extra: further images for training alone, and their share of each batch.
         skip_unreadable: whether images that cannot be decoded are left out and listed, instead of being an error.
     """
 
@@ -35,6 +38,8 @@ class Dataset(Component):
     resize: Side = 256
     size: Side = 224
     mirror: bool = True
+    augmentation: MaybeAugmentation = Augmentation()
+    extra: ExtraImages | None = None
     skip_unreadable: bool = False
 
     @model_validator(mode="after")
@@ -45,16 +50,20 @@ class Dataset(Component):
 
     @abstractmethod
     def index(self) -> Index:
-        """Find classes, images and parts.
+        """Find classes, images and parts; extra images are not looked for.
 
         Raises:
             UserError: something is missing or out of place; the message says what is expected.
         """
 
+    def training_index(self) -> Index:
+        """The same with the extra images, which training alone needs.
 
-def data_root(root: str | None) -> Path:
-    """Where published data sets lie: the folder given, else ``ATLPA_DATA_ROOT`` from the environment, else ``data``."""
-    return Path(root or os.environ.get("ATLPA_DATA_ROOT") or "data")
+        Raises:
+            UserError: as of ``index``, or of the extra images.
+        """
+        index = self.index()
+        return index if self.extra is None else replace(index, extra=self.extra.items(index.classes))
 
 
 def stratified_split(labels: Sequence[int], shares: Sequence[float], seed: int) -> list[list[int]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from atlpa.component import PathText
-from atlpa.data.dataset import Dataset, data_root, stratified_split
-from atlpa.data.decode import endings
+from atlpa.data.class_folders import class_folders, find_folder, pictures
+from atlpa.data.dataset import Dataset, stratified_split
 from atlpa.data.index import PARTS, Index, Item, Part
 from atlpa.data.masks import MaskFile
 from atlpa.data.names import readable
@@ -44,7 +43,7 @@ class Folder(Dataset):
     split_seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self) -> Index:
-        root = self._found()
+        root = find_folder(self.root, "data.root")
         parts = {part: root / name for part, names in PART_NAMES.items() for name in names if (root / name).is_dir()}
         if "train" in parts and "test" in parts:
             index = self._published_parts(root, parts)
@@ -59,17 +58,6 @@ class Folder(Dataset):
             example = Path(self.masks) / Path(index.items("train")[0].name).with_suffix(".png")
             raise UserError(f"data.masks {self.masks} holds no mask of any image; expected for example {example}")
         return index
-
-    def _found(self) -> Path:
-        """The folder as given, else below the folder of published data sets."""
-        places = [Path(self.root), data_root(None) / self.root]
-        for root in places:
-            if root.is_dir():
-                return root
-        shown = " or ".join(str(place) for place in dict.fromkeys(places))
-        raise UserError(
-            f"no folder {shown}; data.root must hold one directory per class, each with that class's images"
-        )
 
     def _split(self, root: Path) -> Index:
         classes = self._classes(root)
@@ -90,13 +78,7 @@ class Folder(Dataset):
 
     def _classes(self, folder: Path) -> tuple[str, ...]:
         """The directories of a folder, but for that of the masks."""
-        own = os.path.realpath(self.masks) if self.masks else None
-        found = {entry.name: os.path.realpath(entry) for entry in folder.iterdir() if entry.is_dir()}
-        classes = sorted(name for name, real in found.items() if name[0] != "." and real != own)
-        first: dict[str, str] = {}
-        for name in classes:
-            if (other := first.setdefault(found[name], name)) != name:
-                raise UserError(f"{folder}: the classes {shown(other)} and {shown(name)} are the same folder")
+        classes = class_folders(folder, but=self.masks)
         if len(classes) < 2:
             raise UserError(
                 f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory per class"
@@ -108,12 +90,7 @@ class Folder(Dataset):
             raise UserError(f"{folder} holds classes that the training part lacks: {', '.join(map(shown, extra))}")
         items = []
         for label, name in enumerate(classes):
-            files = sorted(_pictures(folder / name))
-            if not files:
-                raise UserError(
-                    f"class {shown(name)} has no images: {folder / name} holds no file with an image's ending"
-                )
-            items += [self._item(root, file, label) for file in files]
+            items += [self._item(root, file, label) for file in pictures(folder, name)]
         return items
 
     def _item(self, root: Path, file: Path, label: int) -> Item:
@@ -125,26 +102,3 @@ class Folder(Dataset):
 
 def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(readable(name) for name in classes)
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    """Files with an image's ending, at any depth, behind links too.
-
-    Raises:
-        OSError: a directory may not be read; it is not taken for an empty one.
-        UserError: a link leads to a folder that is looked through already.
-    """
-    wanted, seen = endings(), set[str]()
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    if folder.is_dir():
-        # A folder above the class, too, would lead back here; before that, perhaps through the whole disk.
-        above = {os.path.realpath(folder.parent), *map(str, Path(os.path.realpath(folder.parent)).parents)}
-        for place, _, names in os.walk(folder, onerror=stop, followlinks=True):
-            real = os.path.realpath(place)
-            if real in seen or real in above:
-                raise UserError(f"{place} leads to {real}, whose images are here already; remove that link")
-            seen.add(real)
-            yield from (Path(place, name) for name in names if Path(name).suffix.lower() in wanted)

@@ -129,7 +129,7 @@ def unreadable(index: Index) -> dict[str, str]:
             return one_line(str(error))  # a path in it may be no text
         return None
 
-    items = [item for part in index.parts.values() for item in part]
+    items = [item for part in (*index.parts.values(), index.extra) for item in part]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         problems = Progress("reading", len(items), "image").over(pool.map(problem, items))
         return {item.name: found for item, found in zip(items, problems, strict=True) if found}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from atlpa.records.digest import digest
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+EXTRA = "extra"
+"""What the listing calls the images that are of no part."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,19 @@ class Item:
             raise UserError(f"{self.content} cannot be read ({error.strerror})") from error
 
 
+def picture_digest(picture: Image.Image) -> bytes:
+    """SHA-256 of a decoded picture: its size and its pixels."""
+    return hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).digest()
+
+
 @dataclass(frozen=True)
 class Index:
     """Classes, and labeled images in three parts.
+
+    Fields:
+        classes: their names.
+        parts: the images of each part, in order.
+        extra: further images for training alone, of no part.
 
     Raises:
         UserError: an image is there twice or of no class, or a name could not be written down.
@@ -75,10 +88,11 @@ class Index:
 
     classes: tuple[str, ...]
     parts: Mapping[Part, Sequence[Item]]
+    extra: Sequence[Item] = ()
 
     def __post_init__(self) -> None:
-        where: dict[str, Part] = {}
-        for part, items in self.parts.items():
+        where: dict[str, str] = {}
+        for part, items in [*self.parts.items(), (EXTRA, self.extra)]:
             for item in items:
                 if item.name in where:
                     raise UserError(f"image {shown(item.name)} is in {_both(where[item.name], part)}")
@@ -104,31 +118,55 @@ class Index:
         """The same data set, some images left out.
 
         Raises:
-            UserError: a class has no training image then.
+            UserError: a class has no training image then, or no extra image is left.
         """
         kept = {part: [item for item in items if item.name not in names] for part, items in self.parts.items()}
         labels = {item.label for item in kept["train"]}
         if names and (empty := [name for label, name in enumerate(self.classes) if label not in labels]):
             raise UserError(f"class {empty[0]!r} has no readable training image")
-        return replace(self, parts=kept)
+        extra = [item for item in self.extra if item.name not in names]
+        if self.extra and not extra:
+            raise UserError("no extra image is readable; leave data.extra out")
+        return replace(self, parts=kept, extra=extra)
 
-    def listing(self) -> dict[Part, dict[str, str]]:
-        """Each part's images in order, name → class, for people to read and for ``as_listed``."""
-        return {part: {item.name: self.classes[item.label] for item in self.parts[part]} for part in PARTS}
+    def listing(self) -> dict[str, dict[str, str]]:
+        """Each part's images in order, name → class, for people to read and for ``as_listed``; extra ones last."""
+        parts: dict[str, Sequence[Item]] = {part: self.parts[part] for part in PARTS}
+        parts |= {EXTRA: self.extra} if self.extra else {}
+        return {part: {item.name: self.classes[item.label] for item in items} for part, items in parts.items()}
 
-    def as_listed(self, listing: Mapping[Part, Iterable[str]]) -> Index | None:
-        """The same images in the parts that were written down; ``None`` if one of them is no longer there."""
+    def as_listed(self, listing: Mapping[str, Mapping[str, str]]) -> Index | None:
+        """The same images in the parts that were written down; ``None`` if one of them is no longer there.
+
+        Extra images are for training alone. Where they were not looked for, their names and classes stand for them.
+        """
         items = {item.name: item for part in self.parts.values() for item in part}
-        if not all(name in items for part in PARTS for name in listing[part]):
+        extra, further = listing.get(EXTRA, {}), {item.name: item for item in self.extra}
+        if not further and set(extra.values()) <= set(self.classes):
+            further = {name: Item(name, self.classes.index(label), Path(name)) for name, label in extra.items()}
+        if not (further.keys() >= extra.keys() and all(name in items for part in PARTS for name in listing[part])):
             return None
-        return replace(self, parts={part: [items[name] for name in listing[part]] for part in PARTS})
+        parts = {part: [items[name] for name in listing[part]] for part in PARTS}
+        return replace(self, parts=parts, extra=[further[name] for name in extra])
 
     @property
     def digest(self) -> str:
-        """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies."""
-        parts = {part: [(item.name, item.label) for item in self.parts[part]] for part in PARTS}
+        """SHA-256 over classes, parts, names and labels: tells one data set from another, wherever it lies.
+
+        Extra images, which nobody is judged on, are left to ``training_digest``.
+        """
+        parts = {part: _labeled(self.parts[part]) for part in PARTS}
         return digest([self.classes, parts], sort_keys=False)
 
+    @property
+    def training_digest(self) -> str:
+        """The same with the names and labels of the extra images, if there are any."""
+        return digest([self.digest, _labeled(self.extra)]) if self.extra else self.digest
 
-def _both(first: Part, second: Part) -> str:
+
+def _labeled(items: Iterable[Item]) -> list[tuple[str, int]]:
+    return [(item.name, item.label) for item in items]
+
+
+def _both(first: str, second: str) -> str:
     return f"the {first} part twice" if first == second else f"the {first} and in the {second} part"

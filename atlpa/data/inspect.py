@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from atlpa.data.index import Index, Item, Part
+from atlpa.data.index import EXTRA, Index, Item, picture_digest
 from atlpa.data.masks import INSIDE, UNKNOWN
 from atlpa.errors import UserError
 from atlpa.progress import Progress
@@ -23,7 +22,7 @@ class Inspected:
     """One image, opened.
 
     Fields:
-        part: the one it is in.
+        part: the one it is in, or ``extra``.
         item: the image.
         size: width and height; ``None`` if it cannot be read.
         pixels: SHA-256 of the decoded picture.
@@ -32,7 +31,7 @@ class Inspected:
         problem: what is wrong with the image or its mask.
     """
 
-    part: Part
+    part: str
     item: Item
     size: tuple[int, int] | None = None
     pixels: bytes = b""
@@ -77,7 +76,7 @@ class Findings:
 
 def inspect(index: Index) -> Findings:
     """Open every image and mask, with a progress bar."""
-    todo = [(part, item) for part, items in index.parts.items() for item in items]
+    todo = [(part, item) for part, items in [*index.parts.items(), (EXTRA, index.extra)] for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = list(Progress("checking", len(todo), "image").over(pool.map(_inspect, todo)))
     alike = defaultdict(list)
@@ -93,14 +92,14 @@ def inspect(index: Index) -> Findings:
     return Findings(images, [image.problem for image in images if image.problem] + equal)
 
 
-def _inspect(place: tuple[Part, Item]) -> Inspected:
+def _inspect(place: tuple[str, Item]) -> Inspected:
     part, item = place
     try:
         picture = item.open()
     except UserError as error:
         return Inspected(part, item, problem=str(error))
     size = picture.size
-    pixels = hashlib.sha256(f"{size}".encode() + picture.tobytes()).digest()
+    pixels = picture_digest(picture)
     if item.mask is None:
         return Inspected(part, item, size, pixels)
     try:

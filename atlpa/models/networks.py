@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from atlpa.errors import UserError, reason
+from atlpa.models.small_images import SMALL_IMAGE_RESNETS
 from atlpa.models.timm_networks import PREFIX, timm_network
 from atlpa.models.twice import twice_differentiable
 from atlpa.registry import Registry
@@ -77,9 +78,13 @@ class Networks(Registry[Factory]):
 NETWORKS = Networks(
     "network",
     "atlpa.networks",
-    {name: TorchvisionNetwork(name) for name in torchvision.models.list_models(module=torchvision.models)},
+    {
+        **{name: TorchvisionNetwork(name) for name in torchvision.models.list_models(module=torchvision.models)},
+        **SMALL_IMAGE_RESNETS,
+    },
 )
-"""Name → what makes the network: torchvision's classifiers, ``timm:NAME``, entry points, ``package.module:factory``."""
+"""Name → what makes the network: torchvision's classifiers, ResNets for small images, ``timm:NAME``, entry points,
+``package.module:factory``."""
 
 
 def _known(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from atlpa.models.classifier import Classifier
 from atlpa.models.networks import NETWORKS, size_of
 from atlpa.tensor_files import is_plain, misfits, read_tensors
 
+STATES = ("averaged", "model", "state_dict", "model_state_dict", "net")
+"""Under which names checkpoints hold a network's state: ours, where an average is what is judged, and others'."""
+
 
 def load_weights(model: Classifier, weights: str, architecture: str, size: int | None = None) -> list[str]:
     """Fill a classifier's backbone with weights from elsewhere.
@@ -18,7 +21,8 @@ def load_weights(model: Classifier, weights: str, architecture: str, size: int |
     Args:
         model: the classifier to fill.
         weights: ``imagenet`` (torchvision's IMAGENET1K_V1 or those that timm has under the network's name, downloaded
-            once), ``none``, or a file: a state dict of the backbone or a checkpoint of this package.
+            once), ``none``, a run's folder (its best network, or else its last), or a file: a checkpoint of this
+            package or of others, or a state dict of the backbone.
         architecture: the name of the classifier's network, for messages and for ``imagenet``.
         size: H = W of the images, for networks that are made for one.
 
@@ -33,9 +37,12 @@ def load_weights(model: Classifier, weights: str, architecture: str, size: int |
     if weights == "imagenet":
         return _fill(model, _pretrained(architecture, size), architecture, "ImageNet weights")
     path = Path(weights)
+    if path.is_dir():
+        path = next((path / name for name in ("best.pt", "last.pt") if (path / name).is_file()), path)
     if not path.is_file():
-        raise UserError(f"model.weights: no file {weights!r}; allowed: imagenet, none, or a file of weights")
-    return _fill(model, _backbone_state(path), architecture, str(path))
+        allowed = "imagenet, none, a run's folder, or a file of weights"
+        raise UserError(f"model.weights: no file {weights!r}; allowed: {allowed}")
+    return _fill(model, _backbone_state(path, model.backbone.state_dict()), architecture, str(path))
 
 
 def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
@@ -56,25 +63,41 @@ def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
     return state
 
 
-def _backbone_state(path: Path) -> Mapping[str, Any]:
-    """A state dict with torchvision's names, from either kind of file."""
+def _backbone_state(path: Path, own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state dict with the backbone's names, from whatever file holds one.
+
+    Args:
+        path: a checkpoint of this package, or of others, who put the state under some name, a prefix before its names
+            (``module.``, ``module.model.``), an attacker's copy beside it.
+        own: what it is to fill.
+    """
     try:
         content, _ = read_tensors(path)
     except (ValueError, OSError) as error:
         raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and is_plain(value) for name, value in content.items()
-    ):
-        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint of ours")
-    if any(name.startswith("backbone.") for name in content):
-        if blocks := sorted(name for name in content if name.startswith("denoise.")):
-            raise UserError(
-                f"model.weights: {path} has denoising blocks ({blocks[0]} …); give the weights of a plain network"
-            )
-        content = {name: value for name, value in content.items() if name.startswith("backbone.")}
-    return {name.removeprefix("backbone."): value for name, value in content.items()}
+    held = [content.get(name) for name in STATES] if isinstance(content, Mapping) else []
+    content = next((state for state in held if isinstance(state, Mapping)), content)
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint with one")
+    if blocks := sorted(name for name in content if name.startswith("denoise.")):
+        raise UserError(
+            f"model.weights: {path} has denoising blocks ({blocks[0]} …); give the weights of a plain network"
+        )
+    prefix = _prefix(content, own)
+    state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
+    if not all(map(is_plain, state.values())):
+        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint with one")
+    return state
+
+
+def _prefix(content: Collection[str], own: Collection[str]) -> str:
+    """The shortest prefix behind which all of a network's names stand; else that of our own checkpoints, or none."""
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    first = next(iter(needed), "")
+    ends = {name.removesuffix(first) for name in content if name.endswith(first)}
+    whole = [prefix for prefix in ends if all(prefix + name in content for name in needed)]
+    ours = "backbone." if any(name.startswith("backbone.") for name in content) else ""
+    return min(whole, key=len, default=ours)
 
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:

@@ -7,7 +7,7 @@ from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
 from atlpa.records.places import folders_below
 from atlpa.records.read import read
 from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record
-from atlpa.records.training import Training
+from atlpa.records.training import Selected, Training
 
 __all__ = [
     "VERSION",
@@ -27,6 +27,7 @@ __all__ = [
     "Network",
     "Record",
     "Regions",
+    "Selected",
     "Status",
     "Threat",
     "Training",

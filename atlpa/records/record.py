@@ -70,6 +70,7 @@ class Network(Checked):
         architecture: the backbone.
         seed: of its training.
         weights: SHA-256 of its state, and of what it draws at inference.
+        checkpoint: of a training that keeps two networks, ``best`` (on the validation part) or ``last``.
     """
 
     run: Line
@@ -77,6 +78,7 @@ class Network(Checked):
     architecture: Line
     seed: Annotated[int, Field(ge=0)]
     weights: Hash
+    checkpoint: Literal["best", "last"] | None = None
 
 
 class EvaluatedImages(Checked):

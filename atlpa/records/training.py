@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from atlpa.errors import shown
-from atlpa.records.checked import Count, Hash, Line, Seconds
+from atlpa.records.checked import Checked, Count, Hash, Line, Seconds, Share
 from atlpa.records.record import Machine, Network, Record
 
 
@@ -19,11 +19,26 @@ def _in_utc(text: str) -> str:
     return text
 
 
+class Selected(Checked):
+    """The network that did best on the validation part.
+
+    Fields:
+        step: after how many steps.
+        weights: SHA-256 of its state.
+        accuracy: what it was selected by, on the validation part.
+    """
+
+    step: Count
+    weights: Hash
+    accuracy: Share
+
+
 class Training(Record):
     """One finished training.
 
     Fields:
-        network: what came out.
+        network: what came out in the end.
+        selected: what did best on the way, where the training selects.
         data: digest of the data set's index.
         iterations: steps taken.
         seconds: wall time of the steps, over all sittings.
@@ -35,6 +50,7 @@ class Training(Record):
 
     kind: Literal["training"] = "training"
     network: Network
+    selected: Selected | None = None
     data: Hash
     iterations: Count
     seconds: Seconds
@@ -57,3 +73,5 @@ class Training(Record):
                 there = there.get(key) if isinstance(there, dict) else None
             if there != here:
                 yield f"experiment.{place} is {shown(there)}, but elsewhere it says {shown(here)}"
+        if self.selected and self.selected.step > self.iterations:
+            yield f"the network of step {self.selected.step} was selected, but there were {self.iterations} steps"

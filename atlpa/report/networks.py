@@ -11,14 +11,15 @@ ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_att
 
 
 def network_title(network: Network, *, architecture: bool = True) -> str:
-    """What a network is called: ``atlpa resnet18 seed 1``; the first seed goes without saying.
+    """What a network is called: ``atlpa resnet18 best seed 1``; the first seed, and an only network, go without saying.
 
     Args:
         network: the network.
         architecture: whether it is said, where all networks do not share it.
     """
     seed = f"seed {network.seed}" if network.seed else ""
-    return " ".join(filter(None, (network.defense, network.architecture if architecture else "", seed)))
+    kind = network.architecture if architecture else ""
+    return " ".join(filter(None, (network.defense, kind, network.checkpoint, seed)))
 
 
 def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
@@ -36,7 +37,7 @@ def targets(records: Iterable[MeasuredRecord]) -> list[Network]:
     return sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
 
 
-def row_order(network: Network) -> tuple[int, str, str, int]:
+def row_order(network: Network) -> tuple[int, str, str, str, int]:
     """Sorts networks as the paper's Table 1 does."""
     place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)
-    return place, network.defense, network.architecture, network.seed
+    return place, network.defense, network.architecture, network.checkpoint or "", network.seed

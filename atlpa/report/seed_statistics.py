@@ -13,8 +13,8 @@ from atlpa.report.significance import p_text
 from atlpa.report.table import Table
 from atlpa.statistics import LEVEL, SEVERAL, Estimate, by_seed, holm, over_seeds, smallest_p
 
-Defense = tuple[str, str]
-"""A defense's name, and the architecture."""
+Defense = tuple[str, str, str]
+"""A defense's name, the architecture, and which network of each training, where it keeps two."""
 CorrectBySeed = dict[Defense, dict[Column, np.ndarray]]
 """Of each defense, which images ``(seeds, images)`` are right under each attack."""
 
@@ -75,7 +75,7 @@ def _correct_by_seed(records: Sequence[Evaluation]) -> CorrectBySeed:
     """Of each defense, which images are right ``(seeds, images)`` under each attack that three of its networks met."""
     order: dict[Defense, list[Network]] = {}
     for network in targets(records):
-        order.setdefault((network.defense, network.architecture), []).append(network)
+        order.setdefault((network.defense, network.architecture, network.checkpoint or ""), []).append(network)
     titles = network_titles(records)
     found = {(record.target.weights, column_of(record, titles)): record for record in records}
     correct: CorrectBySeed = {}
@@ -93,7 +93,7 @@ def _columns(correct: CorrectBySeed) -> list[Column]:
 
 def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:
     seeds = sorted({len(correct) for correct in found.values()})
-    return f"{key[0]} {key[1]}, {' or '.join(map(str, seeds))} seeds"
+    return f"{' '.join(filter(None, key))}, {' or '.join(map(str, seeds))} seeds"
 
 
 def _mean(correct: np.ndarray) -> str:

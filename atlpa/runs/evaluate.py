@@ -98,11 +98,12 @@ def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[I
 
 
 def _sharing_an_attack(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Measurements by source; white-box ones apart, since they stop at the first wrong iterate."""
-    groups: dict[tuple[bool, Path], list[Measurement]] = {}
+    """Measurements by source; white-box ones each alone, since they stop at the first wrong iterate."""
+    groups: dict[str, list[Measurement]] = {}
     for measurement in measurements:
-        groups.setdefault((measurement.white_box, measurement.pairing.source.folder), []).append(measurement)
-    return list(groups.values())
+        if not measurement.white_box:
+            groups.setdefault(measurement.pairing.source.network.weights, []).append(measurement)
+    return [*([measurement] for measurement in measurements if measurement.white_box), *groups.values()]
 
 
 def _attack(

@@ -1,27 +1,26 @@
-"""A run's folder: ``experiment.yaml``, ``split.json``, ``last.pt``, ``log.jsonl`` and ``records/*.json``."""
+"""A run's folder: ``experiment.yaml``, ``split.json``, ``last.pt``, ``best.pt``, ``log.jsonl``, ``records/*.json``."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 import yaml
-from torch import nn
-from torch.optim import Optimizer
 
 from atlpa.data import PARTS, Index
 from atlpa.errors import PlaceTaken, UserError, shown
 from atlpa.experiment import Experiment, differences, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
-from atlpa.records import Network, Training
+from atlpa.records import Network, Selected, Training
 from atlpa.registry import UntrustedCode, trusting_only_what_is_known
 from atlpa.runs.lock import LOCK
 from atlpa.runs.split import read_split
-from atlpa.training import Checkpoint, load_checkpoint
+from atlpa.training import Checkpoint, Kept, load_checkpoint
 from atlpa.training.checkpoint import REMEDY
 
 ANOTHER = "choose another --output"
@@ -34,10 +33,12 @@ class Run:
     Fields:
         folder: where it lies.
         experiment: what it computes.
+        kept: which of its networks is meant; by default the best where it selects one, else the last.
     """
 
     folder: Path
     experiment: Experiment
+    kept: Kept | None = None
 
     @classmethod
     def open(cls, folder: Path, *, trust_code: bool = False) -> Run:
@@ -114,7 +115,28 @@ class Run:
             return self
         fields = {**self.experiment.resolved(), "code": self.experiment.code}
         fields["data"]["root"] = root
-        return Run(self.folder, parse(fields))
+        return Run(self.folder, parse(fields), self.kept)
+
+    @property
+    def networks(self) -> list[Run]:
+        """The run with each of the networks that are judged: the best and the last where it selects, else the last.
+
+        Raises:
+            UserError: training has not finished.
+        """
+        if not self.selects or self._selected.weights == self.training.network.weights:
+            return [self]
+        return [replace(self, kept="best"), replace(self, kept="last")]
+
+    @property
+    def selects(self) -> bool:
+        """Whether training keeps the network that does best on the validation part."""
+        return self.experiment.training.select_by is not None
+
+    @property
+    def judged(self) -> Kept:
+        """Which of its networks is judged."""
+        return self.kept or ("best" if self.selects else "last")
 
     def code_notes(self) -> list[str]:
         """What other packages contribute to the run, and where their versions are not those that it was begun with."""
@@ -132,8 +154,12 @@ class Run:
 
     @property
     def checkpoint_path(self) -> Path:
-        """The only checkpoint: the last one."""
-        return self.folder / "last.pt"
+        """The checkpoint of where training stands."""
+        return self.path_of("last")
+
+    def path_of(self, kept: Kept) -> Path:
+        """The checkpoint of where training stands, or of the best network so far."""
+        return self.folder / f"{kept}.pt"
 
     @property
     def log_path(self) -> Path:
@@ -173,16 +199,31 @@ class Run:
 
     @property
     def network(self) -> Network:
-        """How records name this run's network."""
-        return replace(self.training.network, run=self.folder.as_posix())
+        """How records name this run's network.
 
-    def read_checkpoint(self) -> Checkpoint:
-        """The last checkpoint.
+        Raises:
+            UserError: training has not finished, or its record says of no best network.
+        """
+        last = replace(self.training.network, run=self.folder.as_posix())
+        if not self.selects:
+            return last
+        weights = last.weights if self.judged == "last" else self._selected.weights
+        return replace(last, weights=weights, checkpoint=self.judged)
+
+    @property
+    def _selected(self) -> Selected:
+        if self.training.selected is None:
+            raise UserError(f"{self.training_record} says of no best network, though the run selects one; {REMEDY}")
+        return self.training.selected
+
+    def read_checkpoint(self, kept: Kept = "last") -> Checkpoint:
+        """A checkpoint.
 
         Raises:
             UserError: there is none, it cannot be read, or it is of another experiment.
         """
-        checkpoint = load_checkpoint(self.checkpoint_path)
+        path = self.path_of(kept)
+        checkpoint = load_checkpoint(path)
         try:
             with trusting_only_what_is_known():
                 experiment = parse(checkpoint.experiment)
@@ -190,54 +231,57 @@ class Run:
         except UserError as error:
             differing = str(error)
         if differing:
-            raise UserError(f"{self.checkpoint_path} belongs to another experiment than its folder: {differing}")
+            raise UserError(f"{path} belongs to another experiment than its folder: {differing}")
         if checkpoint.step > (last := experiment.training.iterations):
-            raise UserError(f"{self.checkpoint_path} is of step {shown(checkpoint.step)} of {last}; {REMEDY}")
+            raise UserError(f"{path} is of step {shown(checkpoint.step)} of {last}; {REMEDY}")
         return checkpoint
 
-    def restore(self, checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer | None = None) -> None:
-        """Load a checkpoint's states into the run's network and, to go on with its training, the optimizer.
-
-        Raises:
-            UserError: they do not fit; the file is named.
-        """
+    @contextmanager
+    def restoring(self, kept: Kept = "last") -> Iterator[None]:
+        """Name the file of a checkpoint whose states do not fit what they are loaded into."""
         try:
-            checkpoint.restore(model, optimizer)
+            yield
         except UserError as error:
-            raise UserError(f"{self.checkpoint_path}: {error}") from error
+            raise UserError(f"{self.path_of(kept)}: {error}") from error
 
-    def read_index(self, digest: str) -> Index:
+    def read_index(self, digest: str, *, training: bool = False) -> Index:
         """The data set's index in the parts that were written down, which must be what was trained on.
+
+        Args:
+            digest: of what was trained on.
+            training: whether extra images are needed; for judging, their names in the split will do.
 
         Raises:
             UserError: the data is missing, or is another data set.
         """
-        index = self.experiment.data.index()
+        data = self.experiment.data
+        index = data.training_index() if training else data.index()
         listed = index.as_listed(read_split(self.split_path)) if self.split_path.is_file() else index
-        if listed is None or listed.digest != digest:
+        if listed is None or listed.training_digest != digest:
             what = f"{len(index.items(*PARTS))} images of {len(index.classes)} classes"
             raise UserError(f"{self.folder} was trained on other data than the {what} found now; check --data-root")
         return listed
 
     def load_model(self, device: torch.device) -> Classifier:
-        """The trained network, in evaluation mode.
+        """The network that is judged, in evaluation mode.
 
         Raises:
-            UserError: training has not finished, or the checkpoint is not the one that it ended with.
+            UserError: training has not finished, or the checkpoint is not the one that it left.
         """
-        trained, checkpoint, experiment = self.training, self.read_checkpoint(), self.experiment
+        trained, checkpoint, experiment = self.training, self.read_checkpoint(self.judged), self.experiment
         model = experiment.defense.build(
             experiment.model, len(checkpoint.classes), experiment.seed, experiment.data.size
         )
-        self.restore(checkpoint, model)
+        with self.restoring(self.judged):
+            checkpoint.restore(model)
+        step = trained.iterations if self.judged == "last" else self._selected.step
         there = {
-            "weights": (checkpoint.weights_hash[:8], trained.network.weights[:8]),
-            "step": (checkpoint.step, trained.iterations),
+            "weights": (checkpoint.weights_hash[:8], self.network.weights[:8]),
+            "step": (checkpoint.step, step),
             "data": (checkpoint.data[:8], trained.data[:8]),
         }
         for what, (now, then) in there.items():
             if now != then:
-                raise UserError(
-                    f"{self.checkpoint_path} has changed since training ended: {what} {now}, on record {then}; {REMEDY}"
-                )
+                changed = f"{self.path_of(self.judged)} has changed since training ended"
+                raise UserError(f"{changed}: {what} {now}, on record {then}; {REMEDY}")
         return model.to(device).to(memory_format=torch.channels_last).eval()

@@ -101,7 +101,8 @@ class Measurement:
         }
         by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{slug(source.architecture)}"
         name = slug(self.attack.name)
-        return target.records / f"{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
+        which = f"{target.judged}-" if target.selects else ""
+        return target.records / f"{which}{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
 
     @property
     def recorded(self) -> Evaluation | None:

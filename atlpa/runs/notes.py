@@ -25,7 +25,7 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
         device: where it will be trained.
     """
     recipe, defense = experiment.training, experiment.defense
-    notes = []
+    notes = recipe.notes()
     if defense.needs_adversarial:
         attack = defense.training_attack(recipe.attack)
         notes += [f"training attack: {note}" for note in attack.notes()] + attack.device_notes(device)

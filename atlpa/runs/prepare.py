@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.data import Images, Index, load_images, unreadable
+from atlpa.data.extra import must_be_apart
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
@@ -19,7 +20,8 @@ from atlpa.processes import Processes
 from atlpa.records import digest
 from atlpa.runs.folder import Run
 from atlpa.runs.notes import training_notes
-from atlpa.training import Checkpoint
+from atlpa.runs.origin import begun
+from atlpa.training import AveragedModel, Checkpoint
 from atlpa.training.checkpoint import REMEDY
 
 
@@ -31,25 +33,31 @@ class Prepared:
         experiment: what is done, with what it leaves to the data decided.
         run: that which is there already.
         resumed: where to go on; loaded into model and optimizer.
+        origin: the run that it is from, where it is another's.
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
+        extra: further ones, where there are any.
         watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
         device: where to compute.
         model: the network, on the device.
         optimizer: of the model.
+        average: of its weights, where that is judged.
     """
 
     experiment: Experiment
     run: Run | None
     resumed: Checkpoint | None
+    origin: Run | None
     index: Index
     skipped: Mapping[str, str]
     images: Images
+    extra: Images | None
     watched: Images | None
     device: torch.device
     model: Classifier
     optimizer: Optimizer
+    average: AveragedModel | None
 
     @property
     def facts(self) -> dict[str, object]:
@@ -58,7 +66,7 @@ class Prepared:
             "version of atlpa": __version__,
             "version of torch": torch.__version__,
             "experiment": digest(self.experiment.identity(), 16),
-            "data": self.index.digest[:16],
+            "data": self.index.training_digest[:16],
             "run folder (whether it holds a run)": self.run is not None,
             "checkpoint": self.resumed and f"step {self.resumed.step}, {self.resumed.weights_hash[:16]}",
             "kind of device": self.device.type,
@@ -84,9 +92,15 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         torch.cuda.set_device(device)  # for code that says plain cuda
     part = len(here.rows(recipe.batch_size))
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
-    index = run.read_index(resumed.data) if run and resumed else data.index()
+    source, origin = run, None
+    if not resumed and (found := begun(experiment)):
+        origin, resumed = found
+        source = origin
+    index = source.read_index(resumed.data, training=True) if source and resumed else data.training_index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
+    if index.extra and not resumed:
+        must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
@@ -99,18 +113,24 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         notes += experiment.model.load_initial_weights(model, data.size)
     notes += training_notes(experiment, model, device)
     model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
-    optimizer = recipe.optimizer(model)
-    if run and resumed:
+    optimizer = recipe.make_optimizer(model)
+    average = AveragedModel(model, recipe.averaging, recipe.iterations) if recipe.averaging else None
+    if source and resumed:
         if resumed.classes != index.classes:
-            raise UserError(f"{run.checkpoint_path} names other classes than the data; {REMEDY}")
-        run.restore(resumed, model, optimizer)
+            raise UserError(f"{source.checkpoint_path} names other classes than the data; {REMEDY}")
+        with source.restoring():
+            resumed.resume(model, optimizer, average.model if average else None)
 
-    say(f"{data.name}: {len(items)} training images of {len(index.classes)} classes at {data.size}×{data.size}")
+    trained_on = f"{len(items)} training images" + (f" and {len(index.extra)} extra ones" if index.extra else "")
+    say(f"{data.name}: {trained_on} of {len(index.classes)} classes at {data.size}×{data.size}")
     if skipped:
         notes.append(f"{len(skipped)} unreadable images are left out, listed in {experiment.folder}/split.json")
     for note in notes:
         say(f"note: {note}")
     images = load_images(items, data.resize, device, f"{data.name}, training")
+    extra = load_images(index.extra, data.resize, device, f"{data.name}, extra") if index.extra else None
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
-    return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)
+    return Prepared(
+        experiment, run, resumed, origin, index, skipped, images, extra, watched, device, model, optimizer, average
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from atlpa.data import PARTS, Index, Part
+from atlpa.data import EXTRA, PARTS, Index
 from atlpa.errors import UserError
 from atlpa.files import write_text
 from atlpa.json_files import read_json
@@ -24,15 +24,15 @@ def write_split(path: Path, index: Index, skipped: Mapping[str, str]) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_split(path: Path) -> Mapping[Part, Mapping[str, str]]:
-    """The images of each part, name → class, as they were written down.
+def read_split(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """The images of each part, name → class, as they were written down; extra ones, if there are any, beside them.
 
     Raises:
         UserError: the file is damaged.
     """
     content = read_json(path, "split")
     parts = content.get("parts") if isinstance(content, dict) else None
-    if not isinstance(parts, dict) or parts.keys() != set(PARTS) or not all(map(_is_listing, parts.values())):
+    if not isinstance(parts, dict) or parts.keys() - {EXTRA} != set(PARTS) or not all(map(_is_listing, parts.values())):
         raise UserError(f"{path} does not hold which image is in which of {', '.join(PARTS)}; restore it from a backup")
     return parts
 

@@ -48,7 +48,7 @@ def pair(
     if "transfer" in threats and not sources:
         raise UserError("--threat transfer needs --source DIR, the network to attack with")
     pairings, notes = [], []
-    targets = list({target.folder.resolve(): target for target in targets}.values())
+    targets = list({(target.folder.resolve(), target.judged): target for target in targets}.values())
     for target in targets:
         if not threats or "white" in threats:
             pairings.append(Pairing(target, target, "white"))

@@ -9,7 +9,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.attacks import PGD
@@ -19,12 +18,13 @@ from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
 from atlpa.processes import ALONE, Processes
-from atlpa.records import Network, Training
+from atlpa.records import Network, Selected, Training
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import InUse, run_lock
+from atlpa.runs.origin import take_over
 from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
-from atlpa.training import Checkpoint, TrainingLog, optimizer_state, save_checkpoint, train
+from atlpa.training import SELECTION, Checkpoint, Kept, TrainingLog, optimizer_state, save_checkpoint, train
 
 Say = Callable[[str], None]
 
@@ -89,11 +89,18 @@ def _begin(prepared: Prepared, say: Say, here: Processes, held: ExitStack) -> Ru
         if Run.existing(experiment):
             raise InUse(f"{experiment.folder} was begun by another process meanwhile", "the same command goes on there")
         run = Run.create(experiment)
-    if not resumed:
+    if not run.checkpoint_path.exists():
         write_split(run.split_path, prepared.index, prepared.skipped)
+        if prepared.origin:
+            take_over(prepared.origin, run)
     among = f", in {here.count} processes" if here.count > 1 else ""
     begun = f"{experiment.defense.name}, {experiment.model.architecture}, on {prepared.device}{among}"
-    say(f"{run.folder}: " + (f"resuming after step {resumed.step}{among}" if resumed else begun))
+    if resumed and prepared.origin:
+        kept = "optimizer and averaged weights" if experiment.training.averaging else "optimizer"
+        begun = f"going on from {prepared.origin.folder} after step {resumed.step}, with its {kept}{among}"
+    elif resumed:
+        begun = f"resuming after step {resumed.step}{among}"
+    say(f"{run.folder}: {begun}")
     return run
 
 
@@ -115,13 +122,25 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
         experiment.defense,
         recipe,
         prepared.optimizer,
-        Batches(prepared.images, recipe.batch_size, data.size, data.mirror, seed, device, rows),
+        Batches(
+            prepared.images,
+            recipe.batch_size,
+            data.size,
+            data.mirror,
+            seed,
+            device,
+            rows,
+            augmentation=data.augmentation,
+            classes=len(prepared.index.classes),
+            extra=(prepared.extra, data.extra.of_batch(recipe.batch_size)) if prepared.extra and data.extra else None,
+        ),
         seed,
         first_step=first_step,
         log=log,
-        save=partial(_save, run, prepared.index, model, prepared.optimizer) if here.first else None,
-        validate=partial(_validate, model, prepared.watched, experiment) if prepared.watched else None,
+        save=partial(_save, run, prepared) if here.first else None,
+        validate=partial(_validate, prepared, prepared.watched) if prepared.watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
+        average=prepared.average,
         here=here,
     )
     with here.together():
@@ -141,7 +160,8 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
     )
     Training(
         network=network,
-        data=index.digest,
+        selected=_selected(run, log) if run.selects else None,
+        data=index.training_digest,
         iterations=experiment.training.iterations,
         seconds=sum(line["timing"]["seconds"] for line in log.lines() if "timing" in line),
         experiment=experiment.resolved(),
@@ -151,27 +171,44 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
     ).save(run.training_record)
 
 
-def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: int) -> None:
+def _selected(run: Run, log: TrainingLog) -> Selected:
+    best = run.read_checkpoint("best")
+    return Selected(step=best.step, weights=best.weights_hash, accuracy=log.highest(SELECTION))
+
+
+def _save(run: Run, prepared: Prepared, step: int, kept: Kept) -> None:
+    """Write a checkpoint; the best one holds what is judged and nothing to go on with."""
+    model, average = prepared.model, prepared.average
+    averaged = average.model.state_dict() if average else None
+    going_on = kept == "last"
     checkpoint = Checkpoint(
         step=step,
-        classes=index.classes,
-        data=index.digest,
+        classes=prepared.index.classes,
+        data=prepared.index.training_digest,
         experiment=run.experiment.resolved(),
-        model=model.state_dict(),
-        optimizer=optimizer_state(optimizer),
+        model=model.state_dict() if going_on or averaged is None else averaged,
+        optimizer=optimizer_state(prepared.optimizer) if going_on else [],
+        averaged=averaged if going_on else None,
     )
-    save_checkpoint(checkpoint, run.checkpoint_path)
+    save_checkpoint(checkpoint, run.path_of(kept))
 
 
-def _validate(model: nn.Module, images: Images, experiment: Experiment) -> dict[str, float]:
-    """Accuracy on the validation part: clean, and under the recipe's attack, whatever a defense makes of it.
+def _validate(prepared: Prepared, images: Images) -> dict[str, float]:
+    """Accuracy on the validation part: clean, under the recipe's attack, and under that which selects.
 
-    So defenses are watched under the same attack; PGD with ten steps of ε/4 stands in for one that leaves the ε-ball.
+    What a defense makes of the recipe's attack does not matter here, so that all are watched under the same one; PGD
+    with ten steps of ε/4 stands in for one that leaves the ε-ball.
     """
-    attack = experiment.training.attack
+    experiment, average = prepared.experiment, prepared.average
+    model: nn.Module = average.model if average else prepared.model
+    recipe, seed = experiment.training, experiment.seed
+    attack = recipe.attack
     if not attack.bounded:
         attack = PGD(epsilon=1, step=1 / 4, iterations=10).scaled(attack.epsilon)
-    return {
+    found = {
         "clean_accuracy": accuracy(model, images),
-        "adversarial_accuracy": accuracy(model, images, attack, experiment.seed),
+        "adversarial_accuracy": accuracy(model, images, attack, seed),
     }
+    if recipe.select_by:
+        found[SELECTION] = accuracy(model, images, recipe.select_by, seed)
+    return found

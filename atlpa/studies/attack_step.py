@@ -50,7 +50,8 @@ class AttackStep(MeasuringStep):
         """Target and source as runs, which must be trained."""
         source = Run.open(self.source.folder)
         threats: tuple[Threat, ...] = ("white",) if self.white_box else TRANSFERS
-        return [pairing for target in self.targets for pairing in pair([Run.open(target.folder)], threats, [source])[0]]
+        networks = [network for target in self.targets for network in Run.open(target.folder).networks]
+        return [pairing for network in networks for pairing in pair([network], threats, [source])[0]]
 
     def paths(self) -> list[Path]:
         """Where its records lie, or will: one for each target."""

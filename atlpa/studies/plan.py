@@ -74,8 +74,10 @@ def plan(
     """
     first = study.seeds[0]
     gray = study.experiment(UNDEFENDED, first, where)
-    sources = [gray]
-    if study.black_box and study.black_box != gray.model.architecture:
+    protocols = [one.on(pick_device(gray.device)) for one in study.protocols()]
+    # Attacks that say nothing about other networks need none to be made on; the checks compare with the undefended one.
+    sources = [gray] if study.checks or any(one.attack.transferable for one in protocols) else []
+    if sources and study.black_box and study.black_box != gray.model.architecture:
         sources.append(study.experiment(UNDEFENDED, first, where, study.black_box))
     rows = [study.experiment(defense, seed, where) for defense in study.defenses for seed in study.seeds]
     targets = [*sources, *(row for row in rows if row not in sources)]
@@ -83,8 +85,7 @@ def plan(
     networks = (*targets, *surrogates)
     _must_lie_apart(networks)
     attacks = []
-    device = pick_device(gray.device)
-    for protocol in [one.on(device) for one in study.protocols()]:
+    for protocol in protocols:
         attacks += [AttackStep(target, (target,), protocol, keep) for target in targets]
         if not protocol.attack.transferable:
             continue

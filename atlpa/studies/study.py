@@ -23,6 +23,7 @@ OWN_FIELDS = {
     "final": "the study's own final",
     "seed": "seeds",
     "defense": "defenses, as a mapping with a preset and what it overrides",
+    "origin": "nothing; the networks of a study begin anew",
     "output": "the study's name, after which its folder is called",
     "code": "nothing; it is written down, not chosen",
 }
@@ -37,7 +38,9 @@ class Study(Component):
         config: the experiment that all networks share: a file, or a shipped config's name.
         changes: dotted fields of that experiment, changed for all networks.
         final: whether validation images are trained on and test images judged.
-        defenses: the rows: presets' names, or mappings with a ``preset`` and what they override.
+        defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``changes``
+            are dotted fields of the experiment, ``final`` among them, that are changed for this row, after those of the
+            study.
         seeds: of the trainings; the first one's undefended network is the gray-box source.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
@@ -79,10 +82,13 @@ class Study(Component):
         for name in ("epsilon", kind.budget):
             if name in self.attack:
                 raise ValueError(f"attack.{name}: the study's own epsilons and budgets say it")
+        if (self.black_box or self.surrogates) and not kind.transferable and not self.checks:
+            raise ValueError(f"black_box, surrogates: images of {kind.name} say nothing about other networks")
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")
-        for field in self.changes:
+        rows = [field for row in self.defenses for field in _changes_of(row) if field != "final"]
+        for field in (*self.changes, *rows):
             section = next(iter(re.findall(r"[^.]+", field)), "")
             if section in OWN_FIELDS or not section:
                 says = OWN_FIELDS.get(section, "no field at all")
@@ -121,15 +127,30 @@ class Study(Component):
         """One network of the study.
 
         Args:
-            defense: a preset's name, or a mapping.
+            defense: a row: a preset's name, or a mapping.
             seed: of its training.
             where: dotted fields that say where data lies and where to compute.
             architecture: in place of the config's.
         """
-        changes = [("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed), *where]
+        own, row = _changes_of(defense), defense
+        if isinstance(defense, Mapping):
+            row = {key: value for key, value in defense.items() if key != "changes"}
+        changes = [("defense", row), ("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed)]
         if architecture is not None:
-            changes.append(("model.architecture", architecture))
-        return load(self.config, [("defense", defense), *changes])
+            own = {**own, "model.architecture": architecture}
+        return load(self.config, [*changes, *own.items(), *where])
+
+
+def _changes_of(row: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a row changes of the experiment beside its defense.
+
+    Raises:
+        ValueError: it is no mapping.
+    """
+    changes = row.get("changes", {}) if isinstance(row, Mapping) else {}
+    if not isinstance(changes, Mapping):
+        raise ValueError(f"changes of a row must be a mapping of dotted fields, given {shown(changes)}")
+    return changes
 
 
 def shipped_studies() -> dict[str, Path]:

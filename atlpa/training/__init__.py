@@ -1,15 +1,22 @@
 """Training: the step, the loop around it, and what survives an interruption."""
 
+from atlpa.training.averaging import AveragedModel, Averaging
 from atlpa.training.checkpoint import Checkpoint, optimizer_state
 from atlpa.training.checkpoint_file import load_checkpoint, save_checkpoint
 from atlpa.training.log import TrainingLog
-from atlpa.training.loop import train
+from atlpa.training.loop import SELECTION, Kept, train
 from atlpa.training.recipe import Recipe
+from atlpa.training.schedule import Schedule
 from atlpa.training.step import training_step
 
 __all__ = [
+    "SELECTION",
+    "AveragedModel",
+    "Averaging",
     "Checkpoint",
+    "Kept",
     "Recipe",
+    "Schedule",
     "TrainingLog",
     "load_checkpoint",
     "optimizer_state",

@@ -23,7 +23,7 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The content of ``last.pt``.
+    """The content of ``last.pt``, and of ``best.pt``, which holds the judged network alone.
 
     Randomness needs no place here: every draw is a function of the seed and the step. Nor do the optimizer's settings,
     which are the experiment's.
@@ -33,8 +33,9 @@ class Checkpoint:
         classes: class names, in the order of the logits.
         data: digest of the data set's index.
         experiment: the resolved experiment, as its YAML holds it.
-        model: the network's state dict.
+        model: the state dict of the network in training.
         optimizer: what the optimizer keeps of each parameter (``optimizer_state``).
+        averaged: that of the average of the network's weights, where there is one.
     """
 
     step: int
@@ -43,23 +44,46 @@ class Checkpoint:
     experiment: Mapping[str, Any]
     model: State
     optimizer: Sequence[State]
+    averaged: State | None = None
 
-    def restore(self, model: nn.Module, optimizer: Optimizer | None = None) -> None:
-        """Load the states into a model of the same architecture and, if given, its optimizer.
+    @property
+    def network(self) -> State:
+        """The network that is judged: the average, or else the one in training."""
+        return self.model if self.averaged is None else self.averaged
+
+    def restore(self, model: nn.Module) -> None:
+        """Load the network that is judged into a model of the same architecture.
 
         Raises:
             UserError: a tensor is missing, unknown, of another shape or type, or not finite. It is found before any of
                 them is used.
         """
+        _must_fit(self.network, model.state_dict(), "network")
+        model.load_state_dict(self.network)
+
+    def resume(self, model: nn.Module, optimizer: Optimizer, averaged: nn.Module | None = None) -> None:
+        """Load everything that training goes on with; errors as of ``restore``.
+
+        Args:
+            model: the network in training.
+            optimizer: of the model.
+            averaged: the average of its weights, where there is one.
+        """
+        if (averaged is None) != (self.averaged is None):
+            kind = "without" if averaged else "with"
+            raise UserError(f"it is of a training {kind} an average of the weights; {REMEDY}")
         _must_fit(self.model, model.state_dict(), "network")
-        kept = [] if optimizer is None else _kept(self.optimizer, optimizer)
+        if averaged and self.averaged:
+            _must_fit(self.averaged, averaged.state_dict(), "average")
+        kept = _kept(self.optimizer, optimizer)
         model.load_state_dict(self.model)
-        if optimizer is not None:
-            optimizer.state.update(zip(_parameters(optimizer), kept, strict=True))
+        if averaged and self.averaged:
+            averaged.load_state_dict(self.averaged)
+        optimizer.state.update(zip(_parameters(optimizer), kept, strict=True))
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 over the names and values of the network's state: tells whether records are about these weights.
+        """SHA-256 over the names and values of the judged network's state: tells whether records are about it.
 
         What a network draws at inference has no weights but is part of it, and of the digest.
         """
@@ -67,7 +91,7 @@ class Checkpoint:
         for layer in ("noise", "randomize"):
             if settings := self.experiment["defense"].get(layer):
                 digest.update(f"{layer} {json.dumps(settings, sort_keys=True)}".encode())
-        for name, value in sorted(self.model.items()):
+        for name, value in sorted(self.network.items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The file ``last.pt``: written so that a crash cannot leave half of it, read so that nothing in it is believed."""
+"""``last.pt`` and ``best.pt``: written so that a crash cannot leave half a file, read so that nothing is believed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from atlpa.errors import UserError, reason, shown
 from atlpa.tensor_files import read_tensors, write_sealed
 from atlpa.training.checkpoint import REMEDY, Checkpoint
 
-FORMAT = 2
-"""Of what ``last.pt`` holds. Format 1 had no seal and kept the optimizer's settings; it is read too."""
+FORMAT = 3
+"""Of what they hold. Format 2 had no average; format 1 had no seal either, and kept the optimizer's settings. Both are
+read too."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -45,7 +46,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     version = version if type(version) is int else 0
     if version > FORMAT:
         raise UserError(f"{path} is a checkpoint of a newer atlpa (format {shown(version)}, here {FORMAT}); update it")
-    if (version, sealed) not in ((FORMAT, True), (1, False)) or found.keys() != {
+    if version < 3:
+        found.setdefault("averaged", None)
+    if (version, sealed) not in ((3, True), (2, True), (1, False)) or found.keys() != {
         one.name for one in fields(Checkpoint)
     }:
         raise UserError(f"{path} is no checkpoint of this version of atlpa; {REMEDY}")
@@ -86,4 +89,5 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "experiment": _is_plain,
     "model": _is_state,
     "optimizer": lambda states: isinstance(states, list) and all(map(_is_state, states)),
+    "averaged": lambda state: state is None or _is_state(state),
 }

@@ -32,6 +32,10 @@ class TrainingLog:
         except OSError as error:
             raise no_room(error, self.path) or error from error
 
+    def highest(self, field: str) -> float:
+        """The highest value of what the looks at the validation part say; −1, which no share is, before the first."""
+        return max((line["validation"].get(field, -1.0) for line in self.lines() if "validation" in line), default=-1.0)
+
     def lines(self) -> list[Line]:
         """Every complete line; one cut short by a crash is left out."""
         return read_log(self.path) if os.path.lexists(self.path) else []

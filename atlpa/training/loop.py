@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from atlpa.attacks import Attack
 from atlpa.data import Batches
 from atlpa.defenses import Defense, View
-from atlpa.errors import Interrupted, UserError
+from atlpa.errors import Interrupted
 from atlpa.out_of_memory import must_fit
-from atlpa.processes import ALONE, Processes
+from atlpa.processes import ALONE, Processes, unwrapped
 from atlpa.progress import Progress
 from atlpa.randomness import BatchPart, generator
-from atlpa.signals import caught, handle
+from atlpa.signals import stop_signals
+from atlpa.training.averaging import AveragedModel
+from atlpa.training.finite import must_be_finite, weights_must_be_finite
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import StepResult, training_step
+
+ESTIMATION_BATCHES = 32
+"""On how many batches BatchNorm's statistics of an average are measured."""
+
+Kept = Literal["last", "best"]
+"""The checkpoints of a run: where it stands, and the network that did best on the validation part."""
+
+SELECTION = "selection_accuracy"
+"""What the log calls the accuracy that decides which network is the best."""
 
 
 def train(
@@ -37,9 +45,10 @@ def train(
     *,
     first_step: int,
     log: TrainingLog | None,
-    save: Callable[[int], None] | None,
+    save: Callable[[int, Kept], None] | None,
     validate: Callable[[], dict[str, float]] | None,
     title: str,
+    average: AveragedModel | None = None,
     here: Processes = ALONE,
 ) -> None:
     """Train from ``first_step`` to the end of the recipe.
@@ -53,16 +62,18 @@ def train(
         seed: the experiment's, for the attack's random starts.
         first_step: steps already taken.
         log: where terms, learning rate and accuracies go; ``None`` in a process that does not write.
-        save: called with the number of steps taken, to write a checkpoint; likewise.
-        validate: judges the model on the validation part; ``None`` when that part is trained on, likewise.
+        save: called with the number of steps taken and a checkpoint's name, to write it; likewise.
+        validate: judges the network on the validation part; ``None`` when that part is trained on, likewise.
         title: shown beside the progress.
+        average: of the model's weights, where that is judged.
         here: this process among those that train together.
 
     Raises:
         Interrupted: a signal that asks to end came; the state was saved after the step in progress.
         UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
     """
-    attack = defense.training_attack(recipe.attack)
+    whole = defense.training_attack(recipe.attack)
+    network = unwrapped(model)
     saved = logged = time.monotonic()
     taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
@@ -75,6 +86,7 @@ def train(
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
+            attack = whole.scaled(recipe.epsilon_schedule.at(step, recipe.iterations))
             source = generator(seed, "training attack", step, device=images.device)
             with must_fit(f"{recipe.at_once(len(labels))} images at a time", recipe.smaller(len(labels))):
                 result = training_step(
@@ -87,7 +99,10 @@ def train(
                     BatchPart.taken(source, batches.rows, recipe.batch_size),
                     precision=recipe.precision,
                     micro_batch=recipe.at_once(len(labels)),
+                    clip_norm=recipe.clip_norm,
                 )
+            if average:
+                average.update(network, step)
             taken = step + 1
             last = taken == recipe.iterations
             # Asked once, and before the device is waited for: a signal that comes later waits for the next step.
@@ -97,24 +112,31 @@ def train(
             if logged_now or step == first_step:  # a loss is shown from the first step on
                 numbers = _numbers(result, here)
                 with here.together():
-                    _must_be_finite(numbers["terms"], taken)
+                    must_be_finite(numbers["terms"], taken)
                 progress.note = f"loss {numbers['loss']:.3f}"
             progress.update()
             if logged_now:
                 now = time.monotonic()
                 with here.together():
                     if log:
-                        rate, timing = recipe.learning_rate_at(step), {"seconds": now - logged}
-                        log.write(step=taken, learning_rate=rate, **numbers, timing=timing)
+                        moving = {"learning_rate": recipe.learning_rate_at(step)}
+                        if attack != whole:
+                            moving["epsilon"] = attack.epsilon
+                        log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})
                 logged = now
             if taken % recipe.validate_every == 0 or last:
                 with here.together():
+                    if average and recipe.estimates_batchnorm and here.first:
+                        average.estimate(_as_in_training(average, defense, attack, recipe, batches, seed))
                     if log and validate:
-                        log.write(step=taken, validation=validate())
+                        before, found = log.highest(SELECTION), validate()
+                        if save and found.get(SELECTION, before) > before:
+                            _save(save, "best", result, network, taken)
+                        log.write(step=taken, validation=found)
             if ending or due:
                 with here.together():
                     if save:
-                        _save_finite(save, result, model, taken)
+                        _save(save, "last", result, network, taken)
                 saved = time.monotonic()
             if ending:
                 break
@@ -133,41 +155,22 @@ def _numbers(result: StepResult, here: Processes) -> dict[str, Any]:
     }
 
 
-def _must_be_finite(terms: Mapping[str, float], step: int) -> None:
-    """Refuse a loss after which all would be worthless."""
-    if diverged := [name for name, value in terms.items() if not math.isfinite(value)]:
-        raise UserError(
-            f"training diverged by step {step}: {', '.join(diverged)} is not finite; try a lower learning rate"
-        )
-
-
-def _save_finite(save: Callable[[int], None], result: StepResult, model: nn.Module, step: int) -> None:
+def _save(save: Callable[[int, Kept], None], kept: Kept, result: StepResult, network: nn.Module, step: int) -> None:
     """Save, but not what diverged, nor weights that the last step, whose terms were still finite, has ruined."""
-    _must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
-    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise UserError(
-            f"training diverged by step {step}: {broken[0]} is not finite; try a lower learning rate or term weight"
-        )
-    save(step)
+    must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
+    weights_must_be_finite(network, step)
+    save(step, kept)
 
 
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect the first signal that asks to end instead of dying of it; a second one acts as usual.
-
-    Outside the main thread signals cannot be caught, and the list stays empty.
-    """
-    received: list[int] = []
-    previous = caught()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        # A closed terminal is told of twice, by the system and by the shell.
-        handle({other: does for other, does in previous.items() if signal.Signals(other).name != "SIGHUP"})
-
-    handle(dict.fromkeys(previous, note))
-    try:
-        yield received
-    finally:
-        handle(previous)
+def _as_in_training(
+    average: AveragedModel, defense: Defense, attack: Attack, recipe: Recipe, batches: Batches, seed: int
+) -> Iterator[Tensor]:
+    """Batches as the network meets them in training, attacked for the average itself."""
+    for number in range(ESTIMATION_BATCHES):
+        images, labels = batches.at(number)
+        draws = generator(seed, "statistics of the average", number, device=images.device)
+        views = [images] if defense.needs_clean else []
+        if defense.needs_adversarial:
+            part = BatchPart.taken(draws, batches.rows, recipe.batch_size)
+            views.append(attack(average.model, images, labels, generator=part))
+        yield torch.cat(views)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
 from atlpa.attacks import PGD, AnyAttack
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component, Number
 from atlpa.defenses import Defense
 from atlpa.engine import Precision
 from atlpa.errors import UserError
+from atlpa.training.averaging import Averaging
+from atlpa.training.schedule import Schedule, with_schedule
 
 Count = Annotated[int, Field(ge=1)]
 
 
 class Recipe(Component):
-    """Iteration-based SGD with momentum and step decay. The defaults are the paper's where it gives a value.
+    """How many steps, of what size, against which attack. The defaults are the paper's where it gives a value.
 
     Fields:
         iterations: number of steps.
@@ -29,12 +31,20 @@ class Recipe(Component):
             part of the batch. BatchNorm takes its statistics of so many.
         sync_batchnorm: whether BatchNorm takes its statistics of what all processes have in memory, and not each of its
             own; by default on GPUs, and only they can.
-        learning_rate: of the first steps.
-        momentum: of SGD.
-        weight_decay: of SGD, on every parameter.
-        decay_at: after which shares of the iterations the learning rate is divided by 10.
+        optimizer: ``sgd`` or ``adamw``.
+        learning_rate: the highest.
+        schedule: how it moves: a shape, or a ``Schedule``'s fields.
+        momentum: of SGD; AdamW's β₁.
+        nesterov: whether SGD looks ahead along its momentum.
+        weight_decay: how strongly weights are shrunk.
+        decay_biases: whether that goes for biases and BatchNorm's parameters, all that have one dimension, too.
+        clip_norm: the gradient's norm, over all parameters, is cut to this; by default it is not.
+        averaging: the moving average of the weights that is judged and kept; by default the network itself is.
         attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields.
             A defense may change it.
+        epsilon_schedule: how its ε moves, and with ε its steps.
+        select_by: an attack; the network that does best under it on the validation part is kept as ``best.pt`` beside
+            the last, and both are judged on the test part. By default the last alone is kept.
         precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
             weights, losses and steps in float32. The attack has a precision of its own.
         log_every: steps between two lines of the log.
@@ -46,15 +56,35 @@ class Recipe(Component):
     batch_size: Annotated[int, Field(ge=2, le=2**16)] = 16
     micro_batch: Count | None = None
     sync_batchnorm: bool | None = None
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.01
+    schedule: Schedule = Schedule()
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
     weight_decay: Annotated[Number, Field(ge=0)] = 1e-4
-    decay_at: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], FromList] = (2 / 3,)
+    decay_biases: bool = True
+    clip_norm: Annotated[Number, Field(gt=0)] | None = None
+    averaging: Averaging | None = None
     attack: AnyAttack = PGD(epsilon=0.25, step=0.125, iterations=2)
+    epsilon_schedule: Schedule = Schedule(shape="constant")
+    select_by: AnyAttack | None = None
     precision: Precision = "fp32"
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_schedule(values)
+
+    @model_validator(mode="after")
+    def _must_make_sense(self) -> Recipe:
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise ValueError("nesterov looks along SGD's momentum: it needs optimizer: sgd and a momentum above 0")
+        if self.select_by and not self.select_by.bounded:
+            raise ValueError(f"select_by: images of {self.select_by.name} leave the ε-ball; take another, such as pgd")
+        return self
 
     def at_once(self, part: int) -> int:
         """How many of a process's ``part`` of the batch are in memory at a time."""
@@ -110,9 +140,27 @@ class Recipe(Component):
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        decays = sum(step >= share * self.iterations for share in self.decay_at)
-        return float(self.learning_rate * 0.1**decays)
+        return self.learning_rate * self.schedule.at(step, self.iterations)
 
-    def optimizer(self, model: nn.Module) -> SGD:
-        """SGD over all parameters of a model."""
-        return SGD(model.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay, fused=True)
+    @property
+    def estimates_batchnorm(self) -> bool:
+        """Whether BatchNorm's statistics of an average are measured."""
+        return self.averaging is not None and self.averaging.batchnorm == "estimate"
+
+    def notes(self) -> list[str]:
+        """What is allowed, but may surprise."""
+        return self.averaging.notes(self.iterations) if self.averaging else []
+
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
+        """An optimizer of all parameters of a model."""
+        whole = list(model.parameters())
+        groups: list[dict[str, Any]] = [{"params": whole}]
+        if not self.decay_biases:
+            groups = [
+                {"params": [one for one in whole if one.ndim > 1]},
+                {"params": [one for one in whole if one.ndim <= 1], "weight_decay": 0.0},
+            ]
+        common: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
+        if self.optimizer == "adamw":
+            return AdamW(groups, betas=(self.momentum, 0.999), **common)
+        return SGD(groups, momentum=self.momentum, nesterov=self.nesterov, **common)

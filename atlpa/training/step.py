@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from atlpa.attacks import Attack
+from atlpa.attacks.inputs import dominant_class
 from atlpa.defenses import Defense, View, Views
 from atlpa.engine import Precision, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
 from atlpa.models import record_stages, stage_layers
-from atlpa.processes import Shared
+from atlpa.processes import Shared, unwrapped
 from atlpa.randomness import BatchPart, global_draws
 
 
@@ -57,6 +59,7 @@ def training_step(
     *,
     precision: Precision = "fp32",
     micro_batch: int | None = None,
+    clip_norm: float | None = None,
 ) -> StepResult:
     """Attack a batch, then take one step down the defense's objective on it.
 
@@ -66,11 +69,12 @@ def training_step(
         attack: approximates the inner maximum of Eq. 1.
         optimizer: over the model's parameters.
         images: ``(B, 3, H, W)`` in [0, 1].
-        labels: ``(B,)``.
+        labels: ``(B,)``, or shares of the classes ``(B, C)``, of which the largest counts as right.
         generator: of the attack's random start, and of what the network draws in training.
         precision: of the pass that is learned from; weights, losses and the step are float32.
         micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
             the whole batch where the network treats each image by itself, as with BatchNorm in evaluation mode.
+        clip_norm: what the gradient's norm, over all parameters, is cut to.
 
     Raises:
         Shared: some parameter of a ``DistributedDataParallel`` has no gradient, for which its processes would wait.
@@ -95,6 +99,8 @@ def training_step(
     drawn_from = [part.generator for part in parts if part.generator]
     with defense.awp.perturbed(network, learn, drawn_from) if defense.awp else nullcontext():
         results = learn()
+    if clip_norm:
+        clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     return mean(results)
 
@@ -117,8 +123,9 @@ def accumulate(
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}
+    right_class = dominant_class(part.labels)
     right = {
-        view: (given.argmax(dim=1) == part.labels).float().mean() for view, given in logits.items() if given is not None
+        view: (given.argmax(dim=1) == right_class).float().mean() for view, given in logits.items() if given is not None
     }
     return StepResult({name: term.detach() for name, term in terms.items()}, right)
 
@@ -165,8 +172,3 @@ def all_must_learn(model: nn.Module) -> None:
         idle = [name for name, value in model.module.named_parameters() if value.requires_grad and value.grad is None]
         if idle:
             raise Shared(f"no term depends on {idle[0]}; train in one process, or freeze it")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network itself, where processes share it."""
-    return model.module if isinstance(model, DistributedDataParallel) else model

@@ -137,7 +137,7 @@ def test_a_step_adds_its_gradient_to_that_of_fgsm_training(small_cnn, images, la
     attack = defense.training_attack(Recipe().attack)
     assert attack == FGSM(0.25)
     small = attack.scaled(0.2)
-    result = training_step(model, defense, small, Recipe().optimizer(model), images, labels, draw())
+    result = training_step(model, defense, small, Recipe().make_optimizer(model), images, labels, draw())
 
     adversarial = small(twin, images, labels)
     loss = F.cross_entropy(twin.train()(adversarial), labels)

@@ -272,3 +272,17 @@ def test_published_positions_of_a_vit_are_interpolated_to_a_smaller_grid(monkeyp
     grid = theirs[0, 1:].T.reshape(1, -1, 14, 14)
     expected = F.interpolate(grid, size=4, mode="bicubic", align_corners=True)
     torch.testing.assert_close(own[0, 1:], expected[0].flatten(start_dim=1).T)
+
+
+def test_resnets_for_small_images_keep_their_places_and_have_the_known_number_of_weights():
+    """11 173 962 with ten classes is what papers on CIFAR-10 give for ResNet-18."""
+    model = built("resnet18_cifar", classes=10)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
+    with record_stages(model) as stages:
+        model(torch.rand(2, 3, 32, 32))
+    assert {name: tuple(stage.shape[1:]) for name, stage in stages.items()} == {
+        "conv2_x": (64, 32, 32),
+        "conv3_x": (128, 16, 16),
+        "conv4_x": (256, 8, 8),
+        "conv5_x": (512, 4, 4),
+    }

@@ -43,6 +43,17 @@ def test_a_checkpoint_of_ours(model, tiny_run):
     assert torch.equal(model.backbone.layer4[1].conv2.weight, trained.backbone.layer4[1].conv2.weight)
 
 
+@pytest.mark.parametrize(("under", "prefix"), [("model", "module.model."), ("state_dict", "module."), (None, "net.")])
+def test_checkpoints_of_others_are_found_behind_their_prefix(model, tmp_path, under, prefix):
+    """As robustness libraries write them: a prefix, a normalizer, and an attacker's copy of the network beside it."""
+    theirs = torchvision.models.resnet18(weights=None, num_classes=17).state_dict()
+    state = {prefix + name: value for name, value in theirs.items()}
+    state |= {f"attacker.{prefix}{name}": value + 1 for name, value in theirs.items()}
+    state["normalizer.mean"] = torch.zeros(3)
+    assert load_weights(model, save({under: state, "epoch": 3} if under else state, tmp_path), "resnet18") == []
+    assert all(torch.equal(value, theirs[name]) for name, value in model.backbone.state_dict().items())
+
+
 def test_another_architecture_is_refused_by_name(model, tmp_path):
     path = save(torchvision.models.resnet34(weights=None, num_classes=17).state_dict(), tmp_path)
     with pytest.raises(UserError, match=r"does not fit resnet18: unknown layer1\.2\.conv1\.weight.* more"):
@@ -73,7 +84,7 @@ def test_a_damaged_state_is_refused_by_name(model, tmp_path, damage):
 
 
 def test_no_such_file(model):
-    with pytest.raises(UserError, match=r"no file 'nowhere\.pt'; allowed: imagenet, none, or a file"):
+    with pytest.raises(UserError, match=r"no file 'nowhere\.pt'; allowed: imagenet, none, a run's folder, or a file"):
         load_weights(model, "nowhere.pt", "resnet18")
 
 

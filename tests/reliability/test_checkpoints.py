@@ -347,7 +347,7 @@ def test_whatever_is_in_the_file_is_read_or_refused(halfway, tmp_path_factory, d
     path.write_bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) - 1, len(whole) // 2]))])
     model = Run.open(halfway).experiment.model.build(10, 0)
     with suppress(UserError):
-        load_checkpoint(path).restore(model, Recipe().optimizer(model))
+        load_checkpoint(path).resume(model, Recipe().make_optimizer(model))
     shutil.rmtree(folder)
 
 
@@ -384,7 +384,7 @@ def test_any_optimizer_goes_on_bit_for_bit(tmp_path, name):
     saved = Checkpoint(3, ("a",), "", {}, first.state_dict(), optimizer_state(before))
     save_checkpoint(saved, tmp_path / "last.pt")
     after = OPTIMIZERS[name](second)
-    load_checkpoint(tmp_path / "last.pt").restore(second, after)
+    load_checkpoint(tmp_path / "last.pt").resume(second, after)
     steps(second, after, range(3, 6))
     assert all(torch.equal(value, second.state_dict()[key]) for key, value in straight.state_dict().items())
 
@@ -398,29 +398,29 @@ def test_another_optimizers_state_is_none(other):
     untouched = small_network()
     weights = {name: value.clone() for name, value in untouched.state_dict().items()}
     with pytest.raises(UserError, match=r"does not fit the optimizer: .*of parameter 0"):
-        saved.restore(untouched, OPTIMIZERS[other](untouched))
+        saved.resume(untouched, OPTIMIZERS[other](untouched))
     assert all(torch.equal(value, untouched.state_dict()[name]) for name, value in weights.items())
 
 
 def test_a_parameter_that_no_step_uses_has_nothing_kept(tmp_path):
     network = nn.ModuleDict({"used": nn.Linear(2, 2), "idle": nn.Linear(2, 2)})
-    optimizer = Recipe().optimizer(network)
+    optimizer = Recipe().make_optimizer(network)
     network["used"](torch.ones(1, 2)).sum().backward()
     optimizer.step()
     save_checkpoint(Checkpoint(1, ("a",), "", {}, network.state_dict(), optimizer_state(optimizer)), tmp_path / "x.pt")
-    again = Recipe().optimizer(network)
-    load_checkpoint(tmp_path / "x.pt").restore(network, again)
+    again = Recipe().make_optimizer(network)
+    load_checkpoint(tmp_path / "x.pt").resume(network, again)
     assert [set(state) for state in optimizer_state(again)] == [{"momentum_buffer"}, {"momentum_buffer"}, set(), set()]
 
 
 def test_tied_weights_are_no_damage(tmp_path):
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[1].weight = network[0].weight
-    optimizer = Recipe().optimizer(network)
+    optimizer = Recipe().make_optimizer(network)
     network(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     save_checkpoint(Checkpoint(1, ("a",), "", {}, network.state_dict(), optimizer_state(optimizer)), tmp_path / "x.pt")
-    load_checkpoint(tmp_path / "x.pt").restore(network, Recipe().optimizer(network))
+    load_checkpoint(tmp_path / "x.pt").resume(network, Recipe().make_optimizer(network))
 
 
 def of_a_finished_run(finished, tmp_path):

@@ -75,7 +75,7 @@ def test_whatever_finds_no_room_is_named_and_the_same_command_goes_on(
 @pytest.fixture
 def checkpoint():
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    optimizer = Recipe().optimizer(network)
+    optimizer = Recipe().make_optimizer(network)
     network(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     return Checkpoint(1, ("a", "b"), "", {}, network.state_dict(), optimizer_state(optimizer))

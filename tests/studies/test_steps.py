@@ -101,3 +101,39 @@ def test_a_study_takes_any_attack_by_its_name():
 def test_a_study_refuses_what_its_attack_cannot(changes, words):
     with pytest.raises(ValueError, match=words):
         digits(**changes)
+
+
+ROW = {"preset": "pat", "name": "pat-mean", "changes": {"training.averaging.decay": 0.9, "training.iterations": 7}}
+
+
+def test_a_row_changes_its_own_recipe_after_the_studys():
+    study = validate(Study, {"name": "s", "config": "digits", "defenses": ["pat", ROW],
+                             "changes": {"training.iterations": 5}})  # fmt: skip
+    plain, changed = (study.experiment(row, 0, []) for row in study.defenses)
+    assert (plain.training.iterations, changed.training.iterations) == (5, 7)
+    assert (plain.training.averaging, changed.training.averaging.decay) == (None, 0.9)
+    assert changed.defense.name == "pat-mean"
+    assert changed.folder.name == "pat-mean-resnet18-seed0-final"
+
+
+def test_a_row_that_selects_may_leave_out_final():
+    row = {"preset": "pat", "name": "best", "changes": {"training.select_by": {"name": "fgsm"}, "final": False}}
+    study = validate(Study, {"name": "s", "config": "digits", "defenses": ["pat", row]})
+    assert [study.experiment(one, 0, []).judged_part for one in study.defenses] == ["test", "test"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"seed": 3}, "'seed' cannot be among them"), ([1], "changes of a row must be a mapping")],
+)
+def test_a_row_cannot_change_what_the_study_says(changes, words):
+    with pytest.raises(ValueError, match=words):
+        validate(Study, {"name": "s", "config": "digits", "defenses": [{**ROW, "changes": changes}]})
+
+
+def test_an_attack_that_says_nothing_of_others_needs_no_sources():
+    fields = {"name": "s", "config": "digits", "defenses": ["pat"], "attack": {"name": "autoattack"}}
+    assert [step.title for step in plan(validate(Study, fields)).trainings] == ["train pat-resnet18-seed0-final"]
+    assert len(plan(validate(Study, {**fields, "checks": [0.1]})).trainings) == 2
+    with pytest.raises(ValueError, match="images of autoattack say nothing"):
+        validate(Study, {**fields, "black_box": "resnet34"})

@@ -16,7 +16,7 @@ def model():
 
 
 def checkpoint_of(model, step=3, defense=None):
-    optimizer = Recipe().optimizer(model)
+    optimizer = Recipe().make_optimizer(model)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.param_groups[0]["lr"] = 0.0  # a step that leaves the weights
@@ -39,7 +39,7 @@ def test_round_trip(model, tmp_path):
     assert (back.step, back.classes, back.experiment) == (3, tuple("abcde"), {"seed": 0, "defense": {}})
     other = ModelSpec(architecture="resnet18", weights="none").build(5, seed=1)
     assert checkpoint_of(other).weights_hash != back.weights_hash
-    back.restore(other, Recipe().optimizer(other))
+    back.resume(other, Recipe().make_optimizer(other))
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     assert checkpoint_of(other).weights_hash == back.weights_hash
 

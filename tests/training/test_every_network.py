@@ -52,7 +52,7 @@ def test_trains(name, preset):
     before = {key: value.clone() for key, value in model.named_parameters()}
     images, labels = digits(size)
     recipe, attack = Recipe(learning_rate=0.01), defense.training_attack(PGD(0.1, 0.05, 1))
-    optimizer = recipe.optimizer(model)
+    optimizer = recipe.make_optimizer(model)
     for step in range(2):
         result = training_step(model, defense, attack, optimizer, images, labels, torch.Generator().manual_seed(step))
         assert all(torch.isfinite(value) for value in result.terms.values())
@@ -73,7 +73,7 @@ def test_dropout_follows_from_the_steps_generator():
         model = defense.build(ModelSpec(architecture="mobilenet_v3_small", weights="none"), 10, seed=0)
         torch.manual_seed(start)
         state = torch.get_rng_state()
-        step = (model, defense, PGD(0.1, 0.05, 1), Recipe().optimizer(model), *digits(64))
+        step = (model, defense, PGD(0.1, 0.05, 1), Recipe().make_optimizer(model), *digits(64))
         training_step(*step, torch.Generator().manual_seed(5))
         assert torch.equal(torch.get_rng_state(), state)
         weights.append(model.backbone.classifier[3].weight.detach())

@@ -48,7 +48,7 @@ def one_step(name, model, rows=range(BATCH), micro_batch=None):
     """The gradients of a step, and what it says of the batch."""
     defense = validate(Defense, load_preset(name).fields)
     draws = BatchPart.taken(torch.Generator().manual_seed(5), rows, BATCH)
-    attack, optimizer = defense.training_attack(ATTACK), Recipe().optimizer(model)
+    attack, optimizer = defense.training_attack(ATTACK), Recipe().make_optimizer(model)
     result = training_step(model, defense, attack, optimizer, *batch(rows), draws, micro_batch=micro_batch)
     return [parameter.grad.clone() for parameter in model.parameters()], result
 
@@ -98,7 +98,7 @@ def with_an_idle_layer(changes):
         network[1].idle = nn.Linear(2, 2)
         model = DistributedDataParallel(network)
         with pytest.raises(Shared) as refused:
-            training_step(model, defense, ATTACK, Recipe().optimizer(model), *batch(here.rows(BATCH)))
+            training_step(model, defense, ATTACK, Recipe().make_optimizer(model), *batch(here.rows(BATCH)))
     return [str(refused.value)]
 
 

@@ -29,7 +29,7 @@ def batch():
 
 def step(model, preset, batch, **changes):
     defense = validate(Defense, {**load_preset(preset).fields, **changes})
-    return training_step(model, defense, defense.training_attack(ATTACK), Recipe().optimizer(model), *batch)
+    return training_step(model, defense, defense.training_attack(ATTACK), Recipe().make_optimizer(model), *batch)
 
 
 def gradients(model):
@@ -103,7 +103,7 @@ def test_trades_step_climbs_and_descends_the_kl_divergence(model, batch):
     draw = torch.Generator().manual_seed(7)
     defense = validate(Defense, load_preset("trades").fields)
     attack = defense.training_attack(ATTACK)
-    training_step(model, defense, attack, Recipe().optimizer(model), images, labels, draw.clone_state())
+    training_step(model, defense, attack, Recipe().make_optimizer(model), images, labels, draw.clone_state())
 
     adversarial = attack(twin, images, labels, generator=draw)
     clean, attacked = twin.train()(torch.cat([images, adversarial])).chunk(2)
@@ -145,7 +145,7 @@ def test_a_training_attack_may_leave_the_ball(model, batch):
     twin = copy.deepcopy(model)
     images, labels = batch
     defense = validate(Defense, {**load_preset("pat").fields, "adversarial_fraction": 1.0})
-    result = training_step(model, defense, Beyond(0.1), Recipe().optimizer(model), images, labels)
+    result = training_step(model, defense, Beyond(0.1), Recipe().make_optimizer(model), images, labels)
     assert (images + 0.3).clamp(0, 1).sub(images).max() > 0.1
     expected = F.cross_entropy(twin.train()((images + 3 * 0.1).clamp(0, 1)), labels)
     torch.testing.assert_close(result.terms["cross_entropy"], expected)
@@ -158,7 +158,7 @@ def test_mart_step_weighs_agreement_by_what_is_not_recognized(model, batch):
     defense = validate(Defense, load_preset("mart").fields)
     attack = defense.training_attack(ATTACK)
     draw = torch.Generator().manual_seed(7)
-    training_step(model, defense, attack, Recipe().optimizer(model), images, labels, draw.clone_state())
+    training_step(model, defense, attack, Recipe().make_optimizer(model), images, labels, draw.clone_state())
 
     adversarial = attack(twin, images, labels, generator=draw)
     p, attacked = twin.train()(torch.cat([images, adversarial])).softmax(dim=1).chunk(2)

@@ -33,7 +33,7 @@ def test_the_attack_of_a_step_draws_where_its_images_lie(monkeypatch, tmp_path):
     defense = validate(Defense, load_preset("pat").fields)
     model, recipe = torch.nn.Linear(2, 2), Recipe(iterations=2)
     loop.train(
-        *(model, defense, recipe, recipe.optimizer(model), Afar(), 7),
+        *(model, defense, recipe, recipe.make_optimizer(model), Afar(), 7),
         first_step=0,
         log=TrainingLog(tmp_path / "log.jsonl", 0),
         save=lambda _: None,

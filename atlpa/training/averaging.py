@@ -1,0 +1,81 @@
+"""The moving average of a network's weights, which is what is judged and kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from atlpa.component import Component, Number
+
+
+class Averaging(Component):
+    """An exponential moving average of the weights: w̄ ← d·w̄ + (1 − d)·w after every step.
+
+    d = min(τ, (1 + k)/(10 + k)) at the k-th step after the warm-up, as Gowal et al. (2020) have it: the average never
+    reaches back to the beginning.
+
+    Fields:
+        decay: τ; 1/(1 − τ) steps is about how far the average reaches back.
+        warmup: the share of the iterations before it begins; until then w̄ = w.
+        batchnorm: where BatchNorm's statistics come from: ``copy`` takes the network's, ``estimate`` measures those of
+            the average on batches of training, attacked as in training, whenever it is judged.
+    """
+
+    decay: Annotated[Number, Field(gt=0, lt=1)] = 0.995
+    warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.025
+    batchnorm: Literal["copy", "estimate"] = "copy"
+
+    def decay_at(self, step: int, iterations: int) -> float:
+        """d at a step, counted from 0, of a run of so many."""
+        since = step - int(self.warmup * iterations)
+        return min(self.decay, (1 + since) / (10 + since)) if since >= 0 else 0.0
+
+    def notes(self, iterations: int) -> list[str]:
+        """What it means where the average cannot reach back as far as it was asked to."""
+        reached = self.decay_at(iterations - 1, iterations)
+        if reached >= self.decay:
+            return []
+        return [
+            f"training.averaging: decay {self.decay:g} reaches back some {1 / (1 - self.decay):.0f} steps, and the run "
+            f"has {iterations}: it comes to {reached:.4g}, an average of the last {1 / (1 - reached):.0f} or so"
+        ]
+
+
+class AveragedModel:
+    """A network beside the one in training, whose weights are the average of that one's.
+
+    Args:
+        model: the network in training.
+        averaging: how it is averaged.
+        iterations: of the run.
+
+    Fields:
+        model: the averaged network, in evaluation mode; it asks for no gradient.
+    """
+
+    def __init__(self, model: nn.Module, averaging: Averaging, iterations: int) -> None:
+        self.averaging, self.iterations = averaging, iterations
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0; what is no weight is copied."""
+        share = 1 - self.averaging.decay_at(step, self.iterations)
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
+        for own, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(theirs)
+
+    def estimate(self, batches: Iterable[Tensor]) -> None:
+        """Measure BatchNorm's statistics of the average.
+
+        Args:
+            batches: images ``(B, 3, H, W)`` as in training, made before any of them is used.
+        """
+        update_bn(list(batches), self.model)
+        self.model.eval()
