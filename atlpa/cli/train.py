@@ -57,7 +57,7 @@ class ListDefenses(argparse.Action):
             cost = validate(Defense, preset.fields).cost(attack)
             rows.append((name, preset.idea, preset.source, *(cost or ("", ""))))
         print(Table(("defense", "idea", "source", "forwards", "backwards"), rows, left=3).markdown(), end="")
-        usual = f"the usual attack ({attack.name}, {attack.last_iterate} steps)"
+        usual = f"the usual attack ({attack.name}, {attack.last_iterate} steps), as each defense changes it"
         print(f"forwards, backwards: passes of one batch in a training step with {usual}")
         parser.exit()
 
