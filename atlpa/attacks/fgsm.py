@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.inputs import check_batch
 from atlpa.attacks.pgd import PGD
 from atlpa.component import Number, PixelDistance
+from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
 
@@ -18,77 +22,19 @@ Multiple = Annotated[Number, Field(gt=0)]
 """A distance as a multiple of ε."""
 
 
-class FGSM(Attack):
-    """One step of size ε from the image itself along the sign of the cross-entropy's input gradient.
-
-    Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
-    """
-
-    name = "fgsm"
-
-    epsilon: PixelDistance = 0.25
+class SingleStep(Attack):
+    """Base of the attacks that are PGD's single step from one point or another."""
 
     @property
-    def stepwise(self) -> PGD:
-        """PGD with a single step."""
-        return PGD(epsilon=self.epsilon, step=self.epsilon or 1 / 256, iterations=1)
+    def step(self) -> PGD:
+        """The step that is taken."""
+        raise NotImplementedError(f"{type(self).__name__} has no step")
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """The adversarial images, once."""
-        yield from self.stepwise.iterates(model, images, labels, generator=generator)
-
-    def cost(self) -> Cost:
-        """One pass each way."""
-        return Cost(1, 1)
-
-
-class RSFGSM(FGSM):
-    """FGSM from a uniformly random start (Wong et al. 2020): one step of α·ε, projected back to the ε-ball and [0, 1].
-
-    Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
-        alpha: α, the step as a multiple of ε; from 2 on every pixel whose gradient is not 0 ends at its bound.
-    """
-
-    name = "rs_fgsm"
-
-    epsilon: PixelDistance = 8 / 255
-    alpha: Multiple = 1.25
-
-    @property
-    def stepwise(self) -> PGD:
-        """PGD with a single step."""
-        # A step of 1 spans all pixels, and a longer one goes no further.
-        step = min(1.0, self.alpha * self.epsilon) or 1 / 256
-        return PGD(epsilon=self.epsilon, step=step, iterations=1, start="uniform")
-
-
-class NFGSM(Attack):
-    """One step from strong noise, for training alone (de Jorge et al. 2022, N-FGSM).
-
-    With η ~ U(−k·ε, k·ε), x′ = clip(x + η, [0, 1]), then clip(x′ + α·ε·sign(∇ₓ′L), [0, 1]). Nothing is projected back
-    to the ε-ball: a pixel may move by (k + α)·ε, so that no evaluation takes it.
-
-    Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
-        noise: k, the bound of the noise as a multiple of ε; the source takes 2, on ImageNet 1.
-        alpha: α, the step as a multiple of ε.
-    """
-
-    name = "n_fgsm"
-    bounded = False
-
-    epsilon: PixelDistance = 8 / 255
-    noise: Annotated[Number, Field(ge=0)] = 2.0
-    alpha: Multiple = 1.0
-
-    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
-        """The images that are trained on."""
-        noisy = (images + uniform(images, self.noise * self.epsilon, generator)).clamp(0, 1)
-        return FGSM(min(1.0, self.alpha * self.epsilon))(model, noisy, labels, generator=generator)
+        yield from self.step.iterates(model, images, labels, generator=generator)
 
     @property
     def takes_shares(self) -> bool:
@@ -98,3 +44,104 @@ class NFGSM(Attack):
     def cost(self) -> Cost:
         """One pass each way."""
         return Cost(1, 1)
+
+    def on(self, device: torch.device) -> Self:
+        """With the precision that the device has instructions for."""
+        changed: dict[str, Any] = {"precision": self.step.on(device).precision}
+        return replace(self, **changed)
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """A precision that the device does not have."""
+        return self.step.device_notes(device)
+
+
+class FGSM(SingleStep):
+    """One step of size ε from the image itself along the sign of the cross-entropy's input gradient.
+
+    Fields:
+        epsilon: ε, in units of the [0, 1] pixel range.
+        engine: what the gradient is computed on, as of ``PGD``.
+        precision: of the gradient, as of ``PGD``.
+    """
+
+    name = "fgsm"
+
+    epsilon: PixelDistance = 0.25
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
+
+    @property
+    def step(self) -> PGD:
+        """From the image."""
+        return PGD(self.epsilon, self.epsilon or 1 / 256, 1, engine=self.engine, precision=self.precision)
+
+    @property
+    def stepwise(self) -> PGD:
+        """The single step of each image."""
+        return self.step
+
+
+class RSFGSM(SingleStep):
+    """FGSM from a uniformly random start (Wong et al. 2020): one step of α·ε, projected back to the ε-ball and [0, 1].
+
+    Fields:
+        epsilon: ε, in units of the [0, 1] pixel range.
+        alpha: α, the step as a multiple of ε; from 2 on every pixel whose gradient is not 0 ends at its bound.
+        engine: what the gradient is computed on, as of ``PGD``.
+        precision: of the gradient, as of ``PGD``.
+    """
+
+    name = "rs_fgsm"
+
+    epsilon: PixelDistance = 8 / 255
+    alpha: Multiple = 1.25
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
+
+    @property
+    def step(self) -> PGD:
+        """From a random start; a step of 1 spans all pixels, and a longer one goes no further."""
+        size = min(1.0, self.alpha * self.epsilon) or 1 / 256
+        return PGD(self.epsilon, size, 1, start="uniform", engine=self.engine, precision=self.precision)
+
+    @property
+    def stepwise(self) -> PGD:
+        """The single step of each image."""
+        return self.step
+
+
+class NFGSM(SingleStep):
+    """One step from strong noise, for training alone (de Jorge et al. 2022, N-FGSM).
+
+    With η ~ U(−k·ε, k·ε), x′ = clip(x + η, [0, 1]), then clip(x′ + α·ε·sign(∇ₓ′L), [0, 1]). Nothing is projected back
+    to the ε-ball: a pixel may move by (k + α)·ε, so that no evaluation takes it.
+
+    Fields:
+        epsilon: ε, in units of the [0, 1] pixel range.
+        noise: k, the bound of the noise as a multiple of ε; the source takes 2, on ImageNet 1.
+        alpha: α, the step as a multiple of ε.
+        engine: what the gradient is computed on, as of ``PGD``.
+        precision: of the gradient, as of ``PGD``.
+    """
+
+    name = "n_fgsm"
+    bounded = False
+
+    epsilon: PixelDistance = 8 / 255
+    noise: Annotated[Number, Field(ge=0)] = 2.0
+    alpha: Multiple = 1.0
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
+
+    @property
+    def step(self) -> PGD:
+        """From the noisy image, which it is not projected back from."""
+        return FGSM(min(1.0, self.alpha * self.epsilon), self.engine, self.precision).step
+
+    def iterates(
+        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
+    ) -> Iterator[Tensor]:
+        """The images that are trained on, once."""
+        batch = check_batch(images, labels, shares=True)
+        noisy = (batch.images + uniform(batch.images, self.noise * self.epsilon, generator)).clamp(0, 1)
+        yield from self.step.iterates(model, noisy, batch.labels, generator=generator)

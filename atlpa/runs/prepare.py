@@ -99,7 +99,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     index = source.read_index(resumed.data, training=True) if source and resumed else data.training_index()
     skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
     index = index.without(skipped)
-    if index.extra and not resumed:
+    if index.extra and (not resumed or origin):
         must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]

@@ -125,7 +125,12 @@ def _beside(target: Run, name: str) -> str:
 def _data(run: Run) -> dict[str, object]:
     """What two runs must share for one's images to be shown to the other."""
     identity = run.experiment.identity()
-    shared = {key: value for key, value in identity.items() if key.startswith("data.") or key == "final"}
+    own = ("data.mirror", "data.augmentation", "data.resize")  # what training makes of an image
+    shared = {
+        key: value
+        for key, value in identity.items()
+        if key == "final" or (key.startswith("data.") and not key.startswith(own))
+    }
     return {**shared, "data digest": run.training.data[:8]}
 
 

@@ -45,6 +45,9 @@ class Schedule(Component):
             )
         if self.decay_at is not None and self.shape != "step":
             raise ValueError(f"decay_at has no meaning for shape {self.shape}; leave it out, or use shape: step")
+        # Said in full, so that a default and what it stands for are the same schedule.
+        object.__setattr__(self, "warmup", self.rise)
+        object.__setattr__(self, "decay_at", self.drops if self.shape == "step" else None)
         if early := [share for share in self.drops if share <= self.rise]:
             raise ValueError(f"decay_at {early[0]:g} is within the warm-up, which ends at {self.rise:g}")
         return self

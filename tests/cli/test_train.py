@@ -184,10 +184,10 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch,
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     real, saved = train_module._save, []
 
-    def save(run, index, model, optimizer, step):
-        real(run, index, model, optimizer, step)
-        with torch.no_grad(), with_generators(model, torch.Generator().manual_seed(0)):
-            saved.append(model.eval()(pictures))
+    def save(run, prepared, step, kept):
+        real(run, prepared, step, kept)
+        with torch.no_grad(), with_generators(prepared.model, torch.Generator().manual_seed(0)):
+            saved.append(prepared.model.eval()(pictures))
 
     monkeypatch.setattr(train_module, "_save", save)
     # The squared gradient of a network from scratch is steep.

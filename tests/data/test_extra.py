@@ -1,6 +1,7 @@
 """Extra images: for training alone, named in the split, part of what a run knows, and no leak."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def interrupted(experiment, step, monkeypatch):
     def training_step(*given, **options):
         taken.append(None)
         if len(taken) == step:
-            loop.signal.raise_signal(loop.signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return real(*given, **options)
 
     with monkeypatch.context() as patched:
