@@ -132,8 +132,13 @@ class Run:
 
     @property
     def checkpoint_path(self) -> Path:
-        """The only checkpoint: the last one."""
+        """The last checkpoint, which training goes on from."""
         return self.folder / "last.pt"
+
+    @property
+    def sound_path(self) -> Path:
+        """The checkpoint of the last look that found no collapse; kept where one was found."""
+        return self.folder / "sound.pt"
 
     @property
     def log_path(self) -> Path:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from atlpa import __version__
 from atlpa.data import Images, Index, load_images, unreadable
+from atlpa.data.images import evenly_spaced
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
@@ -35,6 +36,7 @@ class Prepared:
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
         watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
+        sample: the images of the validation part that are looked at for a collapse, where it is watched for; likewise.
         device: where to compute.
         model: the network, on the device.
         optimizer: of the model.
@@ -47,6 +49,7 @@ class Prepared:
     skipped: Mapping[str, str]
     images: Images
     watched: Images | None
+    sample: Images | None
     device: torch.device
     model: Classifier
     optimizer: Optimizer
@@ -113,4 +116,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     images = load_images(items, data.resize, device, f"{data.name}, training")
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
-    return Prepared(experiment, run, resumed, index, skipped, images, watched, device, model, optimizer)
+    check = recipe.collapse_check(experiment.defense)
+    shown = evenly_spaced(index.items("validation"), check.images) if check and here.first else []
+    sample = load_images(shown, data.size, device, "looked at for collapse") if shown else None
+    return Prepared(experiment, run, resumed, index, skipped, images, watched, sample, device, model, optimizer)

@@ -15,15 +15,26 @@ from atlpa import __version__
 from atlpa.data import Batches, Images, Index
 from atlpa.errors import UserError
 from atlpa.evaluation import accuracy
+from atlpa.evaluation.correctness import to_batch
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
 from atlpa.processes import ALONE, Processes
 from atlpa.records import Network, Training
+from atlpa.records.log import collapse_step
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import InUse, run_lock
 from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
-from atlpa.training import Checkpoint, TrainingLog, optimizer_state, save_checkpoint, train
+from atlpa.training import (
+    Checkpoint,
+    CollapseWatch,
+    SoundCheckpoint,
+    TrainingLog,
+    optimizer_state,
+    save_checkpoint,
+    train,
+)
+from atlpa.training.collapse import step_field
 
 Say = Callable[[str], None]
 
@@ -60,7 +71,7 @@ def train_run(experiment: Experiment, say: Say = print, here: Processes = ALONE)
             run = _begin(prepared, say, here, held)
         with here.together():
             _must_be_seen(run)
-        _train(run, prepared, here)
+        _train(run, prepared, say, here)
         return run
 
 
@@ -101,7 +112,7 @@ def _must_be_seen(run: Run) -> None:
         raise UserError(f"{run.folder} is not seen here; give an --output on a file system that all hosts share")
 
 
-def _train(run: Run, prepared: Prepared, here: Processes) -> None:
+def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
     """Take the steps; what is left of them is written by the first process."""
     experiment, device, model = prepared.experiment, prepared.device, prepared.model
     data, recipe, seed = experiment.data, experiment.training, experiment.seed
@@ -109,6 +120,11 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
     rows = here.rows(recipe.batch_size)
     with here.together():
         log = TrainingLog(run.log_path, first_step) if here.first else None
+    snapshot = partial(_checkpoint, run, prepared.index, model, prepared.optimizer)
+    sound = SoundCheckpoint(run.sound_path, snapshot) if here.first else None
+    if sound and not first_step:
+        sound.forget()
+    watch = _watch(run, prepared, log, sound, say, here)
     train(
         here.shared(model, device),
         experiment.defense,
@@ -118,14 +134,46 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
         seed,
         first_step=first_step,
         log=log,
-        save=partial(_save, run, prepared.index, model, prepared.optimizer) if here.first else None,
+        save=partial(_save, run, snapshot, sound) if here.first else None,
         validate=partial(_validate, model, prepared.watched, experiment) if prepared.watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
+        collapse=watch,
         here=here,
     )
     with here.together():
         if log:
+            if sound and not (watch and watch.collapsed):
+                sound.forget()
             _record(run, prepared.index, log, device)
+
+
+def _watch(
+    run: Run, prepared: Prepared, log: TrainingLog | None, sound: SoundCheckpoint | None, say: Say, here: Processes
+) -> CollapseWatch | None:
+    """What looks for collapse, in every process, where something does."""
+    experiment, recipe, sample = prepared.experiment, prepared.experiment.training, prepared.sample
+    check = recipe.collapse_check(experiment.defense)
+    if check is None:
+        return None
+    attack = experiment.defense.training_attack(recipe.attack)
+    step = step_field(attack)
+    place = "defense.attack" if step in experiment.defense.attack else "training.attack"
+    advice = (
+        f"go on from when all was well, with a smaller step: atlpa-train --config {run.folder}/experiment.yaml --set "
+        f"model.weights={run.sound_path} --set {place}.{step}={getattr(attack, step) / 2:g} --output {run.folder}-lower"
+    )
+    return CollapseWatch(
+        check,
+        looks=max(1, recipe.iterations // check.every),
+        seed=experiment.seed,
+        model=prepared.model,
+        batch=to_batch(sample, torch.arange(len(sample)), prepared.device) if sample else None,
+        log=log,
+        sound=sound,
+        say=say,
+        advice=advice,
+        here=here,
+    )
 
 
 def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> None:
@@ -147,11 +195,12 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe(device),
         atlpa=__version__,
+        collapsed=collapse_step(log.lines()),
     ).save(run.training_record)
 
 
-def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: int) -> None:
-    checkpoint = Checkpoint(
+def _checkpoint(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: int) -> Checkpoint:
+    return Checkpoint(
         step=step,
         classes=index.classes,
         data=index.digest,
@@ -159,7 +208,13 @@ def _save(run: Run, index: Index, model: nn.Module, optimizer: Optimizer, step: 
         model=model.state_dict(),
         optimizer=optimizer_state(optimizer),
     )
-    save_checkpoint(checkpoint, run.checkpoint_path)
+
+
+def _save(run: Run, snapshot: Callable[[int], Checkpoint], sound: SoundCheckpoint | None, step: int) -> None:
+    """Write ``last.pt``; before it ``sound.pt``, which is thus never older than what training goes on from."""
+    if sound:
+        sound.write()
+    save_checkpoint(snapshot(step), run.checkpoint_path)
 
 
 def _validate(model: nn.Module, images: Images, experiment: Experiment) -> dict[str, float]:

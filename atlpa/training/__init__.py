@@ -2,14 +2,20 @@
 
 from atlpa.training.checkpoint import Checkpoint, optimizer_state
 from atlpa.training.checkpoint_file import load_checkpoint, save_checkpoint
+from atlpa.training.collapse import Collapse
+from atlpa.training.collapse_watch import CollapseWatch
 from atlpa.training.log import TrainingLog
 from atlpa.training.loop import train
 from atlpa.training.recipe import Recipe
+from atlpa.training.sound import SoundCheckpoint
 from atlpa.training.step import training_step
 
 __all__ = [
     "Checkpoint",
+    "Collapse",
+    "CollapseWatch",
     "Recipe",
+    "SoundCheckpoint",
     "TrainingLog",
     "load_checkpoint",
     "optimizer_state",

@@ -22,6 +22,7 @@ from atlpa.processes import ALONE, Processes, Shared
 from atlpa.progress import Progress
 from atlpa.randomness import BatchPart, generator
 from atlpa.signals import caught, handle
+from atlpa.training.collapse_watch import CollapseWatch
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import StepResult, training_step
@@ -40,6 +41,7 @@ def train(
     save: Callable[[int], None] | None,
     validate: Callable[[], dict[str, float]] | None,
     title: str,
+    collapse: CollapseWatch | None = None,
     here: Processes = ALONE,
 ) -> None:
     """Train from ``first_step`` to the end of the recipe.
@@ -56,13 +58,17 @@ def train(
         save: called with the number of steps taken, to write a checkpoint; likewise.
         validate: judges the model on the validation part; ``None`` when that part is trained on, likewise.
         title: shown beside the progress.
+        collapse: watches for the collapse of one-step training.
         here: this process among those that train together.
 
     Raises:
         Interrupted: a signal that asks to end came; the state was saved after the step in progress.
-        UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
+        UserError: the loss is no longer finite; the last checkpoint is from before that was seen. Or training has
+            collapsed and is to stop then; the state was saved.
     """
     attack = defense.training_attack(recipe.attack)
+    if collapse:
+        collapse.must_go_on()
     saved = logged = time.monotonic()
     taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
@@ -80,7 +86,7 @@ def train(
                 result = training_step(
                     model,
                     defense,
-                    attack,
+                    collapse.adjusted(attack) if collapse else attack,
                     optimizer,
                     images,
                     labels,
@@ -91,9 +97,11 @@ def train(
             if here.count > 1 and step == first_step:
                 _all_must_learn(model)
             taken = step + 1
+            if collapse:
+                collapse.after(taken, attack)
             last = taken == recipe.iterations
             # Asked once, and before the device is waited for: a signal that comes later waits for the next step.
-            ending = stop() or last
+            ending = stop() or last or (collapse is not None and collapse.stops)
             due = here.largest(time.monotonic() - saved >= recipe.checkpoint_seconds)
             logged_now = taken % recipe.log_every == 0 or last
             if logged_now or step == first_step:  # a loss is shown from the first step on
@@ -122,6 +130,8 @@ def train(
                 break
     if stopped_by := stop():  # also one that came after the last step: nothing more is begun
         raise Interrupted(taken, stopped_by)
+    if collapse:
+        collapse.must_go_on()
 
 
 def _numbers(result: StepResult, here: Processes) -> dict[str, Any]:
