@@ -137,7 +137,7 @@ class Run:
 
     @property
     def sound_path(self) -> Path:
-        """The checkpoint of the last look that found no collapse; kept where one was found."""
+        """The checkpoint of the network that withstood PGD best before a collapse; kept where one was seen."""
         return self.folder / "sound.pt"
 
     @property

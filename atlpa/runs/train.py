@@ -159,8 +159,9 @@ def _watch(
     step = step_field(attack)
     place = "defense.attack" if step in experiment.defense.attack else "training.attack"
     advice = (
-        f"go on from when all was well, with a smaller step: atlpa-train --config {run.folder}/experiment.yaml --set "
-        f"model.weights={run.sound_path} --set {place}.{step}={getattr(attack, step) / 2:g} --output {run.folder}-lower"
+        f"go on from the network of before with half the step: atlpa-train --config {run.folder}/experiment.yaml "
+        f"--set model.weights={run.sound_path} --set {place}.{step}={getattr(attack, step) / 2:g} "
+        f"--output {run.folder}-lower"
     )
     return CollapseWatch(
         check,

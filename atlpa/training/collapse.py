@@ -1,8 +1,7 @@
-"""Catastrophic overfitting: how one look tells it, and what is done about it."""
+"""Catastrophic overfitting: how it is told, and what is done about it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -19,7 +18,10 @@ from atlpa.out_of_memory import in_parts
 from atlpa.randomness import generator
 
 LEVEL = 0.01
-"""The chance of a false alarm in a whole training; of a needless second look, in each first one."""
+"""The chance of a false alarm in a whole training."""
+
+FEW = 32
+"""Images of a first look."""
 
 STEPS = ("alpha", "step", "epsilon")
 """What attacks call their step; where it is none of the first two, it is ε itself."""
@@ -28,104 +30,104 @@ STEPS = ("alpha", "step", "epsilon")
 class Collapse(Component):
     """Watches one-step adversarial training for its collapse (catastrophic overfitting, Wong et al. 2020).
 
-    A network that withstands the training attack withstands half of its perturbation too. A collapsed one knows the
-    whole perturbation by its size, and half of it fools (Kim et al. 2021). So at every look a quarter of the images is
-    attacked as in training: is it rather half of the perturbation that fools, beyond chance (sign test, p < 0.01)? Only
-    then all images meet ten steps of PGD of ε/4 too: the training has collapsed if more than half of those that
-    withstand the training attack fall to PGD, beyond chance (p < 0.01 for all looks of a training together).
+    At every look 32 images meet the training attack, and those that withstand it ten steps of PGD of ε/4; the network
+    that withstood PGD best is kept. One is suspected if it withstands PGD less than three quarters as often, and more
+    than half of what withstands the training attack falls to PGD. Then both networks meet both attacks on all images.
+    Training has collapsed if it withstands the training attack more often than the kept network and PGD less often, or
+    PGD less than half as often; each beyond chance, in sign tests on the same images.
 
     Fields:
         every: steps between two looks.
-        images: how many are looked at on suspicion, always the same and held out where any are; a quarter of them at
-            each look.
+        images: how many are looked at on suspicion, always the same and held out where any are.
         action: ``say`` so and go on; ``lower`` the attack's step to half, once; or ``stop``.
     """
 
-    every: Annotated[int, Field(ge=1)] = 50
-    images: Annotated[int, Field(ge=64, le=2**16)] = 128
+    every: Annotated[int, Field(ge=1)] = 100
+    images: Annotated[int, Field(ge=FEW, le=2**16)] = 256
     action: Literal["say", "lower", "stop"] = "say"
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look found.
+class Verdicts:
+    """Which of some images ``(N,)`` a network gets right.
 
     Fields:
-        shares: of the images looked at, those that the network gets right after the ``whole`` perturbation of the
-            training attack and after ``half`` of it; on suspicion, of all, under ``training_attack`` and ``pgd``.
-        collapsed: whether the training has.
+        trained: under the training attack.
+        strong: under that and under PGD.
     """
 
-    shares: dict[str, float]
-    collapsed: bool = False
+    trained: Tensor
+    strong: Tensor
 
     @property
-    def sound(self) -> bool:
-        """Whether there was nothing to suspect."""
-        return "pgd" not in self.shares
+    def suspicious(self) -> bool:
+        """Whether PGD fools on more than half of the images that withstand the training attack."""
+        return 2 * int(self.strong.sum()) < int(self.trained.sum())
 
 
 @ieee_float32()
-def look(
-    model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, *, seed: int = 0, level: float = LEVEL
-) -> Look:
-    """Look once.
+def judge(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, seed: int) -> Verdicts:
+    """Attack some images as in training, and those that withstand it by ten steps of PGD of ε/4.
 
     Args:
         model: the network in training; left exactly as found.
-        attack: the one in training; PGD has its ε.
-        images: ``(N, 3, H, W)`` in [0, 1], those of a class spread evenly.
+        attack: the one in training.
+        images: ``(N, 3, H, W)`` in [0, 1].
         labels: ``(N,)``.
         seed: of all draws, which are keyed by the image.
-        level: the chance of a false alarm.
     """
-    few = torch.arange(0, len(labels), 4)
-    whole, half = _right(model, attack, images, labels, few, seed, (1.0, 0.5))
-    shares = {"whole": _share(whole), "half": _share(half)}
-    if _sign_test(int((half & ~whole).sum()), int((whole & ~half).sum())) >= LEVEL:
-        return Look(shares)
-    pgd = PGD(epsilon=attack.epsilon, step=attack.epsilon / 4, iterations=10)
-    everything = torch.arange(len(labels))
-    (trained,) = _right(model, attack, images, labels, everything, seed)
-    (strong,) = _right(model, pgd, images, labels, everything, seed)
-    shares |= {"training_attack": _share(trained), "pgd": _share(strong)}
-    return Look(shares, _sign_test(int((trained & strong).sum()), int((trained & ~strong).sum())) < level)
+    trained = _right(model, attack, images, labels, torch.arange(len(labels)), seed)
+    strong = trained.clone()
+    if attack.epsilon and trained.any():
+        pgd = PGD(epsilon=attack.epsilon, step=attack.epsilon / 4, iterations=10)
+        strong[trained] = _right(model, pgd, images, labels, trained.nonzero()[:, 0], seed)
+    return Verdicts(trained, strong)
 
 
-def _right(
-    model: nn.Module,
-    attack: Attack,
-    images: Tensor,
-    labels: Tensor,
-    positions: Tensor,
-    seed: int,
-    shares: Sequence[float] = (1.0,),
-) -> list[Tensor]:
-    """Which images ``(B,)`` are right after each share of an attack's perturbation."""
+def _right(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, positions: Tensor, seed: int) -> Tensor:
+    """Which of the images at some positions are right after an attack, on the CPU."""
     device = images.device
 
     def of(part: slice) -> Tensor:
         rows = positions[part]
         clean, classes = images[rows.to(device)], labels[rows.to(device)]
-        draws = [generator(seed, "collapse, attack", row, device=device) for row in rows.tolist()]
-        change = attack(model, clean, classes, generator=draws) - clean
-        right = []
-        for share in shares:
-            draws = [generator(seed, "collapse, judgment", row, device=device) for row in rows.tolist()]
-            with torch.no_grad(), eval_mode(model), with_generators(model, draws):
-                right.append(model(clean + share * change).argmax(dim=1) == classes)
-        return torch.stack(right)
+        attacking, judging = (
+            [generator(seed, purpose, row, device=device) for row in rows.tolist()]
+            for purpose in ("collapse, attack", "collapse, judgment")
+        )
+        adversarial = attack(model, clean, classes, generator=attacking)
+        with torch.no_grad(), eval_mode(model), with_generators(model, judging):
+            logits: Tensor = model(adversarial)
+        return (logits.argmax(dim=1) == classes).cpu()
 
-    return list(torch.cat(list(in_parts(len(positions), 64, of)), dim=1))
-
-
-def _share(right: Tensor) -> float:
-    return right.float().mean().item()
+    right: list[Tensor] = list(in_parts(len(positions), 64, of))
+    return torch.cat(right)
 
 
-def _sign_test(few: int, many: int) -> float:
-    """One-sided p of so few among all, were they as frequent as the others."""
-    return float(binom.cdf(few, few + many, 0.5))
+def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVEL) -> bool:
+    """Whether training has collapsed since a network was kept.
+
+    Args:
+        kept: of that network, on the same images and under the same attacks as ``now``.
+        now: of the present one.
+        labels: ``(N,)``; the kept network must withstand PGD better than a constant answer does.
+        level: the chance of a false alarm.
+    """
+    count, largest = len(labels), int(labels.bincount().max())
+    before, after = int(kept.strong.sum()), int(now.strong.sum())
+    if not now.suspicious or binom.sf(before - 1, count, largest / count) >= LEVEL:
+        return False
+    fell = less_often(now.strong, kept.strong) < level
+    halved = binom.cdf(after, before, 0.5) < level
+    rose = less_often(kept.trained, now.trained) < LEVEL
+    dropped = less_often(now.trained, kept.trained) < LEVEL
+    return bool((rose and fell) or (halved and not dropped))
+
+
+def less_often(first: Tensor, second: Tensor) -> float:
+    """One-sided p of the exact sign test that ``first`` is not less often true than ``second``, image by image."""
+    lost, won = int((second & ~first).sum()), int((first & ~second).sum())
+    return float(binom.cdf(won, lost + won, 0.5))
 
 
 def step_field(attack: Attack) -> str:

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import Attack
 from atlpa.processes import ALONE, Processes, Shared
-from atlpa.records.log import collapse_step
-from atlpa.training.collapse import LEVEL, Collapse, Look, look, lowered
+from atlpa.records.log import Line, collapse_step
+from atlpa.training.collapse import FEW, LEVEL, Collapse, Verdicts, collapsed, judge, lowered
 from atlpa.training.log import TrainingLog
 from atlpa.training.sound import SoundCheckpoint
+
+
+class Best(NamedTuple):
+    """The look at which PGD was withstood best, under attacks of one ε.
+
+    Fields:
+        step: when.
+        epsilon: ε of the training attack.
+        pgd: the share of the few images that withstood.
+    """
+
+    step: int
+    epsilon: float
+    pgd: float
+
+    def then(self, line: Line) -> Best:
+        """The best one after a further line of the log."""
+        if not (found := line.get("collapse")):
+            return self
+        now = Best(line["step"], found["epsilon"], found["pgd"])
+        return now if now.epsilon != self.epsilon or now.pgd >= self.pgd else self
 
 
 @dataclass
@@ -24,9 +48,9 @@ class CollapseWatch:
         looks: how many there are in the whole training.
         seed: the experiment's.
         model: the network.
-        batch: images and labels (see ``look``); in the first process alone, which looks.
+        batch: images ``(N, 3, H, W)`` and labels; in the first process alone, which looks.
         log: where looks are written; likewise.
-        sound: keeps the state in which the last look found all well; likewise.
+        sound: keeps the network that withstood PGD best; likewise.
         say: is told of a collapse.
         advice: what to do about a stop.
         here: this process among those that train together.
@@ -45,10 +69,10 @@ class CollapseWatch:
 
     def __post_init__(self) -> None:
         lines = self.log.lines() if self.log else []
-        seen = collapse_step(lines)
-        self.collapsed = self.here.largest(seen or 0)
-        sound = [line["step"] for line in lines if "collapse" in line and Look(line["collapse"]).sound]
-        self._sound_at = sound[-1] if sound else None
+        self.collapsed = self.here.largest(collapse_step(lines) or 0)
+        self._best = Best(0, 0.0, 0.0)
+        for line in lines:
+            self._best = self._best.then(line)
 
     @property
     def stops(self) -> bool:
@@ -63,12 +87,11 @@ class CollapseWatch:
         """Look, where it is time to, after so many steps; a collapse is said once."""
         if self.collapsed or step % self.check.every:
             return
+        found = False
         with self.here.together():
-            found = self._look(step, attack) if self.batch else None
-        if self.here.largest(int(found is not None and found.collapsed)):
-            self.collapsed = step
-            if found:
-                self.say(self._sentence(found))
+            if self.batch:
+                found = self._look(step, attack, *self.batch)
+        self.collapsed = self.here.largest(step if found else 0)
 
     def must_go_on(self) -> None:
         """End a training that is to stop.
@@ -79,24 +102,47 @@ class CollapseWatch:
         if self.stops:
             raise Shared(f"training has collapsed by step {self.collapsed}; {self.advice}")
 
-    def _look(self, step: int, attack: Attack) -> Look:
-        assert self.batch
-        found = look(self.model, attack, *self.batch, seed=self.seed, level=LEVEL / self.looks)
-        if self.log:
-            self.log.write(step=step, collapse=found.shares, **({"collapsed": True} if found.collapsed else {}))
-        if self.sound and found.sound:
-            self.sound.note(step)
-            self._sound_at = step
-        if self.sound and found.collapsed:
+    def _look(self, step: int, attack: Attack, images: Tensor, labels: Tensor) -> bool:
+        assert self.log
+        assert self.sound
+        few = torch.arange(min(FEW, len(labels)), device=labels.device) * len(labels) // min(FEW, len(labels))
+        first = judge(self.model, attack, images[few.to(images.device)], labels[few], self.seed)
+        shares = {"epsilon": attack.epsilon, **_shares(first)}
+        line: dict[str, Any] = {"step": step, "collapse": shares}
+        comparable = attack.epsilon == self._best.epsilon
+        if first.suspicious and self._best.step and not (comparable and shares["pgd"] >= 0.75 * self._best.pgd):
+            kept, now = (judge(model, attack, images, labels, self.seed) for model in (self._kept(), self.model))
+            shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
+            shares |= {f"now_{name}": share for name, share in _shares(now).items()}
+            if collapsed(kept, now, labels.cpu(), LEVEL / self.looks):
+                line["collapsed"] = True
+        self.log.write(**line)
+        if "collapsed" in line:
             self.sound.write()
-        return found
+            self.say(self._sentence(step, len(labels), shares))
+        elif (best := self._best.then(line)) is not self._best:
+            self._best = best
+            self.sound.note(step)
+        return "collapsed" in line
 
-    def _sentence(self, found: Look) -> str:
-        assert self.batch
-        done = {"say": "", "lower": "; the attack's step is halved", "stop": "; training stops"}[self.check.action]
-        kept = f"; sound.pt is of step {self._sound_at}, when all was well" if self._sound_at else ""
-        standing = [f"{100 * found.shares[attack]:.0f} %" for attack in ("training_attack", "pgd")]
-        return (
-            f"note: training has collapsed by step {self.collapsed}: {standing[0]} of {len(self.batch[1])} images "
-            f"withstand the training attack, {standing[1]} ten steps of PGD{kept}{done}"
+    def _kept(self) -> nn.Module:
+        """The network that withstood PGD best."""
+        assert self.sound
+        network = copy.deepcopy(self.model)
+        network.load_state_dict(self.sound.model())
+        return network
+
+    def _sentence(self, step: int, count: int, shares: Mapping[str, float]) -> str:
+        trained, strong = (
+            f"{100 * shares[f'now_{attack}']:.0f} % (of step {self._best.step}: {100 * shares[f'kept_{attack}']:.0f} %)"
+            for attack in ("trained", "pgd")
         )
+        done = {"say": "", "lower": "; the attack's step is halved", "stop": "; training stops"}[self.check.action]
+        return (
+            f"note: training has collapsed by step {step}: of {count} images {trained} withstand the training attack, "
+            f"{strong} ten steps of PGD too; {self.sound and self.sound.path} keeps step {self._best.step}{done}"
+        )
+
+
+def _shares(found: Verdicts) -> dict[str, float]:
+    return {"trained": found.trained.float().mean().item(), "pgd": found.strong.float().mean().item()}

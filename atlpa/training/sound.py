@@ -1,4 +1,4 @@
-"""The checkpoint of the last look that found all well: kept in memory, written where it is needed."""
+"""The checkpoint of the network that withstood PGD best: kept in memory, written where it is needed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from atlpa.training.checkpoint import Checkpoint, State
-from atlpa.training.checkpoint_file import save_checkpoint
+from atlpa.training.checkpoint_file import load_checkpoint, save_checkpoint
 
 
 class SoundCheckpoint:
-    """``sound.pt`` of a run: written together with ``last.pt``, so that a resumed training has it, and at a collapse.
-
-    Writing it at every look would take as long as the look.
+    """``sound.pt`` of a run, written together with ``last.pt``, so that a resumed training has it, and at a collapse.
 
     Args:
         path: the file.
@@ -29,11 +27,15 @@ class SoundCheckpoint:
         now = self._snapshot(step)
         self._kept = replace(now, model=_copied(now.model), optimizer=[_copied(state) for state in now.optimizer])
 
+    def model(self) -> State:
+        """The network's state that was noted last, by this process or by one before it."""
+        return (self._kept or load_checkpoint(self.path)).model
+
     def write(self) -> None:
         """Write what was noted since the last time, if anything was."""
         if self._kept:
             save_checkpoint(self._kept, self.path)
-            self._kept = None
+            self._kept = None  # it is on disk
 
     def forget(self) -> None:
         """Remove what is of no use: of a training that began anew, or that ended sound."""
