@@ -31,10 +31,10 @@ class Collapse(Component):
     """Watches one-step adversarial training for its collapse (catastrophic overfitting, Wong et al. 2020).
 
     At every look 32 images meet the training attack, and those that withstand it ten steps of PGD of ε/4; the network
-    that withstood PGD best is kept. One is suspected if it withstands PGD less than three quarters as often, and more
-    than half of what withstands the training attack falls to PGD. Then both networks meet both attacks on all images.
-    Training has collapsed if it withstands the training attack more often than the kept network and PGD less often, or
-    PGD less than half as often; each beyond chance, in sign tests on the same images.
+    that withstood PGD best is kept. One that withstands PGD on fewer than 85 % as many is suspected, if PGD takes two in
+    five of those that withstand the training attack. Then both networks meet both attacks on all images. Training has
+    collapsed if it withstands the training attack more often than the kept network and PGD less often, or PGD less than
+    half as often; each beyond chance, in sign tests on the same images.
 
     Fields:
         every: steps between two looks.
@@ -59,10 +59,14 @@ class Verdicts:
     trained: Tensor
     strong: Tensor
 
-    @property
-    def suspicious(self) -> bool:
-        """Whether PGD fools on more than half of the images that withstand the training attack."""
-        return 2 * int(self.strong.sum()) < int(self.trained.sum())
+    def suspicious(self, best: float) -> bool:
+        """Whether both networks should be looked at closely.
+
+        Args:
+            best: the largest share of these images that withstood PGD so far.
+        """
+        trained, strong = int(self.trained.sum()), int(self.strong.sum())
+        return 5 * strong <= 3 * trained and strong < 0.85 * best * len(self.strong)
 
 
 @ieee_float32()
@@ -115,7 +119,7 @@ def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVE
     """
     count, largest = len(labels), int(labels.bincount().max())
     before, after = int(kept.strong.sum()), int(now.strong.sum())
-    if not now.suspicious or binom.sf(before - 1, count, largest / count) >= LEVEL:
+    if binom.sf(before - 1, count, largest / count) >= LEVEL:
         return False
     fell = less_often(now.strong, kept.strong) < level
     halved = binom.cdf(after, before, 0.5) < level

@@ -109,8 +109,9 @@ class CollapseWatch:
         first = judge(self.model, attack, images[few.to(images.device)], labels[few], self.seed)
         shares = {"epsilon": attack.epsilon, **_shares(first)}
         line: dict[str, Any] = {"step": step, "collapse": shares}
-        comparable = attack.epsilon == self._best.epsilon
-        if first.suspicious and self._best.step and not (comparable and shares["pgd"] >= 0.75 * self._best.pgd):
+        # Under another ε the best share says nothing, and only the two networks can be compared.
+        best = self._best.pgd if attack.epsilon == self._best.epsilon else 1.0
+        if self._best.step and first.suspicious(best):
             kept, now = (judge(model, attack, images, labels, self.seed) for model in (self._kept(), self.model))
             shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
             shares |= {f"now_{name}": share for name, share in _shares(now).items()}
@@ -120,8 +121,8 @@ class CollapseWatch:
         if "collapsed" in line:
             self.sound.write()
             self.say(self._sentence(step, len(labels), shares))
-        elif (best := self._best.then(line)) is not self._best:
-            self._best = best
+        elif (now_best := self._best.then(line)) is not self._best:
+            self._best = now_best
             self.sound.note(step)
         return "collapsed" in line
 
