@@ -189,7 +189,7 @@ def main() -> None:
         ("training.validate_every", 25),
     ]
     make: Callable[[int], Experiment] = lambda seed: load("digits", [*fixed, *chosen, ("seed", seed)])  # noqa: E731
-    trainings = []
+    trainings, own = [], machine(torch.device("cpu"))
     for seed in range(*arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             trainings.append(one_training(make(seed), Path(folder)))
@@ -198,7 +198,7 @@ def main() -> None:
             "settings": dict([*fixed, *chosen]),
             "summary": summary(trainings),
             "trainings": trainings,
-            "machine": machine(torch.device("cpu")),
+            "machine": own,
         }
         arguments.output.mkdir(parents=True, exist_ok=True)
         write_text(arguments.output / f"{arguments.name}.json", json.dumps(record, indent=1) + "\n")

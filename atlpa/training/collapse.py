@@ -20,7 +20,7 @@ from atlpa.randomness import generator
 LEVEL = 0.01
 """The chance of a false alarm in a whole training."""
 
-FEW = 32
+FEW = 24
 """Images of a first look."""
 
 STEPS = ("alpha", "step", "epsilon")
@@ -30,9 +30,9 @@ STEPS = ("alpha", "step", "epsilon")
 class Collapse(Component):
     """Watches one-step adversarial training for its collapse (catastrophic overfitting, Wong et al. 2020).
 
-    At every look 32 images meet the training attack, and those that withstand it ten steps of PGD of ε/4; the network
-    that withstood PGD best is kept. One that withstands PGD on fewer than 85 % as many is suspected, if PGD takes two in
-    five of those that withstand the training attack. Then both networks meet both attacks on all images. Training has
+    At every look 24 images meet the training attack, and those that withstand it ten steps of PGD of ε/4; the network
+    that withstood PGD best is kept. One that withstands PGD on less than 85 % as many is suspected, if PGD takes two of
+    five that withstand the training attack. Both networks then meet both attacks on all images. Training has
     collapsed if it withstands the training attack more often than the kept network and PGD less often, or PGD less than
     half as often; each beyond chance, in sign tests on the same images.
 
@@ -43,7 +43,7 @@ class Collapse(Component):
     """
 
     every: Annotated[int, Field(ge=1)] = 100
-    images: Annotated[int, Field(ge=FEW, le=2**16)] = 256
+    images: Annotated[int, Field(ge=FEW, le=2**16)] = 128
     action: Literal["say", "lower", "stop"] = "say"
 
 

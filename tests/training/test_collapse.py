@@ -213,7 +213,7 @@ def test_single_steps_are_watched_by_default(colors, changes, watched):
 
 
 def test_what_cannot_be_as_asked_is_said(colors, tmp_path):
-    run, said = trained(colors, tmp_path / "none", ("defense", "none"), ("training.iterations", 1))
+    _, said = trained(colors, tmp_path / "none", ("defense", "none"), ("training.iterations", 1))
     assert any("none trains without an attack, so that nothing can collapse" in line for line in said)
     _, said = trained(colors, tmp_path / "final", ("final", True), ("training.iterations", 1))
     assert any("images that are trained on, since a final run holds none out" in line for line in said)
@@ -225,7 +225,7 @@ def test_what_cannot_be_as_asked_is_said(colors, tmp_path):
     [
         ("action", "shout", "'say', 'lower' or 'stop'"),
         ("every", 0, "greater than or equal to 1"),
-        ("images", 8, "greater than or equal to 32"),
+        ("images", 8, "greater than or equal to 24"),
         ("evry", 5, "did you mean 'every'"),
     ],
 )
