@@ -292,14 +292,17 @@ def test_false_alarms_are_as_rare_as_said():
 
 
 def test_one_step_is_all_there_is_against_a_linear_network():
-    """There FGSM is the strongest attack, so that PGD leaves no less, to its rounding."""
+    """What withstands FGSM and any PGD is what is further from the border than ε: margin > ε · ‖w₀ − w₁‖₁."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
     images = 0.3 + 0.4 * torch.rand(100, 3, 8, 8)
-    labels = model(images).argmax(dim=1)
-    found = judge(model, FGSM(0.1), images, labels, 0)
-    assert 10 < found.trained.sum() < 90
-    assert torch.equal(found.trained, found.strong)
+    logits = model(images).detach()
+    distance = (logits[:, 0] - logits[:, 1]).abs() / (model[1].weight[0] - model[1].weight[1]).abs().sum().detach()
+    nearest = distance.sort().values
+    epsilon = float(nearest[49:51].mean())  # between the middle two, far from both
+    found = judge(model, FGSM(epsilon), images, logits.argmax(dim=1), 0)
+    assert torch.equal(found.trained, distance > epsilon)
+    assert torch.equal(found.strong, found.trained)
 
 
 def test_a_look_leaves_the_network_as_found(colors):
@@ -322,7 +325,7 @@ def test_half_the_step(attack, half):
 
 def test_a_damaged_mark_is_refused(colors, tmp_path):
     path = tmp_path / "log.jsonl"
-    for line in ('{"step": 1, "collapsed": 7}', '{"step": 1, "collapse": {"pgd": "much"}}', '{"step": 1, "collapse": 3}'):
-        path.write_text(line + "\n")
+    for mark in ('"collapsed": 7', '"collapse": {"pgd": "much"}', '"collapse": 3'):
+        path.write_text(f'{{"step": 1, {mark}}}\n')
         with pytest.raises(UserError, match="damaged in line 1"):
             read_log(path)
