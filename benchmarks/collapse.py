@@ -88,8 +88,11 @@ def one_training(experiment: Experiment, folder: Path) -> dict[str, Any]:
     assert prepared.watched
     attack = defense.training_attack(recipe.attack)
     check = recipe.collapse or Collapse()
-    truth_images = to_batch(prepared.watched, torch.arange(TRUTH_IMAGES), prepared.device)
-    spread = torch.arange(check.images) * len(prepared.watched) // check.images
+    sample = prepared.watched
+    truth_images, batch = (
+        to_batch(sample, torch.arange(count) * len(sample) // count, prepared.device)
+        for count in (TRUTH_IMAGES, check.images)
+    )
     log = TrainingLog(folder / "log.jsonl", 0)
 
     def snapshot(step: int) -> Checkpoint:
@@ -100,7 +103,7 @@ def one_training(experiment: Experiment, folder: Path) -> dict[str, Any]:
         looks=recipe.iterations // check.every,
         seed=seed,
         model=model,
-        batch=to_batch(prepared.watched, spread, prepared.device),
+        batch=batch,
         log=log,
         sound=SoundCheckpoint(folder / "sound.pt", snapshot),
         say=print,

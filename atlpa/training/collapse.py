@@ -43,7 +43,7 @@ class Collapse(Component):
     """
 
     every: Annotated[int, Field(ge=1)] = 100
-    images: Annotated[int, Field(ge=FEW, le=2**16)] = 128
+    images: Annotated[int, Field(ge=FEW, le=2**16)] = 256
     action: Literal["say", "lower", "stop"] = "say"
 
 
