@@ -2,7 +2,7 @@
 
 The truth is PGD of 20 steps on 200 validation images at every look at the validation part, of those that withstand the
 training attack. Training has collapsed at the first such look that leaves less than half of the best one so far, of at
-least 30 %, while the training attack leaves more than it did then.
+least 20 % (a constant answer has 10), while the training attack leaves more than it did then.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from atlpa.training import (
 from benchmarks.__main__ import machine
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "collapse"
-TRUTH_IMAGES, FLOOR = 200, 0.3
+TRUTH_IMAGES, FLOOR = 200, 0.2
 CLEAN = 100
 """Steps of clean training before."""
 
