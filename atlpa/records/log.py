@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from atlpa.plain_file import open_plain
 from atlpa.records.checked import LARGEST_COUNT
 
 Line = Mapping[str, Any]
-"""A step, or an evaluation of the validation part."""
+"""A step, an evaluation of the validation part, or a look for collapse."""
 
-GROUPS = ("terms", "validation")
+GROUPS = ("terms", "validation", "collapse")
 """Fields of a line that hold numbers by name; the other numbers stand in the line itself."""
 
 
@@ -48,6 +48,8 @@ def _checked(line: Any) -> Line:
     seconds = timing.get("seconds") if isinstance(timing, dict) else None
     if not isinstance(seconds, int | float) or not seconds >= 0:
         raise ValueError("its seconds are none")
+    if type(line.get("collapsed", False)) is not bool:
+        raise ValueError("whether it collapsed is neither true nor false")
     numbers = {name: line.get(name) for name in ("learning_rate", "clean_accuracy", "adversarial_accuracy")}
     for group in GROUPS:
         named = line.get(group) or {}
@@ -58,3 +60,8 @@ def _checked(line: Any) -> Line:
         if value is not None and (type(value) not in (int, float) or abs(value) > 1e38):
             raise ValueError(f"{one_line(name)} is no number")
     return line
+
+
+def collapse_step(lines: Sequence[Line]) -> int | None:
+    """The step at which a training's log says that it had collapsed."""
+    return next((line["step"] for line in lines if line.get("collapsed")), None)

@@ -41,6 +41,7 @@ class Training(Record):
         selected: what did best on the way, where the training selects.
         data: digest of the data set's index.
         iterations: steps taken.
+        collapsed: after which step a collapse was seen, if one was.
         seconds: wall time of the steps, over all sittings.
         experiment: the resolved experiment.
         finished: when, ISO 8601 in UTC.
@@ -58,9 +59,12 @@ class Training(Record):
     finished: Annotated[str, AfterValidator(_in_utc)]
     machine: Machine
     atlpa: Line
+    collapsed: Count | None = None
 
     def contradictions(self) -> Iterator[str]:
         """What the experiment says otherwise."""
+        if self.collapsed and self.collapsed > self.iterations:
+            yield f"it collapsed by step {self.collapsed} of {self.iterations}"
         told = {
             "seed": self.network.seed,
             "defense.name": self.network.defense,

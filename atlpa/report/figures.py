@@ -85,7 +85,10 @@ def _landscape(results: Results) -> ReportFigure | None:
 
 def _training(results: Results) -> ReportFigure | None:
     figure = training_figure(results.logs)
-    title = "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate"
+    title = (
+        "Training: loss terms, accuracy on batches (running means) and validation images, and learning rate; "
+        "dotted where a collapse was seen"
+    )
     return ReportFigure(title, figure) if figure else None
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from atlpa.records.log import Line
+from atlpa.records.log import Line, collapse_step
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 
@@ -38,6 +38,8 @@ class Panel(NamedTuple):
 def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
     """Terms of the loss, accuracy on batches and on the validation part, and learning rate against iterations.
 
+    A dotted line stands where a collapse was seen.
+
     Args:
         logs: the lines of each run's ``log.jsonl``, by the network's name.
 
@@ -61,6 +63,8 @@ def training_figure(logs: Mapping[str, Sequence[Line]]) -> Figure | None:
         for frame, panel in zip(frames, panels, strict=False):
             for linestyle, place in panel.curves.items():
                 _draw(frame, lines, place, panel.window, linestyle=linestyle, **style)
+            if step := collapse_step(lines):
+                frame.axvline(step, color=style["color"], linestyle=":", linewidth=1, label="collapse")
     for frame, panel in zip(frames, panels, strict=False):
         frame.set_ylabel(panel.label)
         frame.set_xlabel("iteration")

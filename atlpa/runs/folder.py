@@ -162,6 +162,11 @@ class Run:
         return self.folder / f"{kept}.pt"
 
     @property
+    def sound_path(self) -> Path:
+        """The checkpoint of the network that withstood PGD best before a collapse; kept where one was seen."""
+        return self.folder / "sound.pt"
+
+    @property
     def log_path(self) -> Path:
         """The training log."""
         return self.folder / "log.jsonl"

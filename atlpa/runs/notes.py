@@ -32,7 +32,22 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
     unmet = precision_note(recipe.precision, device)
     if unmet and unmet not in notes:
         notes.append(unmet)
-    return notes + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
+    return notes + _collapse(experiment) + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
+
+
+def _collapse(experiment: Experiment) -> list[str]:
+    """Where looking for collapse is not quite what it seems."""
+    recipe = experiment.training
+    check = recipe.collapse_check(experiment.defense)
+    if check is None:
+        idle = recipe.collapse and f"{experiment.defense.name} trains without an attack, so that nothing can collapse"
+        return [f"training.collapse: {idle}"] if idle else []
+    notes = []
+    if check.every > recipe.iterations and recipe.collapse:
+        notes.append(f"training.collapse: {recipe.iterations} iterations end before the first look, at {check.every}")
+    if experiment.final:
+        notes.append("collapse is looked for on images that are trained on, since a final run holds none out")
+    return notes
 
 
 def _chosen_elsewhere(experiment: Experiment) -> list[str]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from atlpa import __version__
 from atlpa.data import Images, Index, load_images, unreadable
 from atlpa.data.extra import must_be_apart
+from atlpa.data.images import evenly_spaced
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
@@ -39,6 +40,7 @@ class Prepared:
         images: to train on.
         extra: further ones, where there are any.
         watched: the validation part, where it is not trained on; in the first process alone, which looks at it.
+        sample: the images of the validation part that are looked at for a collapse, where it is watched for; likewise.
         device: where to compute.
         model: the network, on the device.
         optimizer: of the model.
@@ -54,6 +56,7 @@ class Prepared:
     images: Images
     extra: Images | None
     watched: Images | None
+    sample: Images | None
     device: torch.device
     model: Classifier
     optimizer: Optimizer
@@ -131,6 +134,22 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     extra = load_images(index.extra, data.resize, device, f"{data.name}, extra") if index.extra else None
     watch = here.first and not experiment.final
     watched = load_images(index.items("validation"), data.size, device, "validation") if watch else None
+    check = recipe.collapse_check(experiment.defense)
+    shown = evenly_spaced(index.items("validation"), check.images) if check and here.first else []
+    sample = load_images(shown, data.size, device, "looked at for collapse") if shown else None
     return Prepared(
-        experiment, run, resumed, origin, index, skipped, images, extra, watched, device, model, optimizer, average
+        experiment=experiment,
+        run=run,
+        resumed=resumed,
+        origin=origin,
+        index=index,
+        skipped=skipped,
+        images=images,
+        extra=extra,
+        watched=watched,
+        sample=sample,
+        device=device,
+        model=model,
+        optimizer=optimizer,
+        average=average,
     )

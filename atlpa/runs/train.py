@@ -8,23 +8,28 @@ from datetime import UTC, datetime
 from functools import partial
 
 import torch
-from torch import nn
 
 from atlpa import __version__
-from atlpa.attacks import PGD
-from atlpa.data import Batches, Images, Index
+from atlpa.data import Batches, Index
 from atlpa.errors import UserError
-from atlpa.evaluation import accuracy
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
 from atlpa.processes import ALONE, Processes
 from atlpa.records import Network, Selected, Training
+from atlpa.records.log import collapse_step
+from atlpa.runs.checkpoints import save, snapshot
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import InUse, run_lock
 from atlpa.runs.origin import take_over
 from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
-from atlpa.training import SELECTION, Checkpoint, Kept, TrainingLog, optimizer_state, save_checkpoint, train
+from atlpa.runs.watching import collapse_watch, validate
+from atlpa.training import (
+    SELECTION,
+    SoundCheckpoint,
+    TrainingLog,
+    train,
+)
 
 Say = Callable[[str], None]
 
@@ -61,7 +66,7 @@ def train_run(experiment: Experiment, say: Say = print, here: Processes = ALONE)
             run = _begin(prepared, say, here, held)
         with here.together():
             _must_be_seen(run)
-        _train(run, prepared, here)
+        _train(run, prepared, say, here)
         return run
 
 
@@ -109,7 +114,7 @@ def _must_be_seen(run: Run) -> None:
         raise UserError(f"{run.folder} is not seen here; give an --output on a file system that all hosts share")
 
 
-def _train(run: Run, prepared: Prepared, here: Processes) -> None:
+def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
     """Take the steps; what is left of them is written by the first process."""
     experiment, device, model = prepared.experiment, prepared.device, prepared.model
     data, recipe, seed = experiment.data, experiment.training, experiment.seed
@@ -117,6 +122,11 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
     rows = here.rows(recipe.batch_size)
     with here.together():
         log = TrainingLog(run.log_path, first_step) if here.first else None
+    now = partial(snapshot, run, prepared)
+    sound = SoundCheckpoint(run.sound_path, now) if here.first else None
+    if sound and not first_step:
+        sound.forget()
+    watch = collapse_watch(run, prepared, log, sound, say, here)
     train(
         here.shared(model, device),
         experiment.defense,
@@ -137,14 +147,17 @@ def _train(run: Run, prepared: Prepared, here: Processes) -> None:
         seed,
         first_step=first_step,
         log=log,
-        save=partial(_save, run, prepared) if here.first else None,
-        validate=partial(_validate, prepared, prepared.watched) if prepared.watched else None,
+        save=partial(save, run, now, sound) if here.first else None,
+        validate=partial(validate, prepared, prepared.watched) if prepared.watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
         average=prepared.average,
+        collapse=watch,
         here=here,
     )
     with here.together():
         if log:
+            if sound and not (watch and watch.collapsed):
+                sound.forget()
             _record(run, prepared.index, log, device)
 
 
@@ -168,47 +181,10 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe(device),
         atlpa=__version__,
+        collapsed=collapse_step(log.lines()),
     ).save(run.training_record)
 
 
 def _selected(run: Run, log: TrainingLog) -> Selected:
     best = run.read_checkpoint("best")
     return Selected(step=best.step, weights=best.weights_hash, accuracy=log.highest(SELECTION))
-
-
-def _save(run: Run, prepared: Prepared, step: int, kept: Kept) -> None:
-    """Write a checkpoint; the best one holds what is judged and nothing to go on with."""
-    model, average = prepared.model, prepared.average
-    averaged = average.model.state_dict() if average else None
-    going_on = kept == "last"
-    checkpoint = Checkpoint(
-        step=step,
-        classes=prepared.index.classes,
-        data=prepared.index.training_digest,
-        experiment=run.experiment.resolved(),
-        model=model.state_dict() if going_on or averaged is None else averaged,
-        optimizer=optimizer_state(prepared.optimizer) if going_on else [],
-        averaged=averaged if going_on else None,
-    )
-    save_checkpoint(checkpoint, run.path_of(kept))
-
-
-def _validate(prepared: Prepared, images: Images) -> dict[str, float]:
-    """Accuracy on the validation part: clean, under the recipe's attack, and under that which selects.
-
-    What a defense makes of the recipe's attack does not matter here, so that all are watched under the same one; PGD
-    with ten steps of ε/4 stands in for one that leaves the ε-ball.
-    """
-    experiment, average = prepared.experiment, prepared.average
-    model: nn.Module = average.model if average else prepared.model
-    recipe, seed = experiment.training, experiment.seed
-    attack = recipe.attack
-    if not attack.bounded:
-        attack = PGD(epsilon=1, step=1 / 4, iterations=10).scaled(attack.epsilon)
-    found = {
-        "clean_accuracy": accuracy(model, images),
-        "adversarial_accuracy": accuracy(model, images, attack, seed),
-    }
-    if recipe.select_by:
-        found[SELECTION] = accuracy(model, images, recipe.select_by, seed)
-    return found

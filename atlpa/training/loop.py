@@ -20,6 +20,7 @@ from atlpa.progress import Progress
 from atlpa.randomness import BatchPart, generator
 from atlpa.signals import stop_signals
 from atlpa.training.averaging import AveragedModel
+from atlpa.training.collapse_watch import CollapseWatch
 from atlpa.training.finite import must_be_finite, weights_must_be_finite
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
@@ -49,6 +50,7 @@ def train(
     validate: Callable[[], dict[str, float]] | None,
     title: str,
     average: AveragedModel | None = None,
+    collapse: CollapseWatch | None = None,
     here: Processes = ALONE,
 ) -> None:
     """Train from ``first_step`` to the end of the recipe.
@@ -66,14 +68,18 @@ def train(
         validate: judges the network on the validation part; ``None`` when that part is trained on, likewise.
         title: shown beside the progress.
         average: of the model's weights, where that is judged.
+        collapse: watches for the collapse of one-step training.
         here: this process among those that train together.
 
     Raises:
         Interrupted: a signal that asks to end came; the state was saved after the step in progress.
-        UserError: the loss is no longer finite; the last checkpoint is from before that was seen.
+        UserError: the loss is no longer finite; the last checkpoint is from before that was seen. Or training has
+            collapsed and is to stop then; the state was saved.
     """
     whole = defense.training_attack(recipe.attack)
     network = unwrapped(model)
+    if collapse:
+        collapse.must_go_on()
     saved = logged = time.monotonic()
     taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
@@ -87,6 +93,8 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at(step)
             attack = whole.scaled(recipe.epsilon_schedule.at(step, recipe.iterations))
+            if collapse:
+                attack = collapse.adjusted(attack)
             source = generator(seed, "training attack", step, device=images.device)
             with must_fit(f"{recipe.at_once(len(labels))} images at a time", recipe.smaller(len(labels))):
                 result = training_step(
@@ -104,9 +112,11 @@ def train(
             if average:
                 average.update(network, step)
             taken = step + 1
+            if collapse:
+                collapse.after(taken, attack)
             last = taken == recipe.iterations
             # Asked once, and before the device is waited for: a signal that comes later waits for the next step.
-            ending = stop() or last
+            ending = stop() or last or (collapse is not None and collapse.stops)
             due = here.largest(time.monotonic() - saved >= recipe.checkpoint_seconds)
             logged_now = taken % recipe.log_every == 0 or last
             if logged_now or step == first_step:  # a loss is shown from the first step on
@@ -129,8 +139,8 @@ def train(
                     if average and recipe.estimates_batchnorm and here.first:
                         average.estimate(_as_in_training(average, defense, attack, recipe, batches, seed))
                     if log and validate:
-                        before, found = log.highest(SELECTION), validate()
-                        if save and found.get(SELECTION, before) > before:
+                        found = validate()
+                        if save and SELECTION in found and found[SELECTION] > log.highest(SELECTION):
                             _save(save, "best", result, network, taken)
                         log.write(step=taken, validation=found)
             if ending or due:
@@ -142,6 +152,8 @@ def train(
                 break
     if stopped_by := stop():  # also one that came after the last step: nothing more is begun
         raise Interrupted(taken, stopped_by)
+    if collapse:
+        collapse.must_go_on()
 
 
 def _numbers(result: StepResult, here: Processes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from atlpa.defenses import Defense
 from atlpa.engine import Precision
 from atlpa.errors import UserError
 from atlpa.training.averaging import Averaging
+from atlpa.training.collapse import Collapse
 from atlpa.training.schedule import Schedule, with_schedule
 
 Count = Annotated[int, Field(ge=1)]
@@ -47,6 +48,8 @@ class Recipe(Component):
             the last, and both are judged on the test part. By default the last alone is kept.
         precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
             weights, losses and steps in float32. The attack has a precision of its own.
+        collapse: how one-step adversarial training is watched for its collapse; ``false`` for not at all. By default
+            it is wherever the training attack takes a single gradient; training against more seldom collapses.
         log_every: steps between two lines of the log.
         validate_every: steps between two looks at the validation part.
         checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost.
@@ -69,6 +72,7 @@ class Recipe(Component):
     epsilon_schedule: Schedule = Schedule(shape="constant")
     select_by: AnyAttack | None = None
     precision: Precision = "fp32"
+    collapse: Collapse | Literal[False] | None = None
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60
@@ -137,6 +141,13 @@ class Recipe(Component):
         if not sizes:
             return "a smaller training.batch_size or data.size needs less"
         return f"set training.micro_batch={sizes[-1]}, which takes fewer at a time, and go on"
+
+    def collapse_check(self, defense: Defense) -> Collapse | None:
+        """How the training of a defense is watched, if it is."""
+        if not defense.needs_adversarial or self.collapse is False:
+            return None
+        cost = defense.training_attack(self.attack).cost()
+        return self.collapse or (Collapse() if cost and cost.backwards == 1 else None)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

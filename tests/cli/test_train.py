@@ -182,14 +182,20 @@ def test_what_is_allowed_but_surprising_is_said(capsys):
 def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense):
     """The network that is loaded predicts what the one in training did when it was saved."""
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    real, saved = train_module._save, []
+    prepare, save, prepared, saved = train_module.prepare, train_module.save, [], []
 
-    def save(run, prepared, step, kept):
-        real(run, prepared, step, kept)
-        with torch.no_grad(), with_generators(prepared.model, torch.Generator().manual_seed(0)):
-            saved.append(prepared.model.eval()(pictures))
+    def prepared_for(*arguments):
+        prepared.append(prepare(*arguments))
+        return prepared[-1]
 
-    monkeypatch.setattr(train_module, "_save", save)
+    def save_and_ask(*arguments):
+        save(*arguments)
+        model = prepared[-1].model
+        with torch.no_grad(), with_generators(model, torch.Generator().manual_seed(0)):
+            saved.append(model.eval()(pictures))
+
+    monkeypatch.setattr(train_module, "prepare", prepared_for)
+    monkeypatch.setattr(train_module, "save", save_and_ask)
     # The squared gradient of a network from scratch is steep.
     slow = ["--set", "training.learning_rate=1e-6"]
     assert main(["--config", "digits", *QUICK, *slow, "--defense", defense, "--output", "run"]) == 0

@@ -1,0 +1,74 @@
+"""How a training is watched: on the validation part, and for the collapse of one-step training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from atlpa.attacks import PGD
+from atlpa.data import Images
+from atlpa.evaluation import accuracy
+from atlpa.evaluation.correctness import to_batch
+from atlpa.processes import Processes
+from atlpa.runs.folder import Run
+from atlpa.runs.prepare import Prepared
+from atlpa.training import SELECTION, CollapseWatch, SoundCheckpoint, TrainingLog
+from atlpa.training.collapse import step_field
+
+
+def validate(prepared: Prepared, images: Images) -> dict[str, float]:
+    """Accuracy on the validation part: clean, under the recipe's attack, and under that which selects.
+
+    What a defense makes of the recipe's attack does not matter here, so that all are watched under the same one; PGD
+    with ten steps of ε/4 stands in for one that leaves the ε-ball.
+    """
+    experiment, average = prepared.experiment, prepared.average
+    model: nn.Module = average.model if average else prepared.model
+    recipe, seed = experiment.training, experiment.seed
+    attack = recipe.attack
+    if not attack.bounded:
+        attack = PGD(epsilon=1, step=1 / 4, iterations=10).scaled(attack.epsilon)
+    found = {
+        "clean_accuracy": accuracy(model, images),
+        "adversarial_accuracy": accuracy(model, images, attack, seed),
+    }
+    if recipe.select_by:
+        found[SELECTION] = accuracy(model, images, recipe.select_by, seed)
+    return found
+
+
+def collapse_watch(
+    run: Run,
+    prepared: Prepared,
+    log: TrainingLog | None,
+    sound: SoundCheckpoint | None,
+    say: Callable[[str], None],
+    here: Processes,
+) -> CollapseWatch | None:
+    """What looks for collapse, in every process, where something does."""
+    experiment, recipe, sample = prepared.experiment, prepared.experiment.training, prepared.sample
+    check = recipe.collapse_check(experiment.defense)
+    if check is None:
+        return None
+    attack = experiment.defense.training_attack(recipe.attack)
+    step = step_field(attack)
+    place = "defense.attack" if step in experiment.defense.attack else "training.attack"
+    advice = (
+        f"go on from the network of before with half the step: atlpa-train --config {run.folder}/experiment.yaml "
+        f"--set model.weights={run.sound_path} --set {place}.{step}={getattr(attack, step) / 2:g} "
+        f"--output {run.folder}-lower"
+    )
+    return CollapseWatch(
+        check,
+        looks=max(1, recipe.iterations // check.every),
+        seed=experiment.seed,
+        model=prepared.model,
+        batch=to_batch(sample, torch.arange(len(sample)), prepared.device) if sample else None,
+        log=log,
+        sound=sound,
+        say=say,
+        advice=advice,
+        here=here,
+    )

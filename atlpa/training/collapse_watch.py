@@ -1,0 +1,149 @@
+"""Looking for collapse while a network trains: when, what is said, what is kept, and how training goes on or ends."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.attacks import Attack
+from atlpa.processes import ALONE, Processes, Shared
+from atlpa.records.log import Line, collapse_step
+from atlpa.training.collapse import FEW, LEVEL, Collapse, Verdicts, collapsed, judge, lowered
+from atlpa.training.log import TrainingLog
+from atlpa.training.sound import SoundCheckpoint
+
+
+class Best(NamedTuple):
+    """The look at which PGD was withstood best, under attacks of one ε.
+
+    Fields:
+        step: when.
+        epsilon: ε of the training attack.
+        pgd: the share of the few images that withstood.
+    """
+
+    step: int
+    epsilon: float
+    pgd: float
+
+    def then(self, line: Line) -> Best:
+        """The best one after a further line of the log."""
+        if not (found := line.get("collapse")):
+            return self
+        now = Best(line["step"], found["epsilon"], found["pgd"])
+        return now if now.epsilon != self.epsilon or now.pgd >= self.pgd else self
+
+
+@dataclass
+class CollapseWatch:
+    """The looks of one training. What it knows follows from the training's log, so that a resumed one knows the same.
+
+    Fields:
+        check: how often, and what then.
+        looks: how many there are in the whole training.
+        seed: the experiment's.
+        model: the network.
+        batch: images ``(N, 3, H, W)`` and labels; in the first process alone, which looks.
+        log: where looks are written; likewise.
+        sound: keeps the network that withstood PGD best; likewise.
+        say: is told of a collapse.
+        advice: what to do about a stop.
+        here: this process among those that train together.
+    """
+
+    check: Collapse
+    looks: int
+    seed: int
+    model: nn.Module
+    batch: tuple[Tensor, Tensor] | None
+    log: TrainingLog | None
+    sound: SoundCheckpoint | None
+    say: Callable[[str], None]
+    advice: str
+    here: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        lines = self.log.lines() if self.log else []
+        self.collapsed = self.here.largest(collapse_step(lines) or 0)
+        self._best = Best(0, 0.0, 0.0)
+        for line in lines:
+            self._best = self._best.then(line)
+
+    @property
+    def stops(self) -> bool:
+        """Whether training ends here."""
+        return bool(self.collapsed) and self.check.action == "stop"
+
+    def adjusted(self, attack: Attack) -> Attack:
+        """The training attack as it is after what was seen."""
+        return lowered(attack) if self.collapsed and self.check.action == "lower" else attack
+
+    def after(self, step: int, attack: Attack) -> None:
+        """Look, where it is time to, after so many steps; a collapse is said once."""
+        if self.collapsed or step % self.check.every:
+            return
+        found = False
+        with self.here.together():
+            if self.batch:
+                found = self._look(step, attack, *self.batch)
+        self.collapsed = self.here.largest(step if found else 0)
+
+    def must_go_on(self) -> None:
+        """End a training that is to stop.
+
+        Raises:
+            UserError: it has collapsed; the same in every process.
+        """
+        if self.stops:
+            raise Shared(f"training has collapsed by step {self.collapsed}; {self.advice}")
+
+    def _look(self, step: int, attack: Attack, images: Tensor, labels: Tensor) -> bool:
+        assert self.log
+        assert self.sound
+        few = torch.arange(min(FEW, len(labels)), device=labels.device) * len(labels) // min(FEW, len(labels))
+        first = judge(self.model, attack, images[few.to(images.device)], labels[few], self.seed)
+        shares = {"epsilon": attack.epsilon, **_shares(first)}
+        line: dict[str, Any] = {"step": step, "collapse": shares}
+        # Under another ε the best share says nothing, and only the two networks can be compared.
+        best = self._best.pgd if attack.epsilon == self._best.epsilon else 1.0
+        if self._best.step and first.suspicious(best):
+            kept, now = (judge(model, attack, images, labels, self.seed) for model in (self._kept(), self.model))
+            shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
+            shares |= {f"now_{name}": share for name, share in _shares(now).items()}
+            if collapsed(kept, now, labels.cpu(), LEVEL / self.looks):
+                line["collapsed"] = True
+        self.log.write(**line)
+        if "collapsed" in line:
+            self.sound.write()
+            self.say(self._sentence(step, len(labels), shares))
+        elif (now_best := self._best.then(line)) is not self._best:
+            self._best = now_best
+            self.sound.note(step)
+        return "collapsed" in line
+
+    def _kept(self) -> nn.Module:
+        """The network that withstood PGD best."""
+        assert self.sound
+        network = copy.deepcopy(self.model)
+        network.load_state_dict(self.sound.model())
+        return network
+
+    def _sentence(self, step: int, count: int, shares: Mapping[str, float]) -> str:
+        trained, strong = (
+            f"{100 * shares[f'now_{attack}']:.0f} % (of step {self._best.step}: {100 * shares[f'kept_{attack}']:.0f} %)"
+            for attack in ("trained", "pgd")
+        )
+        done = {"say": "", "lower": "; the attack's step is halved", "stop": "; training stops"}[self.check.action]
+        return (
+            f"note: training has collapsed by step {step}: of {count} images {trained} withstand the training attack, "
+            f"{strong} ten steps of PGD too; {self.sound and self.sound.path} keeps step {self._best.step}{done}"
+        )
+
+
+def _shares(found: Verdicts) -> dict[str, float]:
+    return {"trained": found.trained.float().mean().item(), "pgd": found.strong.float().mean().item()}
