@@ -9,8 +9,7 @@ from atlpa.attacks import APGD, NFGSM, PGD
 from atlpa.cli.eval import main as judge
 from atlpa.cli.study import main as study
 from atlpa.cli.train import main
-from atlpa.runs import Run
-from atlpa.runs import train as train_module
+from atlpa.runs import Run, watching
 
 QUICK = ["--config", "digits", "--set", "training.iterations=2", "--set", "training.batch_size=4",
          "--set", "data.size=16", "--set", "data.resize=16"]  # fmt: skip
@@ -31,7 +30,7 @@ def refused(capsys, command, *arguments):
 def test_a_recipe_with_n_fgsm_is_watched_under_pgd_and_judged_by_other_attacks(capsys, monkeypatch):
     """The look is an attack of the same ε, ten steps of a quarter of it; n_fgsm itself leaves no record."""
     looks = []
-    monkeypatch.setattr(train_module, "accuracy", lambda *given: looks.append(given[2:3]) or 0.5)
+    monkeypatch.setattr(watching, "accuracy", lambda *given: looks.append(given[2:3]) or 0.5)
     assert main([*QUICK, *N_FGSM, "--defense", "pat", "--output", "run"]) == 0
     assert looks == [(), (PGD(0.1, 0.025, 10),)]
     run = Run.open(Path("run"))
