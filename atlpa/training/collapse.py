@@ -31,10 +31,10 @@ class Collapse(Component):
     """Watches one-step adversarial training for its collapse (catastrophic overfitting, Wong et al. 2020).
 
     At every look 24 images meet the training attack, and those that withstand it ten steps of PGD of ε/4; the network
-    that withstood PGD best is kept. One that withstands PGD on less than 85 % as many is suspected, if PGD takes two of
-    five that withstand the training attack. Both networks then meet both attacks on all images. Training has
-    collapsed if it withstands the training attack more often than the kept network and PGD less often, or PGD less than
-    half as often; each beyond chance, in sign tests on the same images.
+    that withstood PGD best is kept. One that withstands PGD on less than two thirds as many is suspected, if PGD takes
+    two of five that withstand the training attack. Both networks then meet both attacks on all images. Training has
+    collapsed if it withstands PGD less than half as often as the kept network, and the training attack not less often;
+    both beyond chance.
 
     Fields:
         every: steps between two looks.
@@ -43,7 +43,7 @@ class Collapse(Component):
     """
 
     every: Annotated[int, Field(ge=1)] = 100
-    images: Annotated[int, Field(ge=FEW, le=2**16)] = 256
+    images: Annotated[int, Field(ge=FEW, le=2**16)] = 128
     action: Literal["say", "lower", "stop"] = "say"
 
 
@@ -66,7 +66,7 @@ class Verdicts:
             best: the largest share of these images that withstood PGD so far.
         """
         trained, strong = int(self.trained.sum()), int(self.strong.sum())
-        return 5 * strong <= 3 * trained and strong < 0.85 * best * len(self.strong)
+        return 5 * strong <= 3 * trained and 3 * strong < 2 * best * len(self.strong)
 
 
 @ieee_float32()
@@ -121,11 +121,8 @@ def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVE
     before, after = int(kept.strong.sum()), int(now.strong.sum())
     if binom.sf(before - 1, count, largest / count) >= LEVEL:
         return False
-    fell = less_often(now.strong, kept.strong) < level
     halved = binom.cdf(after, before, 0.5) < level
-    rose = less_often(kept.trained, now.trained) < LEVEL
-    dropped = less_often(now.trained, kept.trained) < LEVEL
-    return bool((rose and fell) or (halved and not dropped))
+    return bool(halved) and less_often(now.trained, kept.trained) >= LEVEL
 
 
 def less_often(first: Tensor, second: Tensor) -> float:

@@ -71,6 +71,7 @@ class CollapseWatch:
         lines = self.log.lines() if self.log else []
         self.collapsed = self.here.largest(collapse_step(lines) or 0)
         self._best = Best(0, 0.0, 0.0)
+        self._compared: tuple[tuple[int, Attack], Verdicts] | None = None
         for line in lines:
             self._best = self._best.then(line)
 
@@ -112,7 +113,7 @@ class CollapseWatch:
         # Under another ε the best share says nothing, and only the two networks can be compared.
         best = self._best.pgd if attack.epsilon == self._best.epsilon else 1.0
         if self._best.step and first.suspicious(best):
-            kept, now = (judge(model, attack, images, labels, self.seed) for model in (self._kept(), self.model))
+            kept, now = self._verdicts_of_kept(attack), judge(self.model, attack, images, labels, self.seed)
             shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
             shares |= {f"now_{name}": share for name, share in _shares(now).items()}
             if collapsed(kept, now, labels.cpu(), LEVEL / self.looks):
@@ -126,12 +127,16 @@ class CollapseWatch:
             self.sound.note(step)
         return "collapsed" in line
 
-    def _kept(self) -> nn.Module:
-        """The network that withstood PGD best."""
+    def _verdicts_of_kept(self, attack: Attack) -> Verdicts:
+        """Of the network that withstood PGD best, on all images; remembered for the next suspicion."""
         assert self.sound
-        network = copy.deepcopy(self.model)
-        network.load_state_dict(self.sound.model())
-        return network
+        assert self.batch
+        asked = self._best.step, attack
+        if not self._compared or self._compared[0] != asked:
+            network = copy.deepcopy(self.model)
+            network.load_state_dict(self.sound.model())
+            self._compared = asked, judge(network, attack, *self.batch, self.seed)
+        return self._compared[1]
 
     def _sentence(self, step: int, count: int, shares: Mapping[str, float]) -> str:
         trained, strong = (

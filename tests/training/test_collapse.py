@@ -264,13 +264,13 @@ LABELS = torch.arange(200) % 10
     ("kept", "now", "answer"),
     [
         ((120, 80), (180, 10), True),  # as in the books
-        ((120, 80), (120, 10), True),  # PGD falls, the training attack does not rise: less than half is left
-        ((100, 60), (150, 50), True),  # one rises, the other falls, and more than half is left
+        ((120, 80), (120, 10), True),  # less than half is left, and the training attack takes no more
+        ((100, 60), (150, 40), False),  # one rises, the other falls, and more than half is left
         ((120, 80), (180, 100), False),  # both rise
         ((120, 80), (130, 78), False),  # the fall is chance
         ((120, 80), (60, 10), False),  # all is forgotten
         ((120, 22), (180, 2), False),  # a constant answer would have done as well
-        ((40, 30), (45, 20), False),  # the rise is chance, and more than half is left
+        ((120, 80), (180, 36), False),  # that less than half is left is chance
     ],
 )
 def test_what_is_a_collapse(kept, now, answer):
@@ -278,15 +278,15 @@ def test_what_is_a_collapse(kept, now, answer):
 
 
 def test_false_alarms_are_as_rare_as_said():
-    """Networks that are equally good, each image at its own odds: at most the level, in 300 comparisons."""
+    """One that withstands PGD three quarters as often, each image at its own odds: at most the level, of 300."""
     draw = torch.Generator().manual_seed(0)
     alarms = 0
     for _ in range(300):
         odds = torch.rand(200, generator=draw)
         both = []
-        for _ in range(2):
+        for withstands in (0.8, 0.6):
             trained = torch.rand(200, generator=draw) < odds
-            both.append(Verdicts(trained, trained & (torch.rand(200, generator=draw) < 0.4)))
+            both.append(Verdicts(trained, trained & (torch.rand(200, generator=draw) < withstands)))
         alarms += collapsed(*both, LABELS)
     assert alarms <= 3
 
