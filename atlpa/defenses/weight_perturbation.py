@@ -53,8 +53,9 @@ class WeightPerturbation(Component):
                 gradient = weight.grad
                 if "weight" in name and weight.ndim > 1 and weight.requires_grad and gradient is not None:
                     moved.append((weight, weight.detach().clone()))
-                    length = gradient.norm().clamp(min=torch.finfo(gradient.dtype).tiny)
-                    weight.detach().addcmul_(gradient, self.gamma * weight.detach().norm() / length)
+                    # A gradient of 0 has no direction; over its length it is 0 here, not inf · 0.
+                    direction = torch.nan_to_num(gradient / gradient.norm())
+                    weight.detach().addcmul_(direction, self.gamma * weight.detach().norm())
             yield
         finally:
             for weight, before in moved:

@@ -125,6 +125,7 @@ def analysis_tasks(
 
 
 def _without_folder(seen: dict[str, Any]) -> dict[str, Any]:
-    """What was shown, without where its source lies."""
+    """What was shown, without where its source lies and which of its run's networks it is: the weights tell."""
     source = seen["source"]
-    return {**seen, "source": source and {key: value for key, value in source.items() if key != "run"}}
+    told = source and {key: value for key, value in source.items() if key not in ("run", "checkpoint")}
+    return {**seen, "source": told}

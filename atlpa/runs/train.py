@@ -30,6 +30,7 @@ from atlpa.training import (
     TrainingLog,
     train,
 )
+from atlpa.training.checkpoint import REMEDY
 
 Say = Callable[[str], None]
 
@@ -123,6 +124,8 @@ def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
     with here.together():
         log = TrainingLog(run.log_path, first_step) if here.first else None
     now = partial(snapshot, run, prepared)
+    if log and run.selects and (best := log.best(SELECTION)) and best.step == first_step:
+        save(run, now, None, first_step, "best")  # perhaps a crash came between the two files
     sound = SoundCheckpoint(run.sound_path, now) if here.first else None
     if sound and not first_step:
         sound.forget()
@@ -186,5 +189,8 @@ def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> N
 
 
 def _selected(run: Run, log: TrainingLog) -> Selected:
-    best = run.read_checkpoint("best")
-    return Selected(step=best.step, weights=best.weights_hash, accuracy=log.highest(SELECTION))
+    kept, best = run.read_checkpoint("best"), log.best(SELECTION)
+    if best is None or kept.step != best.step:
+        logged = best and f"step {best.step}"
+        raise UserError(f"{run.path_of('best')} is of step {kept.step}, but the log's best is {logged}; {REMEDY}")
+    return Selected(step=kept.step, weights=kept.weights_hash, accuracy=best.value)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch import nn
 
 from atlpa.component import Component, Number
 
@@ -70,12 +68,3 @@ class AveragedModel:
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
         for own, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(theirs)
-
-    def estimate(self, batches: Iterable[Tensor]) -> None:
-        """Measure BatchNorm's statistics of the average.
-
-        Args:
-            batches: images ``(B, 3, H, W)`` as in training, made before any of them is used.
-        """
-        update_bn(list(batches), self.model)
-        self.model.eval()

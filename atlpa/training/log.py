@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlpa.files import no_room, write_text
 from atlpa.records.log import Line, read_log
+
+
+class Look(NamedTuple):
+    """What a look at the validation part found.
+
+    Fields:
+        step: after how many steps.
+        value: the share.
+    """
+
+    step: int
+    value: float
 
 
 class TrainingLog:
@@ -32,9 +44,11 @@ class TrainingLog:
         except OSError as error:
             raise no_room(error, self.path) or error from error
 
-    def highest(self, field: str) -> float:
-        """The highest value of what the looks at the validation part say; −1, which no share is, before the first."""
-        return max((line["validation"].get(field, -1.0) for line in self.lines() if "validation" in line), default=-1.0)
+    def best(self, field: str) -> Look | None:
+        """The look at the validation part with the highest value of a field, the earliest of equals."""
+        named = ((line["step"], line.get("validation", {}).get(field)) for line in self.lines())
+        looks = [Look(step, value) for step, value in named if value is not None]
+        return max(looks, key=lambda look: (look.value, -look.step), default=None)
 
     def lines(self) -> list[Line]:
         """Every complete line; one cut short by a crash is left out."""

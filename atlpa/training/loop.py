@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from atlpa.attacks import Attack
 from atlpa.data import Batches
 from atlpa.defenses import Defense, View
 from atlpa.errors import Interrupted
@@ -21,13 +20,11 @@ from atlpa.randomness import BatchPart, generator
 from atlpa.signals import stop_signals
 from atlpa.training.averaging import AveragedModel
 from atlpa.training.collapse_watch import CollapseWatch
+from atlpa.training.estimation import estimate_batchnorm
 from atlpa.training.finite import must_be_finite, weights_must_be_finite
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
 from atlpa.training.step import StepResult, training_step
-
-ESTIMATION_BATCHES = 32
-"""On how many batches BatchNorm's statistics of an average are measured."""
 
 Kept = Literal["last", "best"]
 """The checkpoints of a run: where it stands, and the network that did best on the validation part."""
@@ -83,6 +80,13 @@ def train(
     saved = logged = time.monotonic()
     taken = first_step
     progress = Progress(title, recipe.iterations, "step", done=first_step, keep=True)
+    # Without a part to look at, the last network alone is one to be measured.
+    looks = here.largest(validate is not None)
+
+    def memory(part: int) -> AbstractContextManager[None]:
+        """What does not fit ends with the setting to change."""
+        return must_fit(f"{recipe.at_once(part)} images at a time", recipe.smaller(part))
+
     with stop_signals() as stopped, progress:
 
         def stop() -> int:
@@ -96,7 +100,7 @@ def train(
             if collapse:
                 attack = collapse.adjusted(attack)
             source = generator(seed, "training attack", step, device=images.device)
-            with must_fit(f"{recipe.at_once(len(labels))} images at a time", recipe.smaller(len(labels))):
+            with memory(len(labels)):
                 result = training_step(
                     model,
                     defense,
@@ -134,19 +138,23 @@ def train(
                             moving["epsilon"] = attack.epsilon
                         log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})
                 logged = now
-            if taken % recipe.validate_every == 0 or last:
+            best = 0
+            if last or (looks and taken % recipe.validate_every == 0):
                 with here.together():
-                    if average and recipe.estimates_batchnorm and here.first:
-                        average.estimate(_as_in_training(average, defense, attack, recipe, batches, seed))
+                    if average and recipe.estimates_batchnorm:
+                        with memory(len(labels)):
+                            estimate_batchnorm(average.model, defense, attack, recipe, batches, seed)
                     if log and validate:
-                        found = validate()
-                        if save and SELECTION in found and found[SELECTION] > log.highest(SELECTION):
-                            _save(save, "best", result, network, taken)
+                        found, before = validate(), log.best(SELECTION)
+                        best = SELECTION in found and (before is None or found[SELECTION] > before.value)
                         log.write(step=taken, validation=found)
-            if ending or due:
+                best = here.largest(best)
+            if ending or due or best:
                 with here.together():
                     if save:
-                        _save(save, "last", result, network, taken)
+                        # Where it stands comes first: what is left of a crash between the two can be made up for.
+                        for kept in ("last", "best") if best else ("last",):
+                            _save(save, kept, result, network, taken)
                 saved = time.monotonic()
             if ending:
                 break
@@ -172,17 +180,3 @@ def _save(save: Callable[[int, Kept], None], kept: Kept, result: StepResult, net
     must_be_finite({name: value.item() for name, value in result.terms.items()}, step)
     weights_must_be_finite(network, step)
     save(step, kept)
-
-
-def _as_in_training(
-    average: AveragedModel, defense: Defense, attack: Attack, recipe: Recipe, batches: Batches, seed: int
-) -> Iterator[Tensor]:
-    """Batches as the network meets them in training, attacked for the average itself."""
-    for number in range(ESTIMATION_BATCHES):
-        images, labels = batches.at(number)
-        draws = generator(seed, "statistics of the average", number, device=images.device)
-        views = [images] if defense.needs_clean else []
-        if defense.needs_adversarial:
-            part = BatchPart.taken(draws, batches.rows, recipe.batch_size)
-            views.append(attack(average.model, images, labels, generator=part))
-        yield torch.cat(views)

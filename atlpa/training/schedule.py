@@ -91,6 +91,6 @@ def with_schedule(values: Any) -> Any:
         return values
     values = dict(values)
     decay_at, given = values.pop("decay_at"), values.get("schedule", {})
-    if isinstance(given, Mapping) and given.keys() <= {"decay_at"}:  # what is set anew goes over what stood there
-        return {**values, "schedule": {"shape": "step", **given, "decay_at": decay_at}}
+    if given == {} or given in ("step", {"shape": "step"}):
+        return {**values, "schedule": {"shape": "step", "decay_at": decay_at}}
     raise ValueError("decay_at and schedule are given; decay_at belongs into schedule, as {shape: step, decay_at: …}")

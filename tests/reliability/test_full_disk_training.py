@@ -45,9 +45,9 @@ def steps(folder):
         pytest.param("atlpa.runs.train:write_split", 1, 1000, "run/split.json", None, id="the split"),
         pytest.param("atlpa.runs.train:TrainingLog.write", 1, 10, "run/log.jsonl", None, id="the first line"),
         pytest.param("atlpa.runs.train:TrainingLog.write", 3, 600, "run/log.jsonl", 2, id="a line in its middle"),
-        pytest.param("atlpa.runs.train:save_checkpoint", 1, 5000, "run/last.pt", None, id="the first checkpoint"),
-        pytest.param("atlpa.runs.train:save_checkpoint", 3, 5000, "run/last.pt", 2, id="a later checkpoint"),
-        pytest.param("atlpa.runs.train:save_checkpoint", 3, 0, "run/last.pt", 2, id="a checkpoint's first byte"),
+        pytest.param("atlpa.runs.checkpoints:save_checkpoint", 1, 5000, "run/last.pt", None, id="the first checkpoint"),
+        pytest.param("atlpa.runs.checkpoints:save_checkpoint", 3, 5000, "run/last.pt", 2, id="a later checkpoint"),
+        pytest.param("atlpa.runs.checkpoints:save_checkpoint", 3, 0, "run/last.pt", 2, id="a checkpoint's first byte"),
         pytest.param("atlpa.runs.train:Training", 1, 200, "run/records/training.json", 4, id="the record"),
     ],
 )

@@ -1,12 +1,15 @@
 """The moving average of the weights: closed forms, and that judging it touches nothing else."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
 
-from atlpa.training import AveragedModel, Averaging
+from atlpa.attacks import FGSM, NoAttack
+from atlpa.data import Batches
+from atlpa.data.images import InMemory
+from atlpa.experiment import load
+from atlpa.training import AveragedModel, Averaging, Recipe
+from atlpa.training.estimation import estimate_batchnorm
 
 
 def network():
@@ -65,17 +68,51 @@ def test_statistics_are_copied():
     assert average.model[1].num_batches_tracked == 1
 
 
-def test_estimated_statistics_are_those_of_the_images_and_of_the_average_alone():
-    """One batch: BatchNorm's input mean and unbiased variance over it."""
+def estimated(model, defense="none", attack=None, **recipe):
+    pixels = torch.randint(256, (16, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    pictures = InMemory(pixels, torch.zeros(16).long())
+    batches = Batches(pictures, 16, 8, False, 0, torch.device("cpu"))
+    how = load("digits", [("defense", defense)]).defense, attack or NoAttack(), Recipe(batch_size=16, **recipe)
+    estimate_batchnorm(model.eval(), *how, batches, 0)
+    return pictures.pixels.float() / 255
+
+
+def test_estimated_statistics_are_those_of_the_images():
+    """Batches of all images: BatchNorm's input mean and unbiased variance over them."""
     model = network()
-    average = AveragedModel(model, Averaging(batchnorm="estimate"), 10)
-    before, images = copy.deepcopy(model.state_dict()), torch.rand(16, 3, 8, 8)
-    average.estimate([images])
-    seen = average.model[0](images)
-    assert torch.allclose(average.model[1].running_mean, seen.mean((0, 2, 3)), atol=1e-6)
-    assert torch.allclose(average.model[1].running_var, seen.var((0, 2, 3)), atol=1e-6)
-    assert not average.model.training
-    assert all(map(torch.equal, model.state_dict().values(), before.values()))
+    images = estimated(model)
+    seen = model[0](images)
+    assert torch.allclose(model[1].running_mean, seen.mean((0, 2, 3)), atol=1e-6)
+    assert torch.allclose(model[1].running_var, seen.var((0, 2, 3)), atol=1e-6)
+    assert not model.training
+
+
+def test_in_parts_the_mean_is_the_same_and_nothing_is_drawn_from_torchs_own():
+    model, whole = network(), network()
+    model.insert(3, nn.Dropout(0.5))
+    whole.insert(3, nn.Dropout(0.5))
+    state = torch.get_rng_state()
+    estimated(model, micro_batch=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    estimated(whole)
+    assert torch.allclose(model[1].running_mean, whole[1].running_mean, atol=1e-6)
+
+
+def test_the_attack_meets_the_average_as_it_was():
+    """PGD through statistics that were just reset would leave other images."""
+    model, met = network(), []
+    model(torch.rand(8, 3, 8, 8))
+    before = model[1].running_mean.clone()
+
+    class Seen(FGSM):
+        def iterates(self, model, images, labels, *, generator=None):
+            met.append(model[1].running_mean.clone())
+            yield from super().iterates(model, images, labels, generator=generator)
+
+    estimated(model, "pat", Seen(0.1))
+    assert len(met) == 32
+    assert all(torch.equal(mean, before) for mean in met)
+    assert not torch.equal(model[1].running_mean, before)
 
 
 @pytest.mark.parametrize(("decay", "said"), [(0.99, False), (0.9999, True)])

@@ -79,5 +79,7 @@ def test_a_shape_alone_will_do_and_what_was_written_before_still_says_the_same()
     older = load("digits", [("training.decay_at", [0.5])]).training
     assert older.schedule == Schedule(shape="step", decay_at=(0.5,))
     assert load("digits", [("training.decay_at", [2 / 3])]).training.learning_rate_at(200) == pytest.approx(0.001)
-    with pytest.raises(ValueError, match="decay_at and schedule are given"):
-        load("digits", [("training.decay_at", [0.5]), ("training.schedule", "cosine")])
+    assert load("flowers", [("training.decay_at", [0.5])]).training.schedule == older.schedule
+    for schedule in ("cosine", {"decay_at": [0.5]}):
+        with pytest.raises(ValueError, match="decay_at and schedule are given"):
+            load("digits", [("training.decay_at", [2 / 3]), ("training.schedule", schedule)])

@@ -36,7 +36,7 @@ def test_the_attack_of_a_step_draws_where_its_images_lie(monkeypatch, tmp_path):
         *(model, defense, recipe, recipe.make_optimizer(model), Afar(), 7),
         first_step=0,
         log=TrainingLog(tmp_path / "log.jsonl", 0),
-        save=lambda _: None,
+        save=lambda *_: None,
         validate=None,
         title="test",
     )
