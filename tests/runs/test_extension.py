@@ -20,17 +20,32 @@ CONSTANT = [("training.schedule", "constant"), ("training.epsilon_schedule", "co
 MORE = ["--set", "training.iterations=9"]
 
 
+BARE = [*CONSTANT, ("training.select_by", None), ("final", True)]  # nothing is looked at while it trains
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A finished run with an average and a best network."""
-    folder = tmp_path_factory.mktemp("trained") / "half"
-    return quietly(selecting(folder, *CONSTANT, ("training.averaging.warmup", 0.5))).folder
+    """Two finished runs with an average: ``half`` with its best network too, ``bare`` without."""
+    folder, average = tmp_path_factory.mktemp("trained"), ("training.averaging.warmup", 0.5)
+    quietly(selecting(folder / "half", *CONSTANT, average))
+    quietly(selecting(folder / "bare", *BARE, average))
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def half(trained, tmp_path, monkeypatch):
+def here(trained, tmp_path, monkeypatch):
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
-    return Run.open(shutil.copytree(trained, "half", copy_function=shutil.copy) and Path("half"))
+
+
+@pytest.fixture
+def half(trained):
+    return Run.open(Path(shutil.copytree(trained / "half", "half")))
+
+
+@pytest.fixture
+def bare(trained):
+    return Run.open(Path(shutil.copytree(trained / "bare", "bare")))
 
 
 def described(run, iterations=9):
@@ -46,15 +61,13 @@ def described(run, iterations=9):
         (["--seed", "7"], "seed (0 there, 7 now)"),
         (["--defense", "none"], "whether there is a defense (pat there, none now)"),
         (["--set", "model.weights=half"], "model.weights ("),
-        (["--set", "training.optimizer=adamw", "--set", "training.nesterov=false"], "training.optimizer ('sgd' there"),
+        (["--set", "training.optimizer=adamw"], "training.optimizer ('sgd' there"),
         (["--set", "training.decay_biases=false"], "training.decay_biases (True there, False now)"),
         (["--set", "training.momentum=0"], "training.momentum (0.9 there, 0"),
     ],
 )
 def test_what_must_stay_is_held_to_whichever_way_an_extension_is_asked_for(half, change, words, capsys):
     for command in (["--extend", "half", *MORE], ["--config", described(half)]):
-        if "none" in change:  # which has no attack whose ε could grow
-            command = [*command, "--set", "training.epsilon_schedule.warmup=0"]
         assert train([*command, *change, "--output", "another"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert f"an extension of half cannot change {words}" in line
@@ -63,9 +76,9 @@ def test_what_must_stay_is_held_to_whichever_way_an_extension_is_asked_for(half,
         assert not Path("another").exists()
 
 
-def test_without_its_origin_the_experiment_of_an_extension_is_one_of_its_own(half):
+def test_without_its_origin_the_experiment_of_an_extension_is_one_of_its_own(bare):
     changes = [("origin", None), ("seed", 7), ("training.iterations", 1), ("output", "another")]
-    assert quietly(load(described(half), changes)).experiment.seed == 7
+    assert quietly(load(described(bare), changes)).experiment.seed == 7
 
 
 def test_a_longer_run_alone_goes_on_and_nothing_else_is_its_origin(half, capsys):
@@ -82,14 +95,14 @@ def test_a_longer_run_alone_goes_on_and_nothing_else_is_its_origin(half, capsys)
 
 
 @pytest.mark.parametrize("collapsed", [False, True])
-def test_collapse_is_looked_for_anew(half, collapsed):
+def test_collapse_is_looked_for_anew(bare, collapsed):
     """The network that the origin's looks compared with is gone, whether it ended sound or was told to go on."""
     look = {"step": 6, "collapse": {"epsilon": 8 / 255, "trained": 1.0, "pgd": 1.0}}
-    kept = reproducible(half)
-    with half.log_path.open("a") as file:
+    kept = reproducible(bare)
+    with bare.log_path.open("a") as file:
         file.write(json.dumps(look | ({"collapsed": True} if collapsed else {})) + "\n")
     watch = "training.collapse={every: 1, images: 24, action: stop}"
-    assert train(["--extend", "half", *MORE, "--set", watch, "--output", "more"]) == 0
+    assert train(["--extend", "bare", *MORE, "--set", watch, "--output", "more"]) == 0
     more = Run.open(Path("more"))
     assert [line for line in reproducible(more) if line["step"] <= 6] == kept
     assert {line["step"] for line in reproducible(more) if "collapse" in line} == {7, 8, 9}
@@ -104,18 +117,18 @@ def test_what_is_taken_over_is_read_before_a_folder_is_made(half, name, capsys):
     assert [path.name for path in Path().iterdir()] == ["half"]
 
 
-def test_the_average_goes_on_too(half):
+def test_the_average_goes_on_too(bare):
     """Its warm-up, half of six steps, is a quarter of twelve; in one stretch or in two, on from where it was."""
-    whole = quietly(selecting("whole", *CONSTANT, ("training.iterations", 12), ("training.averaging.warmup", 0.25)))
-    assert train(["--extend", "half", "--set", "training.iterations=9", "--output", "nine"]) == 0
-    for origin in ("half", "nine"):
+    whole = quietly(selecting("whole", *BARE, ("training.iterations", 12), ("training.averaging.warmup", 0.25)))
+    assert train(["--extend", "bare", "--set", "training.iterations=9", "--output", "nine"]) == 0
+    for origin in ("bare", "nine"):
         assert train(["--extend", origin, "--set", "training.iterations=12", "--output", f"{origin}-on"]) == 0
         assert Run.open(Path(f"{origin}-on")).training.network.weights == whole.training.network.weights
     assert Run.open(Path("nine")).experiment.origin.averaged == 3
 
 
 def test_an_average_of_the_extension_alone_begins_there_and_survives_an_interruption(monkeypatch, capsys):
-    quietly(selecting("plain", *CONSTANT, ("defense", "none"), ("training.averaging", None), ("training.select_by", None)))
+    quietly(selecting("plain", *BARE, ("training.averaging", None)))
     change = "training.averaging={decay: 0.5, warmup: 0.5}"
     command = ["--extend", "plain", "--set", "training.iterations=12", "--set", change, "--output"]
     assert train([*command, "straight"]) == 0
@@ -135,7 +148,7 @@ def test_code_by_its_path_is_run_where_the_run_is_trusted(tmp_path, monkeypatch,
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr("atlpa.registry._imported", {})
     package("thirds", "1.2")
-    quietly(selecting("theirs", *CONSTANT, ("defense.terms", {"thirds.losses:Halved": {}})))
+    quietly(selecting("theirs", *BARE, ("defense.terms", {"thirds.losses:Halved": {}})))
     command = ["--extend", "theirs", *MORE]
     monkeypatch.setattr("atlpa.registry._imported", {})
     assert train(command) == 2
@@ -146,17 +159,17 @@ def test_code_by_its_path_is_run_where_the_run_is_trusted(tmp_path, monkeypatch,
     assert "--trust-code is for the RUN of --extend" in capsys.readouterr().err
 
 
-def test_it_lies_beside_its_origin_and_lists_what_that_left_out(half):
-    split = json.loads(half.split_path.read_text())
-    half.split_path.write_text(json.dumps({**split, "skipped": {"broken.png": "cut short"}}))
+def test_it_lies_beside_its_origin_and_lists_what_that_left_out(bare):
+    split = json.loads(bare.split_path.read_text())
+    bare.split_path.write_text(json.dumps({**split, "skipped": {"broken.png": "cut short"}}))
     Path("elsewhere").mkdir()
-    half.folder.rename("elsewhere/half")
-    assert train(["--extend", "elsewhere/half", *MORE]) == 0
-    more = Path("elsewhere/half-to9")
+    bare.folder.rename("elsewhere/bare")
+    assert train(["--extend", "elsewhere/bare", *MORE]) == 0
+    more = Path("elsewhere/bare-to9")
     assert json.loads((more / "split.json").read_text()) == {**split, "skipped": {"broken.png": "cut short"}}
 
 
-def test_beside_a_folder_without_a_name_of_its_own(half, monkeypatch):
-    monkeypatch.chdir("half")
+def test_beside_a_folder_without_a_name_of_its_own(bare, monkeypatch):
+    monkeypatch.chdir("bare")
     found = extension(Run.open(Path()), [("training.iterations", 9)])
-    assert found.folder == Path.cwd().parent / "half-to9"
+    assert found.folder == Path.cwd().parent / "bare-to9"
