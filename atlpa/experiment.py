@@ -54,11 +54,13 @@ class Origin(Component):
         run: its folder.
         step: how many steps it had taken.
         weights: SHA-256 of the network that it ended with.
+        averaged: how many steps after the warm-up the average of its weights had taken in; 0 where it had none.
     """
 
     run: PathText
     step: Annotated[int, Field(ge=1)]
     weights: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    averaged: Annotated[int, Field(ge=0)] = 0
 
 
 class Experiment(Component):
@@ -146,12 +148,29 @@ class Experiment(Component):
         return "test" if self.final or self.training.select_by else "validation"
 
     @property
+    def averages_from(self) -> int:
+        """The step, counted from 0, at which the average of the weights begins; a run that is gone on from counts."""
+        done, averaged = (self.origin.step, self.origin.averaged) if self.origin else (0, 0)
+        if averaged or not self.training.averaging:
+            return done - averaged
+        return done + self.training.averaging.begins(self.training.iterations - done)
+
+    @property
+    def steps_averaged(self) -> int:
+        """How many steps after its warm-up the average of the weights takes in; 0 where there is none."""
+        return self.training.iterations - self.averages_from if self.training.averaging else 0
+
+    @property
     def folder(self) -> Path:
-        """The run's folder."""
-        suffix = f"-to{self.training.iterations}" if self.origin else ""
-        suffix += "-final" if self.final else ""
-        own = f"{self.defense.name}-{slug(self.model.architecture)}-seed{self.seed}{suffix}"
-        return Path(self.output) if self.output else Path("runs") / self.name / own
+        """The run's folder: by default named after the experiment, or beside that which it goes on from."""
+        if self.output:
+            return Path(self.output)
+        if self.origin:
+            there = Path(self.origin.run)
+            there = there if there.name.strip(".") else there.resolve()
+            return there.with_name(f"{there.name}-to{self.training.iterations}")
+        own = f"{self.defense.name}-{slug(self.model.architecture)}-seed{self.seed}{'-final' if self.final else ''}"
+        return Path("runs") / self.name / own
 
     @property
     def foreign_code(self) -> dict[str, str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import Parser, path, run_command, seed, settings
+from atlpa.cli.runs import add_trust_option
 from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
+from atlpa.errors import UserError
 from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.processes import Processes
 from atlpa.report import Table
@@ -36,12 +38,16 @@ def _parser() -> argparse.ArgumentParser:
         "training.iterations says how far",
     )
     add_experiment_options(parser)
+    add_trust_option(parser)
     parser.add_argument(
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
     parser.add_argument("--defense", help="a defense's name, in place of the config's")
     parser.add_argument(
-        "--output", type=path, metavar="DIR", help="the run's folder; default runs/<config>/<defense>-…"
+        "--output",
+        type=path,
+        metavar="DIR",
+        help="the run's folder; default runs/<config>/<defense>-…, or RUN-to<iterations>",
     )
     return parser
 
@@ -104,9 +110,12 @@ def _given(arguments: argparse.Namespace, fields: dict[str, str]) -> list[tuple[
 def _experiment(arguments: argparse.Namespace) -> Experiment:
     """What is asked for: a config's, or what a finished run's becomes when it goes on."""
     changes = overrides(arguments)
-    if not arguments.extend:
-        return load(arguments.config, changes)
-    return extension(Run.open(Path(arguments.extend)).with_data_root(arguments.data_root), changes)
+    if arguments.extend:
+        run = Run.open(Path(arguments.extend), trust_code=arguments.trust_code)
+        return extension(run.with_data_root(arguments.data_root), changes)
+    if arguments.trust_code:
+        raise UserError("--trust-code is for the RUN of --extend; the code that a --config names is run as it is")
+    return load(arguments.config, changes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

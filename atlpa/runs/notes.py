@@ -25,7 +25,8 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
         device: where it will be trained.
     """
     recipe, defense = experiment.training, experiment.defense
-    notes = recipe.notes()
+    averaging = recipe.averaging
+    notes = averaging.notes(experiment.averages_from, recipe.iterations) if averaging else []
     if defense.needs_adversarial:
         attack = defense.training_attack(recipe.attack)
         notes += [f"training attack: {note}" for note in attack.notes()] + attack.device_notes(device)

@@ -21,7 +21,7 @@ from atlpa.processes import Processes
 from atlpa.records import digest
 from atlpa.runs.folder import Run
 from atlpa.runs.notes import training_notes
-from atlpa.runs.origin import begun
+from atlpa.runs.origin import Finished, begun
 from atlpa.training import AveragedModel, Checkpoint
 from atlpa.training.checkpoint import REMEDY
 
@@ -34,7 +34,7 @@ class Prepared:
         experiment: what is done, with what it leaves to the data decided.
         run: that which is there already.
         resumed: where to go on; loaded into model and optimizer.
-        origin: the run that it is from, where it is another's.
+        origin: the run that this is from, where it is another's, with what is taken over.
         index: of the data set, without what is skipped.
         skipped: names of unreadable images → what is wrong with them.
         images: to train on.
@@ -50,7 +50,7 @@ class Prepared:
     experiment: Experiment
     run: Run | None
     resumed: Checkpoint | None
-    origin: Run | None
+    origin: Finished | None
     index: Index
     skipped: Mapping[str, str]
     images: Images
@@ -96,16 +96,17 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     part = len(here.rows(recipe.batch_size))
     resumed = run.read_checkpoint() if run and run.checkpoint_path.exists() else None
     source, origin = run, None
-    if not resumed and (found := begun(experiment)):
-        origin, resumed = found
-        source = origin
+    if not resumed and (origin := begun(experiment)):
+        source, resumed = origin.run, origin.last
     index = source.read_index(resumed.data, training=True) if source and resumed else data.training_index()
-    skipped = unreadable(index) if data.skip_unreadable and not resumed else {}
+    skipped = origin.skipped if origin else {}
+    if data.skip_unreadable and not resumed:
+        skipped = unreadable(index)
     index = index.without(skipped)
     if index.extra and (not resumed or origin):
         must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
-    notes = [*(run.code_notes() if run else []), *experiment.defense.notes(len(index.classes))]
+    notes = [*(source.code_notes() if source else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
     synchronized = here.count > 1 and recipe.synchronized(device, experiment.defense)
@@ -117,7 +118,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     notes += training_notes(experiment, model, device)
     model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
     optimizer = recipe.make_optimizer(model)
-    average = AveragedModel(model, recipe.averaging, recipe.iterations) if recipe.averaging else None
+    average = AveragedModel(model, recipe.averaging, experiment.averages_from) if recipe.averaging else None
     if source and resumed:
         if resumed.classes != index.classes:
             raise UserError(f"{source.checkpoint_path} names other classes than the data; {REMEDY}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from atlpa.data import EXTRA, PARTS, Index
 from atlpa.errors import UserError
@@ -30,11 +31,27 @@ def read_split(path: Path) -> Mapping[str, Mapping[str, str]]:
     Raises:
         UserError: the file is damaged.
     """
-    content = read_json(path, "split")
-    parts = content.get("parts") if isinstance(content, dict) else None
+    parts = _content(path).get("parts")
     if not isinstance(parts, dict) or parts.keys() - {EXTRA} != set(PARTS) or not all(map(_is_listing, parts.values())):
         raise UserError(f"{path} does not hold which image is in which of {', '.join(PARTS)}; restore it from a backup")
     return parts
+
+
+def read_skipped(path: Path) -> Mapping[str, str]:
+    """The images that were left out, name → what was wrong with them, as they were written down.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    skipped = _content(path).get("skipped", {})
+    if not _is_listing(skipped):
+        raise UserError(f"{path} does not hold which images were skipped; restore it from a backup")
+    return dict(skipped)
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    content = read_json(path, "split")
+    return content if isinstance(content, dict) else {}
 
 
 def _is_listing(part: object) -> bool:

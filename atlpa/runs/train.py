@@ -20,7 +20,6 @@ from atlpa.records.log import collapse_step
 from atlpa.runs.checkpoints import save, snapshot
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import InUse, run_lock
-from atlpa.runs.origin import take_over
 from atlpa.runs.prepare import Prepared, prepare
 from atlpa.runs.split import write_split
 from atlpa.runs.watching import collapse_watch, validate
@@ -98,12 +97,12 @@ def _begin(prepared: Prepared, say: Say, here: Processes, held: ExitStack) -> Ru
     if not run.checkpoint_path.exists():
         write_split(run.split_path, prepared.index, prepared.skipped)
         if prepared.origin:
-            take_over(prepared.origin, run)
+            prepared.origin.write(run)
     among = f", in {here.count} processes" if here.count > 1 else ""
     begun = f"{experiment.defense.name}, {experiment.model.architecture}, on {prepared.device}{among}"
     if resumed and prepared.origin:
-        kept = "optimizer and averaged weights" if experiment.training.averaging else "optimizer"
-        begun = f"going on from {prepared.origin.folder} after step {resumed.step}, with its {kept}{among}"
+        origin = prepared.origin
+        begun = f"going on from {origin.run.folder} after step {resumed.step}, with its {origin.kept}{among}"
     elif resumed:
         begun = f"resuming after step {resumed.step}{among}"
     say(f"{run.folder}: {begun}")

@@ -29,14 +29,22 @@ class Averaging(Component):
     warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.025
     batchnorm: Literal["copy", "estimate"] = "copy"
 
-    def decay_at(self, step: int, iterations: int) -> float:
-        """d at a step, counted from 0, of a run of so many."""
-        since = step - int(self.warmup * iterations)
+    def begins(self, iterations: int) -> int:
+        """How many of so many steps the warm-up takes."""
+        return int(self.warmup * iterations)
+
+    def decay_at(self, since: int) -> float:
+        """d at the k-th step after the warm-up, counted from 0; steps before it are negative."""
         return min(self.decay, (1 + since) / (10 + since)) if since >= 0 else 0.0
 
-    def notes(self, iterations: int) -> list[str]:
-        """What it means where the average cannot reach back as far as it was asked to."""
-        reached = self.decay_at(iterations - 1, iterations)
+    def notes(self, begins: int, iterations: int) -> list[str]:
+        """What it means where the average cannot reach back as far as it was asked to.
+
+        Args:
+            begins: the step, counted from 0, at which k is 0.
+            iterations: of the run.
+        """
+        reached = self.decay_at(iterations - 1 - begins)
         if reached >= self.decay:
             return []
         return [
@@ -51,20 +59,20 @@ class AveragedModel:
     Args:
         model: the network in training.
         averaging: how it is averaged.
-        iterations: of the run.
+        begins: the step, counted from 0, at which k is 0.
 
     Fields:
         model: the averaged network, in evaluation mode; it asks for no gradient.
     """
 
-    def __init__(self, model: nn.Module, averaging: Averaging, iterations: int) -> None:
-        self.averaging, self.iterations = averaging, iterations
+    def __init__(self, model: nn.Module, averaging: Averaging, begins: int) -> None:
+        self.averaging, self.begins = averaging, begins
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step, counted from 0; what is no weight is copied."""
-        share = 1 - self.averaging.decay_at(step, self.iterations)
+        share = 1 - self.averaging.decay_at(step - self.begins)
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
         for own, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(theirs)

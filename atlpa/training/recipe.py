@@ -158,10 +158,6 @@ class Recipe(Component):
         """Whether BatchNorm's statistics of an average are measured."""
         return self.averaging is not None and self.averaging.batchnorm == "estimate"
 
-    def notes(self) -> list[str]:
-        """What is allowed, but may surprise."""
-        return self.averaging.notes(self.iterations) if self.averaging else []
-
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """An optimizer of all parameters of a model."""
         whole = list(model.parameters())

@@ -25,7 +25,7 @@ def changed(model, by):
 
 def test_constant_weights_stay_bit_for_bit():
     model = network()
-    average = AveragedModel(model, Averaging(), 100)
+    average = AveragedModel(model, Averaging(), 2)
     for step in range(100):
         average.update(model, step)
     assert all(map(torch.equal, average.model.state_dict().values(), model.state_dict().values()))
@@ -34,7 +34,7 @@ def test_constant_weights_stay_bit_for_bit():
 def test_it_is_the_sum_that_its_definition_unrolls_to():
     """w̄ = Σ_k (1 − d_k) Π_{j>k} d_j · w_k, and the first step after the warm-up has d = 0.1."""
     averaging, model = Averaging(decay=0.9, warmup=0.25), network()
-    average, weights = AveragedModel(model, averaging, 40), []
+    average, weights = AveragedModel(model, averaging, averaging.begins(40)), []
     for step in range(40):
         changed(model, 0.01 * (step % 7))
         weights.append(model[0].weight.detach().double().clone())
@@ -49,7 +49,7 @@ def test_it_is_the_sum_that_its_definition_unrolls_to():
 
 def test_before_it_begins_it_is_the_network():
     model = network()
-    average = AveragedModel(model, Averaging(warmup=0.5), 10)
+    average = AveragedModel(model, Averaging(), 5)
     for step in range(5):
         changed(model, 1.0)
         average.update(model, step)
@@ -61,7 +61,7 @@ def test_before_it_begins_it_is_the_network():
 
 def test_statistics_are_copied():
     model = network()
-    average = AveragedModel(model, Averaging(), 10)
+    average = AveragedModel(model, Averaging(), 0)
     model(torch.rand(8, 3, 8, 8))
     average.update(model, 3)
     assert torch.equal(average.model[1].running_mean, model[1].running_mean)
@@ -117,6 +117,6 @@ def test_the_attack_meets_the_average_as_it_was():
 
 @pytest.mark.parametrize(("decay", "said"), [(0.99, False), (0.9999, True)])
 def test_an_average_that_cannot_reach_back_so_far_says_so(decay, said):
-    notes = Averaging(decay=decay).notes(1500)
+    notes = Averaging(decay=decay).notes(37, 1500)
     assert bool(notes) == said
     assert all("reaches back some 10000 steps, and the run has 1500: it comes to 0.9939" in note for note in notes)
