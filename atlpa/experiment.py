@@ -17,7 +17,7 @@ from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
-from atlpa.training import Recipe, Schedule
+from atlpa.training import Recipe
 from atlpa.yaml_files import find, read, shipped
 
 # What may differ when a run is resumed: where things lie, where and in which portions it computes, what it logs.
@@ -101,8 +101,6 @@ class Experiment(Component):
                 self.defense.training_attack(self.training.attack)
             except ValidationError as error:
                 raise ValueError(explain(error, "defense.attack")) from error
-        elif self.training.epsilon_schedule != Schedule(shape="constant"):
-            raise ValueError(f"training.epsilon_schedule: {self.defense.name} attacks no training image; leave it out")
         return self
 
     @model_validator(mode="after")

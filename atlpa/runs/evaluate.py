@@ -98,11 +98,13 @@ def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[I
 
 
 def _sharing_an_attack(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Measurements by source; white-box ones each alone, since they stop at the first wrong iterate."""
-    groups: dict[str, list[Measurement]] = {}
+    """Measurements by source and part; white-box ones each alone, since they stop at the first wrong iterate."""
+    groups: dict[tuple[str, str], list[Measurement]] = {}
     for measurement in measurements:
         if not measurement.white_box:
-            groups.setdefault(measurement.pairing.source.network.weights, []).append(measurement)
+            pairing = measurement.pairing
+            images = pairing.source.network.weights, pairing.target.experiment.judged_part
+            groups.setdefault(images, []).append(measurement)
     return [*([measurement] for measurement in measurements if measurement.white_box), *groups.values()]
 
 

@@ -14,6 +14,8 @@ from atlpa.engine import precision_note
 from atlpa.experiment import Experiment
 from atlpa.model_state import eval_mode
 from atlpa.models import record_stages, stage_layers
+from atlpa.runs.training_attacks import attack_notes
+from atlpa.training import Schedule
 
 
 def training_notes(experiment: Experiment, model: nn.Module, device: torch.device) -> list[str]:
@@ -24,16 +26,21 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
         model: its network, on the CPU; left as found.
         device: where it will be trained.
     """
-    recipe, defense = experiment.training, experiment.defense
-    averaging = recipe.averaging
+    recipe, averaging = experiment.training, experiment.training.averaging
     notes = averaging.notes(experiment.averages_from, recipe.iterations) if averaging else []
-    if defense.needs_adversarial:
-        attack = defense.training_attack(recipe.attack)
-        notes += [f"training attack: {note}" for note in attack.notes()] + attack.device_notes(device)
+    notes += attack_notes(experiment, device)
     unmet = precision_note(recipe.precision, device)
     if unmet and unmet not in notes:
         notes.append(unmet)
-    return notes + _collapse(experiment) + _chosen_elsewhere(experiment) + _constant_maps(experiment, model)
+    notes += [*_no_epsilon(experiment), *_collapse(experiment), *_chosen_elsewhere(experiment)]
+    return notes + _constant_maps(experiment, model)
+
+
+def _no_epsilon(experiment: Experiment) -> list[str]:
+    """A schedule of the training attack's ε where there is no such attack."""
+    if experiment.defense.needs_adversarial or experiment.training.epsilon_schedule == Schedule(shape="constant"):
+        return []
+    return [f"training.epsilon_schedule: {experiment.defense.name} trains without an attack, so that no ε moves"]
 
 
 def _collapse(experiment: Experiment) -> list[str]:

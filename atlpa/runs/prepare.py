@@ -22,6 +22,7 @@ from atlpa.records import digest
 from atlpa.runs.folder import Run
 from atlpa.runs.notes import training_notes
 from atlpa.runs.origin import Finished, begun
+from atlpa.runs.training_attacks import check_training_attacks
 from atlpa.training import AveragedModel, Checkpoint
 from atlpa.training.checkpoint import REMEDY
 
@@ -108,6 +109,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
     notes = [*(source.code_notes() if source else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
+    check_training_attacks(experiment, len(index.classes))
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
     synchronized = here.count > 1 and recipe.synchronized(device, experiment.defense)
     if synchronized:

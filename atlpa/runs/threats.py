@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from atlpa.data import PARTS
 from atlpa.errors import UserError
-from atlpa.experiment import differences
+from atlpa.experiment import Experiment, differences
 from atlpa.models import slug
 from atlpa.records import Threat
 from atlpa.runs.finished import finished_runs
 from atlpa.runs.folder import Run
+from atlpa.runs.split import read_split
 
 NEIGHBORS = {"resnet18": "resnet34", "resnet101": "resnet152"}
 """What a black-box source may be, of another size where resnet18 is the network itself or much smaller."""
 
 TRANSFERS: tuple[Threat, ...] = ("gray", "surrogate", "black", "transfer")
+
+FOR_TRAINING = {"mirror", "augmentation", "resize", "extra", "skip_unreadable"}
+"""Fields of ``data:`` that say what training makes of the images; those that are judged are the same with any."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def pair(
                 continue
             matching = [source for source in candidates if _threat(target, source) == threat]
             for source in matching:
-                _check_same_data(target, source)
+                _must_fit(target, source)
             pairings += [Pairing(target, source, threat) for source in matching]
             # That nobody trained a defense twice is worth a word only where it was asked for; so is the last threat.
             if threat in ("surrogate", "transfer") and not threats:
@@ -71,20 +76,77 @@ def pair(
 
 
 def sources_beside(target: Run) -> list[Run]:
-    """The finished runs in the target's own parent folder that attack it, of each kind the one with the lowest seed.
+    """The finished runs in the target's own parent folder that attack it, of each kind one.
 
-    These are the undefended networks, one of each architecture, and the target's own defense with another seed.
+    These are the undefended networks, one of each architecture, and the target's own defense with another seed. Those
+    that were trained on the same parts come first, then those with the lowest seed. An undefended target that would be
+    its own source is attacked by none of its kind: that is the white-box attack.
     """
-    fixed: dict[tuple[bool, str], Run] = {}
-    for run in sorted(finished_runs(target.folder.parent, "*"), key=lambda run: (run.experiment.seed, str(run.folder))):
+    parts = target.experiment.training_parts
+    beside = sorted(
+        finished_runs(target.folder.parent, "*"),
+        key=lambda run: (run.experiment.training_parts != parts, run.experiment.seed, str(run.folder)),
+    )
+    chosen: dict[tuple[bool, str], Run] = {}
+    for run in beside:
         undefended, architecture = run.experiment.defense.undefended, run.experiment.model.architecture
-        if _data(run) == _data(target) and (undefended or _threat(target, run) == "surrogate"):
-            fixed.setdefault((undefended, architecture), run)
-    return list(fixed.values())
+        if (undefended or _threat(target, run) == "surrogate") and not _unfit(target, run):
+            chosen.setdefault((undefended, architecture), run)
+    return [run for run in chosen.values() if not _same_folder(run, target)]
+
+
+def judged_data(experiment: Experiment) -> dict[str, object]:
+    """Dotted field → value of what decides which images a network is judged on, but for the part, and how large."""
+    return {
+        field: value
+        for field, value in experiment.identity().items()
+        if field.startswith("data.") and field.split(".")[1] not in FOR_TRAINING
+    }
+
+
+def misfit(target: Experiment, source: Experiment) -> str:
+    """Why images made on a source cannot be shown to a target, as far as their experiments say; empty if they can.
+
+    Both must have the same data set at the same size, and the source must not have been trained on what the target is
+    judged on.
+    """
+    if differing := differences(judged_data(source), judged_data(target)):
+        return differing
+    part = target.judged_part
+    return "" if part in source.unseen_parts else f"the source is trained on the {part} part, the target judged on it"
+
+
+def _unfit(target: Run, source: Run) -> str:
+    """The same of trained networks, whose images are known: extra ones, for training alone, may differ."""
+    there, here = source.training.data, target.training.data
+    if (reason := misfit(target.experiment, source.experiment)) or there == here:
+        return reason
+    if source.experiment.data.extra or target.experiment.data.extra:
+        try:
+            if _listed(source) == _listed(target):
+                return ""
+        except UserError as error:
+            return str(error)
+    return differences({"data digest": there[:8]}, {"data digest": here[:8]})
+
+
+def _listed(run: Run) -> list[list[tuple[str, str]]]:
+    """The images of each part and their classes, in order, as they were written down."""
+    parts = read_split(run.split_path)
+    return [list(parts[part].items()) for part in PARTS]
+
+
+def _must_fit(target: Run, source: Run) -> None:
+    if reason := _unfit(target, source):
+        raise UserError(f"source {source.folder} does not fit {target.folder}: {reason}")
+
+
+def _same_folder(one: Run, other: Run) -> bool:
+    return one.folder.resolve() == other.folder.resolve()
 
 
 def _threat(target: Run, source: Run) -> Threat:
-    if source.network.weights == target.network.weights:
+    if _same_folder(source, target) or source.network.weights == target.network.weights:
         return "white"
     theirs, own = source.experiment, target.experiment
     same = theirs.model.architecture == own.model.architecture
@@ -96,7 +158,7 @@ def _threat(target: Run, source: Run) -> Threat:
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
     """Why a threat has no source for a target, and what to do; ``named``: the user named the sources."""
     made = {source.folder: _threat(target, source) for source in candidates}
-    if threat == "gray" and target.experiment.defense.undefended and "white" in made.values():
+    if threat == "gray" and target.experiment.defense.undefended and (not named or "white" in made.values()):
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
     if named:
         kind = f"{threat}-box" if threat in ("gray", "black") else threat
@@ -105,35 +167,27 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
     if threat == "surrogate":
         if target.experiment.defense.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
-        command = f"atlpa-train --config {target.folder}/experiment.yaml --seed {target.experiment.seed + 1}"
+        command = f"{_anew(target)} --seed {target.experiment.seed + 1}"
         command += _beside(target, f"{target.folder.name}-surrogate")
         return f"{target.folder}: no surrogate beside it; train one with: {command}"
     own = target.experiment.model.architecture
     architecture = own if threat == "gray" else NEIGHBORS.get(own, "resnet18")
-    command = f"atlpa-train --config {target.folder}/experiment.yaml --defense none"
+    command = f"{_anew(target)} --defense none"
+    if target.selects:  # by an attack that no undefended network withstands, so that the first look would be kept
+        command += " --set training.select_by=null"
     if architecture != own:
         command += f" --set model.architecture={architecture}"
     command += _beside(target, f"none-{slug(architecture)}")
     return f"{target.folder}: no {threat}-box source beside it; train one with: {command}"
 
 
+def _anew(target: Run) -> str:
+    """The command that trains as the target was, from the beginning."""
+    return f"atlpa-train --config {target.folder}/experiment.yaml" + (
+        " --set origin=null" if target.experiment.origin else ""
+    )
+
+
 def _beside(target: Run, name: str) -> str:
     """The option that puts a new run beside a target whose folder was chosen by hand."""
     return f" --output {target.folder.parent}/{name}" if target.experiment.output else ""
-
-
-def _data(run: Run) -> dict[str, object]:
-    """What two runs must share for one's images to be shown to the other."""
-    identity = run.experiment.identity()
-    own = ("data.mirror", "data.augmentation", "data.resize")  # what training makes of an image
-    shared = {
-        key: value
-        for key, value in identity.items()
-        if key == "final" or (key.startswith("data.") and not key.startswith(own))
-    }
-    return {**shared, "data digest": run.training.data[:8]}
-
-
-def _check_same_data(target: Run, source: Run) -> None:
-    if differing := differences(_data(source), _data(target)):
-        raise UserError(f"source {source.folder} does not fit {target.folder}: {differing}")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from atlpa.errors import UserError, shown
 from atlpa.experiment import Experiment, differences
 from atlpa.machine import pick_device
+from atlpa.runs.threats import judged_data, misfit
 from atlpa.studies.analysis_step import AnalysisStep
 from atlpa.studies.attack_step import AttackStep
 from atlpa.studies.check_step import CheckStep
@@ -70,7 +71,8 @@ def plan(
         put_aside: whether runs that the study does not mean are moved out of the way.
 
     Raises:
-        UserError: two networks would lie in one folder, or a network is none.
+        UserError: two networks would lie in one folder, a network is none, or a row's changes make images of a source
+            that cannot be shown to it, or analyses that have no images in common.
     """
     first = study.seeds[0]
     gray = study.experiment(UNDEFENDED, first, where)
@@ -100,7 +102,27 @@ def plan(
     checks = [CheckStep(target, networks, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
     analyzed = tuple(row for row in rows if row.seed == first)
     analyses = [AnalysisStep(analyzed, networks, study)] if study.analyses else []
+    _must_share_images(attacks, analyses)
     return Plan([TrainingStep(network, put_aside) for network in networks], attacks, checks, analyses)
+
+
+def _must_share_images(attacks: Sequence[AttackStep], analyses: Sequence[AnalysisStep]) -> None:
+    """Refuse rows whose changes leave them without images in common with what attacks them, or is drawn with them."""
+    advice = "what a row changes of data and final must suit the others"
+    for attack in attacks:
+        for target in attack.targets:
+            if reason := misfit(target, attack.source):
+                raise UserError(
+                    f"defenses: images of {attack.source.folder} cannot be shown to {target.folder}: {reason}; {advice}"
+                )
+    for first, *others in (step.targets for step in analyses):
+        for other in others:
+            if differing := differences(_judged_on(first), _judged_on(other)):
+                raise UserError(f"analyses: {first.folder} and {other.folder} share no images: {differing}; {advice}")
+
+
+def _judged_on(network: Experiment) -> dict[str, object]:
+    return {**judged_data(network), "judged part": network.judged_part}
 
 
 def _must_lie_apart(networks: Sequence[Experiment]) -> None:

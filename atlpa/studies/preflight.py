@@ -10,6 +10,8 @@ from atlpa.data import Index, evenly_spaced
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.files import unwritable
+from atlpa.runs.threats import judged_data
+from atlpa.runs.training_attacks import check_training_attacks
 from atlpa.studies.analysis_step import AnalysisStep
 from atlpa.studies.attack_step import AttackStep
 from atlpa.studies.step import MeasuringStep, Step
@@ -26,7 +28,8 @@ def preflight(steps: Sequence[Step], keep: Path | None, report: Path | None) -> 
 
     Raises:
         UserError: in the place of a network lies something else; an attack cannot be made here or on this data; an
-            analysis has nothing to look at; images or the report could not be written.
+            analysis has nothing to look at; a data set or extra images are missing; a training could not make its own
+            attacks; images or the report could not be written.
     """
     if report:
         _must_be_writable(report)
@@ -42,15 +45,58 @@ def preflight(steps: Sequence[Step], keep: Path | None, report: Path | None) -> 
     networks = [network for step in pending for network in _networks(step)]
     if not networks:
         return
-    index = networks[0].data.index()  # the same for all
+    indices = Indices()
     for network in networks:
-        network.for_classes(len(index.classes)).resolved()
+        network.for_classes(len(indices.of(network).classes)).resolved()
+    for training in (step for step in pending if isinstance(step, TrainingStep)):
+        indices.look_for_extra(training.experiment)
+        check_training_attacks(training.experiment, len(indices.of(training.experiment).classes))
     for attack in attacks:
-        _must_admit(attack, len(index.classes))
+        _must_admit(attack, len(indices.of(attack.source).classes))
+        _must_be_the_same(attack, indices)
     for analysis in (step for step in pending if isinstance(step, AnalysisStep)):
-        _must_have_regions(analysis, index)
+        _must_have_regions(analysis, indices.of(analysis.targets[0]))
     if keep:
-        _must_have_room(keep, attacks, index)
+        _must_have_room(keep, attacks, indices)
+
+
+class Indices:
+    """The data sets of a study's networks, each looked for once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Index] = {}
+        self._extra: set[tuple[str, str]] = set()
+
+    def of(self, network: Experiment) -> Index:
+        """The data set of a network, without extra images.
+
+        Raises:
+            UserError: something is missing or out of place.
+        """
+        place = self._place(network)
+        if place not in self._found:
+            self._found[place] = network.data.index()
+        return self._found[place]
+
+    def look_for_extra(self, network: Experiment) -> None:
+        """Refuse extra images, which only a training needs, that are missing or out of place."""
+        if (extra := network.data.extra) and (seen := (self._place(network), extra.root)) not in self._extra:
+            extra.items(self.of(network).classes)
+            self._extra.add(seen)
+
+    @staticmethod
+    def _place(network: Experiment) -> str:
+        return repr((judged_data(network), getattr(network.data, "root", None)))
+
+
+def _must_be_the_same(step: AttackStep, indices: Indices) -> None:
+    """Refuse images that are not the target's, where the data is found in several places."""
+    here = indices.of(step.source)
+    for target in step.targets:
+        if (there := indices.of(target)) is not here and there.digest != here.digest:
+            raise UserError(
+                f"images of {step.source.folder} cannot be shown to {target.folder}: its data set holds other images"
+            )
 
 
 def _must_be_writable(report: Path) -> None:
@@ -82,11 +128,11 @@ def _must_have_regions(step: AnalysisStep, index: Index) -> None:
         )
 
 
-def _must_have_room(keep: Path, attacks: list[AttackStep], index: Index) -> None:
+def _must_have_room(keep: Path, attacks: list[AttackStep], indices: Indices) -> None:
     needed = 0
     for step in attacks:
-        if not step.white_box:
-            judged = evenly_spaced(index.items(step.source.judged_part), step.protocol.limit)
+        for part in {target.judged_part for target in step.targets if not step.white_box}:
+            judged = evenly_spaced(indices.of(step.source).items(part), step.protocol.limit)
             needed += len(step.protocol.budgets) * len(judged) * 3 * step.source.data.size**2 * 4
     near = next(path for path in (keep, *keep.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(near).free) < needed:

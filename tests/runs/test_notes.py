@@ -57,3 +57,18 @@ def test_half_precision_that_the_machine_lacks_is_said_once(monkeypatch):
     half = [("training.precision", "bf16"), ("training.attack.precision", "bf16")]
     found = notes("flowers-small", ("defense", "pat"), *half)
     assert found == ["this cpu has no instructions for bfloat16; bf16 is computed in float32, which is faster here"]
+
+
+def test_an_epsilon_that_grows_without_an_attack_is_said():
+    growing = ("training.epsilon_schedule.warmup", 0.5)
+    (found,) = notes("flowers-small", ("defense", "none"), growing)
+    assert found == "training.epsilon_schedule: none trains without an attack, so that no ε moves"
+    assert notes("flowers-small", ("defense", "pat"), growing) == []
+
+
+def test_what_surprises_of_the_attack_that_selects_is_said():
+    plain = ("training.select_by", {"name": "pgd", "epsilon": "8/255", "step": "2/255"})
+    idle = ("training.select_by", {"name": "pgd", "epsilon": "8/255", "step": "1/255", "iterations": 2})
+    assert notes("flowers-small", ("defense", "pat"), plain) == []
+    (found,) = notes("flowers-small", ("defense", "pat"), idle)
+    assert found.startswith("training.select_by: ")

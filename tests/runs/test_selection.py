@@ -109,11 +109,6 @@ def test_how_often_it_looks_tells_selecting_runs_apart():
         quietly(selecting("run", ("training.validate_every", 3)))
 
 
-def test_an_epsilon_that_grows_needs_an_attack():
-    with pytest.raises(UserError, match="epsilon_schedule: none attacks no training image"):
-        load("digits", [("training.epsilon_schedule.warmup", 0.5)])
-
-
 def test_an_extension_to_where_a_run_would_have_come_equals_it(capsys):
     """Where rate and average do not depend on the length, six steps and six more are twelve."""
     constant = [("training.schedule", "constant"), ("training.epsilon_schedule", "constant")]
