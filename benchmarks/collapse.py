@@ -2,7 +2,8 @@
 
 The truth is PGD of 20 steps on 200 validation images at every look at the validation part, of those that withstand the
 training attack. Training has collapsed at the first such look that leaves less than half of the best one so far, of at
-least 20 % (a constant answer has 10), while the training attack leaves more than it did then.
+least 20 % (a constant answer has 10), while the training attack leaves more than it did then; and so does the next look,
+since a dip that is over by then is none.
 """
 
 from __future__ import annotations
@@ -150,11 +151,16 @@ def one_training(experiment: Experiment, folder: Path) -> dict[str, Any]:
 def collapse_of(looks: Mapping[int, Mapping[str, float]]) -> int | None:
     """The step at which training had truly collapsed."""
     best: Mapping[str, float] = {"trained": 0.0, "pgd": 0.0}
+    before: int | None = None
     for step, found in looks.items():
         if found["pgd"] >= best["pgd"]:
-            best = found
+            best, before = found, None
         elif best["pgd"] >= FLOOR and found["pgd"] < best["pgd"] / 2 and found["trained"] > best["trained"]:
-            return step
+            if before:
+                return before
+            before = step
+        else:
+            before = None
     return None
 
 

@@ -14,6 +14,9 @@ from atlpa.tensor_files import is_plain, misfits, read_tensors
 STATES = ("averaged", "model", "state_dict", "model_state_dict", "net")
 """Under which names checkpoints hold a network's state: ours, where an average is what is judged, and others'."""
 
+BLOCKS = "denoise."
+"""Before the names of denoising blocks in a classifier's state."""
+
 
 def load_weights(model: Classifier, weights: str, architecture: str, size: int | None = None) -> list[str]:
     """Fill a classifier's backbone with weights from elsewhere.
@@ -42,7 +45,7 @@ def load_weights(model: Classifier, weights: str, architecture: str, size: int |
     if not path.is_file():
         allowed = "imagenet, none, a run's folder, or a file of weights"
         raise UserError(f"model.weights: no file {weights!r}; allowed: {allowed}")
-    return _fill(model, _backbone_state(path, model.backbone.state_dict()), architecture, str(path))
+    return _fill(model, _own_state(path, model), architecture, str(path))
 
 
 def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
@@ -63,14 +66,15 @@ def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
     return state
 
 
-def _backbone_state(path: Path, own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A state dict with the backbone's names, from whatever file holds one.
+def _own_state(path: Path, model: Classifier) -> Mapping[str, Any]:
+    """A state dict with the backbone's names, from whatever file holds one; denoising blocks are filled on the way.
 
     Args:
         path: a checkpoint of this package, or of others, who put the state under some name, a prefix before its names
             (``module.``, ``module.model.``), an attacker's copy beside it.
-        own: what it is to fill.
+        model: what it is to fill.
     """
+    own = model.backbone.state_dict()
     try:
         content, _ = read_tensors(path)
     except (ValueError, OSError) as error:
@@ -79,10 +83,14 @@ def _backbone_state(path: Path, own: Mapping[str, Any]) -> Mapping[str, Any]:
     content = next((state for state in held if isinstance(state, Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint with one")
-    if blocks := sorted(name for name in content if name.startswith("denoise.")):
-        raise UserError(
-            f"model.weights: {path} has denoising blocks ({blocks[0]} …); give the weights of a plain network"
-        )
+    if blocks := {name: content[name] for name in sorted(content) if name.startswith(BLOCKS)}:
+        there = {name: value for name, value in model.state_dict().items() if name.startswith(BLOCKS)}
+        if wrong := misfits(blocks, there, any_float=True):
+            raise UserError(
+                f"model.weights: {path} has denoising blocks that do not fit ({wrong[0]}); give the weights of a plain "
+                "network, or of one with the same defense.denoise"
+            )
+        model.load_state_dict(blocks, strict=False)
     prefix = _prefix(content, own)
     state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     if not all(map(is_plain, state.values())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import torch
@@ -15,7 +16,7 @@ from atlpa.processes import Processes
 from atlpa.runs.folder import Run
 from atlpa.runs.prepare import Prepared
 from atlpa.training import SELECTION, CollapseWatch, SoundCheckpoint, TrainingLog
-from atlpa.training.collapse import step_field
+from atlpa.training.collapse import step_field, step_name
 
 
 def validate(prepared: Prepared, images: Images) -> dict[str, float]:
@@ -52,14 +53,6 @@ def collapse_watch(
     check = recipe.collapse_check(experiment.defense)
     if check is None:
         return None
-    attack = experiment.defense.training_attack(recipe.attack)
-    step = step_field(attack)
-    place = "defense.attack" if step in experiment.defense.attack else "training.attack"
-    advice = (
-        f"go on from the network of before with half the step: atlpa-train --config {run.folder}/experiment.yaml "
-        f"--set model.weights={run.sound_path} --set {place}.{step}={getattr(attack, step) / 2:g} "
-        f"--output {run.folder}-lower"
-    )
     return CollapseWatch(
         check,
         looks=max(1, recipe.iterations // check.every),
@@ -69,6 +62,21 @@ def collapse_watch(
         log=log,
         sound=sound,
         say=say,
-        advice=advice,
+        advice=_advice(run),
         here=here,
     )
+
+
+def _advice(run: Run) -> str:
+    """What to do about a training that was stopped, as a command."""
+    experiment = run.experiment
+    attack = experiment.defense.training_attack(experiment.training.attack)
+    field = step_field(attack)
+    place = "defense.attack" if experiment.defense.attack else "training.attack"
+    changes = [f"model.weights={run.sound_path}", f"{place}.{field}={getattr(attack, field) / 2:g}"]
+    if experiment.origin:  # which would come before the weights
+        changes.append("origin=null")
+    command = ["atlpa-train", "--config", f"{run.folder}/experiment.yaml"]
+    command += [part for change in changes for part in ("--set", change)]
+    command += ["--output", f"{run.folder}-lower"]
+    return f"go on from the network of before with half the {step_name(attack)}: {shlex.join(command)}"

@@ -24,7 +24,7 @@ FEW = 24
 """Images of a first look."""
 
 STEPS = ("alpha", "step", "epsilon")
-"""What attacks call their step; where it is none of the first two, it is ε itself."""
+"""What attacks call their step; where it is none of the first two, it is ε, or follows from it."""
 
 
 class Collapse(Component):
@@ -39,7 +39,8 @@ class Collapse(Component):
     Fields:
         every: steps between two looks.
         images: how many are looked at on suspicion, always the same and held out where any are.
-        action: ``say`` so and go on; ``lower`` the attack's step to half, once; or ``stop``.
+        action: ``say`` so and go on; ``lower`` the attack's step (ε, of one that has no other) to half, once; or
+            ``stop``.
     """
 
     every: Annotated[int, Field(ge=1)] = 100
@@ -115,7 +116,8 @@ def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVE
         kept: of that network, on the same images and under the same attacks as ``now``.
         now: of the present one.
         labels: ``(N,)``; the kept network must withstand PGD better than a constant answer does.
-        level: the chance of a false alarm.
+        level: the chance that a network that withstands PGD at least half as often is taken for a collapsed one. The
+            two other tests, which can only acquit, are at ``LEVEL``.
     """
     count, largest = len(labels), int(labels.bincount().max())
     before, after = int(kept.strong.sum()), int(now.strong.sum())
@@ -136,7 +138,12 @@ def step_field(attack: Attack) -> str:
     return next(name for name in STEPS if name in field_names(attack))
 
 
+def step_name(attack: Attack) -> str:
+    """What ``lowered`` halves, in words."""
+    return "ε" if step_field(attack) == "epsilon" else "step"
+
+
 def lowered(attack: Attack) -> Attack:
-    """The attack with half its step; of FGSM that is ε, for it is its step."""
+    """The attack with half its step; with half its ε where that is its step (FGSM), or decides it (APGD)."""
     changes: dict[str, Any] = {step_field(attack): getattr(attack, step_field(attack)) / 2}
     return replace(attack, **changes)

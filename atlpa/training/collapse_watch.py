@@ -13,30 +13,28 @@ from torch import Tensor, nn
 from atlpa.attacks import Attack
 from atlpa.processes import ALONE, Processes, Shared
 from atlpa.records.log import Line, collapse_step
-from atlpa.training.collapse import FEW, LEVEL, Collapse, Verdicts, collapsed, judge, lowered
+from atlpa.training.collapse import FEW, LEVEL, Collapse, Verdicts, collapsed, judge, lowered, step_name
 from atlpa.training.log import TrainingLog
 from atlpa.training.sound import SoundCheckpoint
 
 
 class Best(NamedTuple):
-    """The look at which PGD was withstood best, under attacks of one ε.
+    """The look whose network is kept.
 
     Fields:
-        step: when.
+        step: when; 0 for none.
         epsilon: ε of the training attack.
         pgd: the share of the few images that withstood.
     """
 
-    step: int
-    epsilon: float
-    pgd: float
+    step: int = 0
+    epsilon: float = 0.0
+    pgd: float = 0.0
 
-    def then(self, line: Line) -> Best:
-        """The best one after a further line of the log."""
-        if not (found := line.get("collapse")):
-            return self
-        now = Best(line["step"], found["epsilon"], found["pgd"])
-        return now if now.epsilon != self.epsilon or now.pgd >= self.pgd else self
+    @classmethod
+    def of(cls, line: Line) -> Best:
+        """What a line of the log says."""
+        return cls(line["step"], line["collapse"]["epsilon"], line["collapse"]["pgd"])
 
 
 @dataclass
@@ -70,10 +68,11 @@ class CollapseWatch:
     def __post_init__(self) -> None:
         lines = self.log.lines() if self.log else []
         self.collapsed = self.here.largest(collapse_step(lines) or 0)
-        self._best = Best(0, 0.0, 0.0)
+        self._best = next((Best.of(line) for line in reversed(lines) if line.get("kept") is True), Best())
         self._compared: tuple[tuple[int, Attack], Verdicts] | None = None
-        for line in lines:
-            self._best = self._best.then(line)
+        if self._best.step and self.sound and not self.collapsed and not self.sound.holds(self._best.step):
+            self.say(f"note: {self.sound.path} is not of step {self._best.step}; the watch for collapse begins anew")
+            self._best = Best()
 
     @property
     def stops(self) -> bool:
@@ -111,21 +110,23 @@ class CollapseWatch:
         shares = {"epsilon": attack.epsilon, **_shares(first)}
         line: dict[str, Any] = {"step": step, "collapse": shares}
         # Under another ε the best share says nothing, and only the two networks can be compared.
-        best = self._best.pgd if attack.epsilon == self._best.epsilon else 1.0
-        if self._best.step and first.suspicious(best):
+        same = attack.epsilon == self._best.epsilon
+        better = not same or shares["pgd"] >= self._best.pgd
+        if self._best.step and first.suspicious(self._best.pgd if same else 1.0):
             kept, now = self._verdicts_of_kept(attack), judge(self.model, attack, images, labels, self.seed)
             shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
             shares |= {f"now_{name}": share for name, share in _shares(now).items()}
+            better = bool(now.strong.sum() >= kept.strong.sum())
             if collapsed(kept, now, labels.cpu(), LEVEL / self.looks):
-                line["collapsed"] = True
-        self.log.write(**line)
-        if "collapsed" in line:
-            self.sound.write()
-            self.say(self._sentence(step, len(labels), shares))
-        elif (now_best := self._best.then(line)) is not self._best:
-            self._best = now_best
+                self.log.write(**line, collapsed=True)
+                self.say(self._sentence(step, attack, len(labels), shares))
+                return True
+        if better:
+            line["kept"] = True
+            self._best = Best.of(line)
             self.sound.note(step)
-        return "collapsed" in line
+        self.log.write(**line)
+        return False
 
     def _verdicts_of_kept(self, attack: Attack) -> Verdicts:
         """Of the network that withstood PGD best, on all images; remembered for the next suspicion."""
@@ -138,12 +139,13 @@ class CollapseWatch:
             self._compared = asked, judge(network, attack, *self.batch, self.seed)
         return self._compared[1]
 
-    def _sentence(self, step: int, count: int, shares: Mapping[str, float]) -> str:
+    def _sentence(self, step: int, attack: Attack, count: int, shares: Mapping[str, float]) -> str:
         trained, strong = (
-            f"{100 * shares[f'now_{attack}']:.0f} % (of step {self._best.step}: {100 * shares[f'kept_{attack}']:.0f} %)"
-            for attack in ("trained", "pgd")
+            f"{100 * shares[f'now_{name}']:.0f} % (of step {self._best.step}: {100 * shares[f'kept_{name}']:.0f} %)"
+            for name in ("trained", "pgd")
         )
-        done = {"say": "", "lower": "; the attack's step is halved", "stop": "; training stops"}[self.check.action]
+        halved = f"; the attack's {step_name(attack)} is halved"
+        done = {"say": "", "lower": halved, "stop": "; training stops"}[self.check.action]
         return (
             f"note: training has collapsed by step {step}: of {count} images {trained} withstand the training attack, "
             f"{strong} ten steps of PGD too; {self.sound and self.sound.path} keeps step {self._best.step}{done}"

@@ -1,4 +1,4 @@
-"""The checkpoint of the network that withstood PGD best: kept in memory, written where it is needed."""
+"""The checkpoint of the network that withstood PGD best: kept in memory, written where training can go on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from atlpa.errors import UserError
 from atlpa.training.checkpoint import Checkpoint, State
 from atlpa.training.checkpoint_file import load_checkpoint, save_checkpoint
 
 
 class SoundCheckpoint:
-    """``sound.pt`` of a run, written together with ``last.pt``, so that a resumed training has it, and at a collapse.
+    """``sound.pt`` of a run, written together with ``last.pt`` alone, so that a resumed training has what it had there.
 
     Args:
         path: the file.
@@ -35,6 +36,16 @@ class SoundCheckpoint:
     def model(self) -> State:
         """The network's state that was noted last, by this process or by one before it."""
         return (self._kept or load_checkpoint(self.path)).model
+
+    def holds(self, step: int) -> bool:
+        """Whether a process before this one left the network of that step.
+
+        It did not where a crash came between two files, or where this run extends another, which keeps its own.
+        """
+        try:
+            return load_checkpoint(self.path).step == step
+        except UserError:
+            return False
 
     def write(self) -> None:
         """Write what was noted since the last time, if anything was."""

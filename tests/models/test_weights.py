@@ -43,6 +43,18 @@ def test_a_checkpoint_of_ours(model, tiny_run):
     assert torch.equal(model.backbone.layer4[1].conv2.weight, trained.backbone.layer4[1].conv2.weight)
 
 
+def test_denoising_blocks_go_to_the_same_blocks_alone(model, tmp_path):
+    spec = ModelSpec(architecture="resnet18", weights="none")
+    theirs, ours = (spec.build(17, seed=seed, denoise="softmax") for seed in (1, 0))
+    torch.nn.init.normal_(theirs.denoise["conv3_x"].norm.weight)
+    path = save({"model": theirs.state_dict()}, tmp_path)
+    assert load_weights(ours, path, "resnet18") == []
+    assert all(torch.equal(value, ours.state_dict()[name]) for name, value in theirs.state_dict().items())
+    for other in (model, spec.build(17, seed=0, denoise="mean")):
+        with pytest.raises(UserError, match=r"denoising blocks that do not fit \(unknown denoise\..*same defense.denoise"):
+            load_weights(other, path, "resnet18")
+
+
 @pytest.mark.parametrize(("under", "prefix"), [("model", "module.model."), ("state_dict", "module."), (None, "net.")])
 def test_checkpoints_of_others_are_found_behind_their_prefix(model, tmp_path, under, prefix):
     """As robustness libraries write them: a prefix, a normalizer, and an attacker's copy of the network beside it."""
