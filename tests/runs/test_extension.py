@@ -56,6 +56,25 @@ def described(run, iterations=9):
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([], "half has 6 iterations; say how far to go on"),
+        (["training.iterations=6"], "half has 6 iterations; say how far to go on"),
+        (["training.iterations=9", "seed=1"], "cannot change seed (0 there, 1 now)"),
+        (["training.iterations=9", "data.size=18"], "cannot change data.size (16 there, 18 now)"),
+        (["training.iterations=9", "training.select_by.iterations=3"], "cannot change training.select_by.iterations"),
+        (["training.iterations=9", "defense.noise.scale=0.1"], "cannot change defense.noise"),
+    ],
+)
+def test_what_is_no_extension_is_refused_in_a_line(half, changes, words, capsys):
+    settings = [argument for change in changes for argument in ("--set", change)]
+    assert train(["--extend", "half", *settings, "--output", "more"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not Path("more").exists()
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         (["--seed", "7"], "seed (0 there, 7 now)"),

@@ -141,27 +141,6 @@ def test_an_extension_survives_an_interruption(monkeypatch):
     assert stopped.training.selected == straight.training.selected
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ([], "half has 6 iterations; say how far to go on"),
-        (["training.iterations=6"], "half has 6 iterations; say how far to go on"),
-        (["training.iterations=9", "seed=1"], "cannot change seed (0 there, 1 now)"),
-        (["training.iterations=9", "data.size=18"], "cannot change data.size (16 there, 18 now)"),
-        (["training.iterations=9", "training.select_by.iterations=3"], "cannot change training.select_by.iterations"),
-        (["training.iterations=9", "training.optimizer=adamw"], "cannot change training.optimizer"),
-        (["training.iterations=9", "defense.noise.scale=0.1"], "cannot change defense.noise"),
-    ],
-)
-def test_what_is_no_extension_is_refused_in_a_line(changes, words, capsys):
-    quietly(selecting("half"))
-    settings = [argument for change in changes for argument in ("--set", change)]
-    assert train(["--extend", "half", *settings, "--output", "more"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert words in line
-    assert not Path("more").exists()
-
-
 def test_an_extension_needs_the_run_as_it_was(capsys):
     run = quietly(selecting("half"))
     fields = run.experiment.resolved()
