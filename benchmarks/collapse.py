@@ -2,8 +2,8 @@
 
 The truth is PGD of 20 steps on 200 validation images at every look at the validation part, of those that withstand the
 training attack. Training has collapsed at the first such look that leaves less than half of the best one so far, of at
-least 20 % (a constant answer has 10), while the training attack leaves more than it did then; and so does the next look,
-since a dip that is over by then is none.
+least 20 % (a constant answer has 10), while the training attack leaves more than it did then; and so does the next
+look, since a dip that is over by then is none.
 """
 
 from __future__ import annotations

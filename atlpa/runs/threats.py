@@ -190,4 +190,4 @@ def _anew(target: Run) -> str:
 
 def _beside(target: Run, name: str) -> str:
     """The option that puts a new run beside a target whose folder was chosen by hand."""
-    return f" --output {target.folder.parent}/{name}" if target.experiment.output else ""
+    return f" --output {target.folder.parent}/{name}" if target.experiment.output or target.experiment.origin else ""

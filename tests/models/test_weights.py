@@ -51,7 +51,8 @@ def test_denoising_blocks_go_to_the_same_blocks_alone(model, tmp_path):
     assert load_weights(ours, path, "resnet18") == []
     assert all(torch.equal(value, ours.state_dict()[name]) for name, value in theirs.state_dict().items())
     for other in (model, spec.build(17, seed=0, denoise="mean")):
-        with pytest.raises(UserError, match=r"denoising blocks that do not fit \(unknown denoise\..*same defense.denoise"):
+        words = r"denoising blocks that do not fit \(unknown denoise\..*same defense.denoise"
+        with pytest.raises(UserError, match=words):
             load_weights(other, path, "resnet18")
 
 
