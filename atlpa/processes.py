@@ -75,7 +75,7 @@ class Processes:
         """The largest of the processes' numbers."""
         if self.count == 1:
             return value
-        told = torch.tensor(value)
+        told = torch.tensor(int(value))  # a truth value in one process and a number in another would not meet
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return int(told)
 
