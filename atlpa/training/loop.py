@@ -138,17 +138,19 @@ def train(
                             moving["epsilon"] = attack.epsilon
                         log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})
                 logged = now
-            best = 0
+            best = False
             if last or (looks and taken % recipe.validate_every == 0):
                 with here.together():
                     if average and recipe.estimates_batchnorm:
                         with memory(len(labels)):
                             estimate_batchnorm(average.model, defense, attack, recipe, batches, seed)
                     if log and validate:
-                        found, before = validate(), log.best(SELECTION)
-                        best = SELECTION in found and (before is None or found[SELECTION] > before.value)
+                        found = validate()
+                        if SELECTION in found:
+                            before = log.best(SELECTION)
+                            best = before is None or found[SELECTION] > before.value
                         log.write(step=taken, validation=found)
-                best = here.largest(best)
+                best = bool(here.largest(best))
             if ending or due or best:
                 with here.together():
                     if save:
