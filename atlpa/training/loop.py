@@ -94,8 +94,9 @@ def train(
             return here.largest(stopped[0] if stopped else 0)
 
         for step, (images, labels) in enumerate(batches.from_step(first_step, recipe.iterations), first_step):
+            rate = recipe.learning_rate_at(step)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step)
+                group["lr"] = rate
             attack = whole.scaled(recipe.epsilon_schedule.at(step, recipe.iterations))
             if collapse:
                 attack = collapse.adjusted(attack)
@@ -133,7 +134,7 @@ def train(
                 now = time.monotonic()
                 with here.together():
                     if log:
-                        moving = {"learning_rate": recipe.learning_rate_at(step)}
+                        moving = {"learning_rate": rate}
                         if attack != whole:
                             moving["epsilon"] = attack.epsilon
                         log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})

@@ -32,7 +32,7 @@ class Recipe(Component):
             part of the batch. BatchNorm takes its statistics of so many.
         sync_batchnorm: whether BatchNorm takes its statistics of what all processes have in memory, and not each of its
             own; by default on GPUs, and only they can.
-        optimizer: ``sgd`` or ``adamw``.
+        optimizer: ``sgd``, or ``adamw`` with decoupled weight decay (Loshchilov & Hutter 2019).
         learning_rate: the highest.
         schedule: how it moves: a shape, or a ``Schedule``'s fields.
         momentum: of SGD; AdamW's β₁.
