@@ -92,6 +92,31 @@ def sample(like: Tensor, sampler: Callable[..., Tensor], generators: Generators)
     return drawn.to(like.device)
 
 
+def keys_of(images: Tensor, generators: Generators) -> Tensor:
+    """A number ``(B,)`` for each image of a batch ``(B, …)``, to draw by with ``keyed_uniform``, on their device."""
+    drawn = sample(images.new_empty(len(images), 2, dtype=torch.float64), torch.rand, generators)
+    low, high = (2**31 * drawn).long().unbind(dim=1)
+    return (high << 31) + low
+
+
+def keyed_uniform(keys: Tensor, turn: Tensor, count: int) -> Tensor:
+    """Numbers ``(B, count)`` in [0, 1) that follow from each image's key and turn ``(B,)``: a hash.
+
+    Thousands of small draws for images that come and go cost a few operations for all of them, on any device, and no
+    batching changes them. The hash is the finalizer of SplitMix64 (Steele et al. 2014).
+    """
+    place = turn[:, None] * count + torch.arange(count, device=keys.device)
+    state = keys[:, None] + (place + 1) * -0x61C8864680B583EB  # 2⁶⁴ over the golden ratio, as a signed number
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        state = (state ^ _shifted(state, shift)) * factor
+    return _shifted(state ^ _shifted(state, 31), 11).double() / 2**53
+
+
+def _shifted(state: Tensor, by: int) -> Tensor:
+    """To the right, with zeros from the left."""
+    return (state >> by) & ((1 << (64 - by)) - 1)
+
+
 def uniform(like: Tensor, bound: float, generators: Generators) -> Tensor:
     """Draw from the uniform distribution on [-bound, bound]; the rest is as in ``sample``."""
     return (2 * sample(like, torch.rand, generators) - 1) * bound

@@ -4,15 +4,19 @@ from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.by_name import ATTACKS, AnyAttack, attack_class, read_attack
+from atlpa.attacks.ensemble import Ensemble
+from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD
+from atlpa.attacks.rows import Rows, State
 from atlpa.attacks.square import Square
 
 __all__ = [
     "APGD",
     "ATTACKS",
+    "FAB",
     "FGSM",
     "NFGSM",
     "OBJECTIVES",
@@ -22,9 +26,12 @@ __all__ = [
     "Attack",
     "AutoAttack",
     "Cost",
+    "Ensemble",
     "NoAttack",
     "Noise",
+    "Rows",
     "Square",
+    "State",
     "Stepwise",
     "attack_class",
     "read_attack",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
-from atlpa.attacks.objectives import OBJECTIVES, Objective
+from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, fools, ranked_targets
 from atlpa.attacks.pgd import PGD
+from atlpa.attacks.rows import State, where
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
@@ -21,6 +22,38 @@ from atlpa.randomness import Generators
 
 INERTIA = 0.25
 """The share of the last step that the next one goes on with, 1 − α of the source."""
+
+
+@dataclass(frozen=True)
+class APGDState(State):
+    """What Auto-PGD knows of each image.
+
+    Fields:
+        adversarial: ``(B, 3, H, W)``, the point that is looked at next.
+        targets: ``(B,)``, the class that the image is driven to, if it is.
+        iteration: ``(B,)``, how many steps were taken.
+        here: ``(B, 3, H, W)``, the point from which the last step was taken.
+        best: likewise, the point of the highest loss.
+        slope: likewise, the gradient there.
+        highest: ``(B,)``, the loss there.
+        loss: ``(B,)``, at the last point looked at.
+        checked: ``(B,)``, the highest loss as of the last checkpoint.
+        rises: ``(B,)``, how many steps since then raised the loss.
+        halved: ``(B,)`` bool, whether the step was halved there.
+        step: ``(B,)``, its size.
+    """
+
+    targets: Tensor
+    iteration: Tensor
+    here: Tensor
+    best: Tensor
+    slope: Tensor
+    highest: Tensor
+    loss: Tensor
+    checked: Tensor
+    rises: Tensor
+    halved: Tensor
+    step: Tensor
 
 
 class APGD(Attack):
@@ -38,6 +71,8 @@ class APGD(Attack):
         iterations: how many steps; trainings take 2 to 5.
         start: ``uniform`` starts at a random point of the ε-ball, ``zero`` at the image.
         loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits.
+        target: 0 climbs away from the true class; k drives each image to the class of the k-th largest logit that its
+            clean image has beside the true one, with ``dlr`` as in AutoAttack.
         rho: ρ, the share of rising steps up to which a step is halved.
         eot: gradients and losses are those of so many draws of a randomized model.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model; ``reference``, the model itself.
@@ -52,6 +87,7 @@ class APGD(Attack):
     iterations: Annotated[int, Field(ge=1)] = 100
     start: Literal["zero", "uniform"] = "uniform"
     loss: Objective = "cross_entropy"
+    target: Annotated[int, Field(ge=0)] = 0
     rho: Annotated[Number, Field(ge=0, le=1)] = 0.75
     eot: Annotated[int, Field(ge=1)] = 1
     engine: Engine = "auto"
@@ -61,32 +97,82 @@ class APGD(Attack):
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """Each image's best point after each step, from one run; arguments and errors are those of a call."""
-        batch, pgd = check_batch(images, labels), self._pgd
-        model = pgd.prepare(model, batch.images)
-        low, high = (batch.images - self.epsilon).clamp(min=0), (batch.images + self.epsilon).clamp(max=1)
-        previous = pgd.initial(batch.images, generator)
-        here = best = found = self._at(previous, *pgd.climb(model, previous, batch, generator), batch)
-        step = torch.full_like(previous[:, :1, :1, :1], 2 * self.epsilon)
-        rises, halved, checked = torch.zeros_like(batch.labels), torch.ones_like(here.fools), here.loss
-        seen = here.loss  # at the last point, also where an image has gone back from it
-        period, checkpoints = 0, self.checkpoints
-        for iteration in range(1, self.iterations + 1):
-            point = (here.images + step * here.gradient.sign()).clamp(low, high)
-            if iteration > 1:
-                ahead = (1 - INERTIA) * (point - here.images) + INERTIA * (here.images - previous)
-                point = (here.images + ahead).clamp(low, high)
+        batch = check_batch(images, labels)
+        model = self.prepare(model, batch.images)
+        state = self._begin(model, batch, generator)
+        best, highest, fooled = state.adversarial, state.highest, torch.zeros_like(batch.labels, dtype=torch.bool)
+        for iteration in range(self.iterations + 1):
+            point = state.adversarial
             if iteration < self.iterations:
-                there = self._at(point, *pgd.climb(model, point, batch, generator), batch)
+                state, fooling = self._advance(model, state, batch, generator)
+                loss = state.loss
             else:  # from here no step is taken
-                there = self._at(point, here.gradient, self._logits(model, point, batch, generator), batch)
-            found = there.where(there.beats(found), found)
-            yield found.images
-            rises, seen, period = rises + (there.loss > seen), there.loss, period + 1
-            previous, here, best = here.images, there, there.where(there.loss > best.loss, best)
-            if iteration in checkpoints:
-                stuck = (rises <= self.rho * period) | (~halved & (best.loss <= checked))
-                step, here = torch.where(_wide(stuck), step / 2, step), best.where(stuck, here)
-                rises, halved, checked, period = torch.zeros_like(rises), stuck, best.loss, 0
+                logits = self._logits(model, point, batch, generator)
+                fooling, loss = fools(logits, batch.labels), self._loss(logits, state, batch)
+            better = torch.where(fooling == fooled, loss > highest, fooling)
+            best, highest = where(better, point, best), torch.where(better, loss, highest)
+            fooled = fooled | fooling
+            if iteration:
+                yield best
+
+    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> APGDState:
+        """The start, and the class that each image is driven to, which the clean images tell."""
+        return self._begin(model, AttackBatch(images.detach(), labels), generator)
+
+    def advance(
+        self, model: Logits, state: APGDState, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[APGDState, Tensor]:
+        """One step further, and which of the present images fool the model (mean over draws), ``(B,)`` bool."""
+        return self._advance(model, state, AttackBatch(images.detach(), labels), generator)
+
+    def prepare(self, model: Logits, images: Tensor) -> Logits:
+        """What gradients are computed on, as of ``PGD``."""
+        return self._pgd.prepare(model, images)
+
+    def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> APGDState:
+        start, count = self._pgd.initial(batch.images, generator), torch.zeros_like(batch.labels)
+        targets = batch.labels
+        if self.target:
+            targets = ranked_targets(self._logits(model, batch.images, batch, generator), batch.labels, self.target)
+        lowest = torch.full_like(start[:, 0, 0, 0], -torch.inf)
+        step = torch.full_like(lowest, 2 * self.epsilon)
+        return APGDState(start, targets, count, start, start, start, lowest, lowest, lowest, count, count > 0, step)
+
+    def _advance(
+        self, model: Logits, state: APGDState, batch: AttackBatch, generator: Generators
+    ) -> tuple[APGDState, Tensor]:
+        point, first = state.adversarial, state.iteration == 0
+        aimed = batch._replace(targets=state.targets if self.target else None)
+        gradient, logits = self._pgd.climb(model, point, aimed, generator)
+        loss = self._loss(logits, state, batch)
+        higher = loss > state.highest
+        best, slope = where(higher, point, state.best), where(higher, gradient, state.slope)
+        highest, checked = loss.maximum(state.highest), torch.where(first, loss, state.checked)
+        rises = state.rises + (~first & (loss > state.loss))
+        # At a checkpoint, whoever is stuck goes on from its best point with half the step.
+        period = self._periods.to(point.device)[state.iteration]
+        arrived = period > 0
+        stuck = arrived & ((rises <= self.rho * period) | (~state.halved & (highest <= checked)))
+        here, direction = where(stuck, best, point), where(stuck, slope, gradient).sign()
+        step = torch.where(stuck, state.step / 2, state.step)
+        low, high = (batch.images - self.epsilon).clamp(min=0), (batch.images + self.epsilon).clamp(max=1)
+        straight = (here + step[:, None, None, None] * direction).clamp(low, high)
+        ahead = (1 - INERTIA) * (straight - here) + INERTIA * (here - state.here)
+        following = where(first, straight, (here + ahead).clamp(low, high))
+        return APGDState(
+            adversarial=following,
+            targets=state.targets,
+            iteration=state.iteration + 1,
+            here=here,
+            best=best,
+            slope=slope,
+            highest=highest,
+            loss=loss,
+            checked=torch.where(arrived, highest, checked),
+            rises=torch.where(arrived, 0, rises),
+            halved=torch.where(arrived, stuck, state.halved | first),
+            step=step,
+        ), fools(logits, batch.labels)
 
     @property
     def checkpoints(self) -> frozenset[int]:
@@ -103,6 +189,14 @@ class APGD(Attack):
         return frozenset(found)
 
     @property
+    def _periods(self) -> Tensor:
+        """At each iteration, the number of them since the checkpoint before if it is one itself; else 0."""
+        periods, last = torch.zeros(self.iterations + 1, dtype=torch.int64), 0
+        for checkpoint in sorted(self.checkpoints):
+            periods[checkpoint], last = checkpoint - last, checkpoint
+        return periods
+
+    @property
     def _pgd(self) -> PGD:
         """What has the same start and the same gradients."""
         return PGD(
@@ -115,9 +209,10 @@ class APGD(Attack):
             precision=self.precision,
         )
 
-    def _at(self, images: Tensor, gradient: Tensor, logits: Tensor, batch: AttackBatch) -> _Place:
-        loss = OBJECTIVES[self.loss](logits, batch.labels)
-        return _Place(images, gradient, loss, logits.argmax(dim=1) != batch.labels)
+    def _loss(self, logits: Tensor, state: APGDState, batch: AttackBatch) -> Tensor:
+        if self.target:
+            return TARGETED[self.loss](logits, batch.labels, state.targets)
+        return OBJECTIVES[self.loss](logits, batch.labels)
 
     def _logits(self, model: Logits, point: Tensor, batch: AttackBatch, generator: Generators) -> Tensor:
         """Those of a point ``(B, C)``, mean over the draws."""
@@ -125,10 +220,20 @@ class APGD(Attack):
             passes = [batch.checked_logits(model(point.clone())) for _ in range(self.eot)]
         return torch.stack(passes).mean(dim=0)
 
+    def stages(self, classes: int) -> Sequence[APGD]:
+        """Itself."""
+        del classes
+        return (self,)
+
+    @property
+    def exact(self) -> bool:
+        """Whether losses are computed in float32."""
+        return self.precision == "fp32"
+
     @property
     def fewest_classes(self) -> int:
-        """Three where the DLR loss compares as many logits."""
-        return self._pgd.fewest_classes
+        """Three where the DLR loss compares as many logits, four where it aims; and one for each rank of a target."""
+        return max(4 if self.target and self.loss == "dlr" else self._pgd.fewest_classes, self.target + 1)
 
     def cost(self) -> Cost:
         """A pass each way per step and draw, and a last look forward."""
@@ -141,34 +246,3 @@ class APGD(Attack):
     def device_notes(self, device: torch.device) -> list[str]:
         """A precision that the device does not have."""
         return self._pgd.device_notes(device)
-
-
-class _Place(NamedTuple):
-    """Where each image is, and what the model says there.
-
-    Fields:
-        images: ``(B, 3, H, W)``.
-        gradient: likewise, of the loss.
-        loss: ``(B,)``.
-        fools: ``(B,)`` bool.
-    """
-
-    images: Tensor
-    gradient: Tensor
-    loss: Tensor
-    fools: Tensor
-
-    def where(self, chosen: Tensor, other: _Place) -> _Place:
-        """This place for the images that are chosen ``(B,)``, the other one for the rest."""
-        images, gradient = (torch.where(_wide(chosen), *pair) for pair in zip(self[:2], other[:2], strict=True))
-        loss, fools = (torch.where(chosen, *pair) for pair in zip(self[2:], other[2:], strict=True))
-        return _Place(images, gradient, loss, fools)
-
-    def beats(self, other: _Place) -> Tensor:
-        """Where it fools the model and the other does not, or else is of a higher loss, ``(B,)`` bool."""
-        return torch.where(self.fools == other.fools, self.loss > other.loss, self.fools)
-
-
-def _wide(values: Tensor) -> Tensor:
-    """One for each image ``(B,)``, beside its pixels."""
-    return values[:, None, None, None]

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from atlpa.attacks.inputs import check_batch
+from atlpa.attacks.rows import State
 from atlpa.component import Component, PixelDistance, dump
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
@@ -24,30 +25,29 @@ class Cost(NamedTuple):
 
 
 class Stepwise(Protocol):
-    """An attack as single steps, each image by itself: an image that has fallen can make room for another."""
+    """An attack as single steps, each image by itself: an image that has fallen can make room for another.
+
+    Images in one batch may have had different numbers of steps.
+    """
 
     @property
     def iterations(self) -> int:
-        """How many there are."""
-
-    @property
-    def restarts(self) -> int:
-        """How often an image that has not fallen is attacked anew."""
+        """How many there are; an image that has had as many is looked at once more."""
 
     @property
     def exact(self) -> bool:
-        """Whether the logits that ``advance`` gives may judge; in half precision they do not."""
+        """Whether what ``advance`` says of an image may judge it; in half precision it may not."""
 
     def prepare(self, model: Logits, images: Tensor) -> Logits:
-        """What the gradients are computed on: the model, or a faster copy for images such as these."""
+        """What is asked: the model, or a faster copy for images such as these."""
 
-    def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
-        """Where the first step starts, ``(B, 3, H, W)``."""
+    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> State:
+        """Where the first step starts."""
 
     def advance(
-        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
-    ) -> tuple[Tensor, Tensor]:
-        """The next adversarial images, and the logits ``(B, C)`` at the present ones."""
+        self, model: Logits, state: Any, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[State, Tensor]:
+        """One step further, and which of the present ``state.adversarial`` fool the model, ``(B,)`` bool."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -126,10 +126,14 @@ class Attack(Component, kw_only=False):
         """The adversarial images of an attack that has one iterate; otherwise as ``run``."""
         raise NotImplementedError(f"{type(self).__name__} has neither run nor perturb")
 
-    @property
-    def stepwise(self) -> Stepwise | None:
-        """The attack as single steps of each image, where it can be taken so."""
-        return None
+    def stages(self, classes: int) -> Sequence[Stepwise]:
+        """The attack as single steps of each image, one stage after another on what stands; none where it has no such.
+
+        Args:
+            classes: how many the model tells apart.
+        """
+        del classes
+        return ()
 
     @property
     def last_iterate(self) -> int:

@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, PlainSerializer
 from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack
 from atlpa.attacks.auto_attack import AutoAttack
+from atlpa.attacks.ensemble import Ensemble
+from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.foreign import foreign_attack
 from atlpa.attacks.noise import NoAttack, Noise
@@ -20,7 +22,7 @@ from atlpa.component import validate
 from atlpa.errors import UserError
 from atlpa.registry import Registry
 
-_OURS = (PGD, APGD, FGSM, RSFGSM, NFGSM, Square, AutoAttack, Noise, NoAttack)
+_OURS = (PGD, APGD, FAB, FGSM, RSFGSM, NFGSM, Square, Ensemble, AutoAttack, Noise, NoAttack)
 
 ATTACKS: Registry[Any] = Registry("attack", "atlpa.attacks", {attack.name: attack for attack in _OURS})
 """Name → class; of another package also what makes its attacks (see ``foreign_attack``)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
@@ -75,10 +75,10 @@ class FGSM(SingleStep):
         """From the image."""
         return PGD(self.epsilon, self.epsilon or 1 / 256, 1, engine=self.engine, precision=self.precision)
 
-    @property
-    def stepwise(self) -> PGD:
+    def stages(self, classes: int) -> Sequence[PGD]:
         """The single step of each image."""
-        return self.step
+        del classes
+        return (self.step,)
 
 
 class RSFGSM(SingleStep):
@@ -104,10 +104,10 @@ class RSFGSM(SingleStep):
         size = min(1.0, self.alpha * self.epsilon) or 1 / 256
         return PGD(self.epsilon, size, 1, start="uniform", engine=self.engine, precision=self.precision)
 
-    @property
-    def stepwise(self) -> PGD:
+    def stages(self, classes: int) -> Sequence[PGD]:
         """The single step of each image."""
-        return self.step
+        del classes
+        return (self.step,)
 
 
 class NFGSM(SingleStep):

@@ -18,11 +18,13 @@ class AttackBatch(NamedTuple):
         images: ``(B, 3, H, W)`` in [0, 1], part of no graph.
         labels: ``(B,)`` int64, counted from 0; or shares of the classes, ``(B, C)`` float.
         highest: the highest label, as far as it is known; else −1.
+        targets: ``(B,)``, the class that each image is driven to, where an attack aims at one.
     """
 
     images: Tensor
     labels: Tensor
     highest: int = -1
+    targets: Tensor | None = None
 
     def checked_logits(self, logits: Tensor) -> Tensor:
         """A model's logits ``(B, C)`` as they are.

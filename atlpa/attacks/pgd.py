@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
-from atlpa.attacks.objectives import OBJECTIVES, Objective, cross_entropy
+from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, cross_entropy, fools
+from atlpa.attacks.rows import State
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
@@ -144,16 +145,21 @@ class PGD(Attack):
         """
         return prepare(model, images, self.engine, self.precision, self.iterations * self.eot)
 
+    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> State:
+        """The point from which the first step is taken; the model is not asked."""
+        del model, labels
+        return State(self.initial(images, generator))
+
     def advance(
-        self, model: Logits, adversarial: Tensor, images: Tensor, labels: Tensor, generator: Generators = None
-    ) -> tuple[Tensor, Tensor]:
-        """One step: the next adversarial images, and the logits ``(B, C)`` at the present ones (mean over draws).
+        self, model: Logits, state: State, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[State, Tensor]:
+        """One step further, and which of the present images fool the model (mean over draws), ``(B,)`` bool.
 
         The model is taken as it is; ``prepare`` gives a faster one. Images and labels are not looked at.
         """
-        adversarial, images = adversarial.detach(), images.detach()
+        adversarial, images = state.adversarial.detach(), images.detach()
         gradient, logits = self.climb(model, adversarial, AttackBatch(images, labels), generator)
-        return self._step(adversarial, gradient, self._bounds(images)), logits
+        return State(self._step(adversarial, gradient, self._bounds(images))), fools(logits, labels)
 
     def climb(
         self, model: Logits, adversarial: Tensor, batch: AttackBatch, generator: Generators
@@ -187,6 +193,8 @@ class PGD(Attack):
         if self.loss == "kl":
             reference = model(batch.images.clone()).detach().softmax(dim=1)
             loss = F.kl_div(logits.log_softmax(dim=1), reference, reduction="sum")
+        elif batch.targets is not None:
+            loss = TARGETED[self.loss](logits, batch.labels, batch.targets).sum()
         else:
             loss = OBJECTIVES[self.loss](logits, batch.labels).sum()
         (gradient,) = torch.autograd.grad(loss, point)
@@ -203,10 +211,10 @@ class PGD(Attack):
         # A step must not be 0; at ε = 0 its size does not matter.
         return {**super()._scaled(share), "step": share * self.step or self.step}
 
-    @property
-    def stepwise(self) -> PGD | None:
-        """Itself; momentum has a memory, and diversity is drawn for a batch."""
-        return None if self.momentum or self.diversity else self
+    def stages(self, classes: int) -> Sequence[PGD]:
+        """Itself, as often as it restarts; none with momentum, which has a memory, or diversity, drawn for a batch."""
+        del classes
+        return () if self.momentum or self.diversity else self.restarts * (self,)
 
     @property
     def exact(self) -> bool:

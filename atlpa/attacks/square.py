@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -12,15 +12,35 @@ from torch import Tensor
 
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
-from atlpa.attacks.objectives import margin
+from atlpa.attacks.objectives import fools, margin
+from atlpa.attacks.rows import State, where
 from atlpa.component import PixelDistance
+from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
-from atlpa.randomness import Generators, sample
+from atlpa.randomness import Generators, keyed_uniform, keys_of
 
 # After each of these shares of all queries the squares shrink, as in the original (after 10, 50, 200, … of 10000).
 _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _FIRST_AREA = 0.8
+
+
+@dataclass(frozen=True)
+class SquareState(State):
+    """What the search knows of each image.
+
+    Fields:
+        adversarial: ``(B, 3, H, W)``, the candidate that is asked about next.
+        best: likewise, the one of the highest margin.
+        highest: ``(B,)``, that margin.
+        query: ``(B,)``, how many there were.
+        keys: ``(B,)``, what the image's draws follow from.
+    """
+
+    best: Tensor
+    highest: Tensor
+    query: Tensor
+    keys: Tensor
 
 
 class Square(Attack):
@@ -31,6 +51,8 @@ class Square(Attack):
     Fields:
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
         iterations: queries an image may cost, the start among them.
+        engine: what is asked, as of ``PGD``.
+        precision: of its answers, as of ``PGD``; in ``bf16`` margins that differ by less than it holds pass for equal.
     """
 
     name = "square"
@@ -40,58 +62,117 @@ class Square(Attack):
 
     epsilon: PixelDistance = 8 / 255
     iterations: Annotated[int, Field(ge=1)] = 1000
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
     ) -> Iterator[Tensor]:
         """The best images after each query."""
         batch = check_batch(images, labels)
-        images = batch.images
-        best = (images + self.epsilon * _signs(images[:, :, :1, :], generator)).clamp(0, 1)
-        height = _query(model, best, batch, generator)
-        yield best
-        for iteration in range(1, self.iterations):
-            standing = torch.nonzero((height < 0).cpu()).flatten()
-            if len(standing):
-                some = generator
-                if not (generator is None or isinstance(generator, torch.Generator)):
-                    some = [generator[place] for place in standing.tolist()]
-                rows = standing.to(images.device, non_blocking=True)
-                candidates = self._with_a_square(best, images, iteration, generator)
-                reached = torch.full_like(height, -torch.inf)
-                reached[rows] = _query(model, candidates[rows], batch._replace(labels=batch.labels[rows]), some)
-                better = reached > height
-                best, height = torch.where(better[:, None, None, None], candidates, best), height.maximum(reached)
+        model, best = self.prepare(model, batch.images), batch.images
+        state = self.begin(model, batch.images, batch.labels, generator)
+        state = self._ask_next(state, batch.images)  # that the image itself stands was never asked
+        rows = torch.arange(len(best))
+        for _ in range(self.iterations):
+            if len(rows):
+                places = rows.to(best.device, non_blocking=True)
+                some = batch._replace(images=batch.images[places], labels=batch.labels[places])
+                state, fooled = self._advance(model, state, some, _of(rows, generator))
+                best = best.index_copy(0, places, state.best)
+                standing = ~fooled.cpu()
+                state, rows = state[standing], rows[standing]
             yield best
 
-    def _with_a_square(self, best: Tensor, images: Tensor, iteration: int, generator: Generators) -> Tensor:
-        """The present images with one square each, of ±ε per channel."""
+    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> SquareState:
+        """The image itself, which is asked about first, and the key of what is drawn for it."""
+        del model
+        lowest, query = torch.full_like(images[:, 0, 0, 0], -torch.inf), torch.zeros_like(labels)
+        return SquareState(images, images, lowest, query, keys_of(images, generator))
+
+    def advance(
+        self, model: Logits, state: SquareState, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[SquareState, Tensor]:
+        """The next candidate, and which of the present ones fool the model, ``(B,)`` bool."""
+        return self._advance(model, state, AttackBatch(images, labels), generator)
+
+    @torch.no_grad()
+    @ieee_float32()
+    def _advance(
+        self, model: Logits, state: SquareState, batch: AttackBatch, generator: Generators
+    ) -> tuple[SquareState, Tensor]:
+        with eval_mode(model), with_generators(model, generator):
+            logits = batch.checked_logits(model(state.adversarial))
+        height = margin(logits, batch.labels)
+        better = (height > state.highest) & (state.query > 0)
+        best = where(better, state.adversarial, state.best)
+        state = replace(state, best=best, highest=torch.where(better, height, state.highest))
+        return self._ask_next(state, batch.images), fools(logits, batch.labels)
+
+    @torch.no_grad()
+    def _ask_next(self, state: SquareState, images: Tensor) -> SquareState:
+        """With the next candidate: stripes at first, then the best image with one square of ±ε per channel."""
+        channels, columns = images.shape[1], images.shape[3]
+        stripes = _signs(keyed_uniform(~state.keys, torch.zeros_like(state.query), channels * columns))
+        drawn = keyed_uniform(state.keys, state.query, channels + 2)
+        inside = self._square(drawn[:, channels:], state.query, images)
+        signs = _signs(drawn[:, :channels]).view(-1, channels, 1, 1)
+        first, signs = state.query == 0, signs.to(images)
+        signs = where(first, stripes.view(-1, channels, 1, columns).to(images), signs)
+        moved = (images + self.epsilon * signs).clamp(0, 1)
+        candidate = torch.where(inside | first[:, None, None, None], moved, state.best)
+        return replace(state, adversarial=candidate, query=state.query + 1)
+
+    def _square(self, place: Tensor, query: Tensor, images: Tensor) -> Tensor:
+        """Which pixels ``(B, 1, H, W)`` the square of each image's query ``(B,)`` holds, by two numbers in [0, 1)."""
+        shares = query[:, None] / self.iterations > torch.tensor(_SHRINK_AFTER, device=query.device)
         rows, columns = images.shape[2:]
-        area = _FIRST_AREA / 2 ** sum(iteration / self.iterations > share for share in _SHRINK_AFTER)
-        side = min(max(1, round(math.sqrt(area * rows * columns))), rows, columns)
-        place = sample(images.new_empty(len(images), 2), torch.rand, generator)
+        side = (
+            (_FIRST_AREA / 2 ** shares.sum(dim=1).double() * rows * columns).sqrt().round().clamp(1, min(rows, columns))
+        )
         inside = torch.ones_like(images[:, :1], dtype=torch.bool)
         for axis, length in ((0, rows), (1, columns)):
             first = (place[:, axis] * (length - side + 1)).floor()[:, None]
             along = torch.arange(length, device=images.device)[None]
-            within = (along >= first) & (along < first + side)
+            within = (along >= first) & (along < first + side[:, None])
             inside = inside & (within[:, None, :, None] if axis == 0 else within[:, None, None, :])
-        signs = _signs(images[:, :, :1, :1], generator)
-        return torch.where(inside, (images + self.epsilon * signs).clamp(0, 1), best)
+        return inside
+
+    def prepare(self, model: Logits, images: Tensor) -> Logits:
+        """What is asked: the model, or a faster copy."""
+        return prepare(model, images, self.engine, self.precision, self.iterations)
+
+    def stages(self, classes: int) -> Sequence[Square]:
+        """Itself."""
+        del classes
+        return (self,)
+
+    @property
+    def exact(self) -> bool:
+        """Whether answers are computed in float32."""
+        return self.precision == "fp32"
+
+    def on(self, device: torch.device) -> Square:
+        """With the precision that the device has instructions for."""
+        return replace(self, precision=supported_precision(self.precision, device))
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """A precision that the device does not have."""
+        note = precision_note(self.precision, device)
+        return [note] if note else []
 
     def cost(self) -> Cost:
         """At most one forward pass per query."""
         return Cost(self.iterations, 0)
 
 
-def _signs(like: Tensor, generator: Generators) -> Tensor:
-    """Random −1 and 1 in the shape of a tensor."""
-    return 2 * (sample(like, torch.rand, generator) < 0.5).to(like.dtype) - 1
+def _signs(numbers: Tensor) -> Tensor:
+    """−1 and 1 by numbers in [0, 1)."""
+    return torch.where(numbers < 0.5, 1.0, -1.0)
 
 
-@torch.no_grad()
-@ieee_float32()
-def _query(model: Logits, shown: Tensor, batch: AttackBatch, generator: Generators) -> Tensor:
-    """How far each image ``(B,)`` is over the decision boundary if the model is shown these in its place."""
-    with eval_mode(model), with_generators(model, generator):
-        return margin(batch.checked_logits(model(shown)), batch.labels)
+def _of(rows: Tensor, generator: Generators) -> Generators:
+    """The generators of some images, where each has its own."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return generator
+    return [generator[row] for row in rows.tolist()]

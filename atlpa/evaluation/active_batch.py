@@ -3,64 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from atlpa.attacks import Stepwise
+from atlpa.attacks import Rows, State, Stepwise
 from atlpa.data import Images
-from atlpa.evaluation.correctness import device_of, generators, is_correct, matches, to_batch
+from atlpa.evaluation.correctness import device_of, generators, is_correct, to_batch
 from atlpa.model_state import Logits
 from atlpa.out_of_memory import ERRORS, fitting, halved, in_parts
 
 
 @dataclass(frozen=True)
-class ActiveBatch:
-    """Images under attack; indexing chooses some of them, adding puts others behind them.
-
-    What decides lies on the CPU, and the rest on the model's device, which neither operation waits for.
+class ActiveBatch(Rows):
+    """Images under attack. What decides lies on the CPU, and the rest on the model's device.
 
     Fields:
         positions: ``(B,)`` on the CPU, in the data.
         age: ``(B,)`` on the CPU, how many iterations each has had.
         images: ``(B, 3, H, W)``, the clean ones.
-        adversarial: likewise, where the attack has come to.
-        next_adversarial: likewise, where its next iteration leads.
         labels: ``(B,)``.
+        state: where the attack has come to.
+        following: where its next iteration leads.
     """
 
     positions: Tensor
     age: Tensor
     images: Tensor
-    adversarial: Tensor
-    next_adversarial: Tensor
     labels: Tensor
+    state: State
+    following: State
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return (getattr(self, field.name) for field in fields(self))
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, chosen: Tensor | slice) -> ActiveBatch:
-        """Those of a slice, or of a bool for each on the CPU."""
-        if isinstance(chosen, slice):
-            return ActiveBatch(*(part[chosen] for part in self))
-        if chosen.all():
-            return self
-        places = torch.nonzero(chosen).flatten()
-        on = {part.device: places.to(part.device, non_blocking=True) for part in self}
-        return ActiveBatch(*(part[on[part.device]] for part in self))
-
-    def __add__(self, more: ActiveBatch) -> ActiveBatch:
-        if not (len(self) and len(more)):
-            return self if len(self) else more
-        return ActiveBatch(*(torch.cat(parts) for parts in zip(self, more, strict=True)))
+    @property
+    def adversarial(self) -> Tensor:
+        """The images ``(B, 3, H, W)`` that are judged now."""
+        return self.state.adversarial
 
     def advanced(self) -> ActiveBatch:
         """Each one iteration further."""
-        return replace(self, age=self.age + 1, adversarial=self.next_adversarial)
+        return replace(self, age=self.age + 1, state=self.following)
 
 
 class ActiveQueue:
@@ -76,8 +58,8 @@ class ActiveQueue:
         images: the data.
         attack: step by step.
         positions: the images to attack, on the CPU.
-        seed: of the starts, which are keyed by image and restart; ``None`` draws from torch's global generator.
-        restart: which one this is.
+        seed: of the starts, which are keyed by image and stage; ``None`` draws from torch's global generator.
+        stage: which one of the attack's this is.
         batch_size: images attacked at a time.
     """
 
@@ -90,11 +72,11 @@ class ActiveQueue:
         positions: Tensor,
         *,
         seed: int | None = 0,
-        restart: int = 0,
+        stage: int = 0,
         batch_size: int,
     ) -> None:
         self.model, self.network, self.images, self.attack = model, network, images, attack
-        self.seed, self.restart, self.size = seed, restart, fitting(batch_size)
+        self.seed, self.stage, self.size = seed, stage, fitting(batch_size)
         self.device = device_of(model, images)
         self.waiting = positions
         self.active = self._enter(self.size)
@@ -124,14 +106,14 @@ class ActiveQueue:
         """The next images that wait, at their starts."""
         fresh, self.waiting = self.waiting[:count], self.waiting[count:]
         batch, labels = to_batch(self.images, fresh, self.device)
-        draws = None if self.seed is None else generators(self.seed, "attack", fresh, self.restart, self.device)
-        start = self.attack.initial(batch, draws)
-        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, start, start, labels)
+        draws = None if self.seed is None else generators(self.seed, "attack", fresh, self.stage, self.device)
+        start = self.attack.begin(self.network, batch, labels, draws)
+        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, labels, start, start)
 
     def _advance(self, batch: ActiveBatch) -> tuple[ActiveBatch, Tensor]:
         """One step of the attack: where it leads, and which images are wrong where they are, on the CPU."""
-        following, logits = self.attack.advance(self.network, batch.adversarial, batch.images, batch.labels)
-        return replace(batch, next_adversarial=following), (~matches(logits, batch.labels)).cpu()
+        following, wrong = self.attack.advance(self.network, batch.state, batch.images, batch.labels)
+        return replace(batch, following=following), wrong.cpu()
 
     def _judge_suspects(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
         """Ask the model itself, once there is a batch to ask about, or nothing else to do."""

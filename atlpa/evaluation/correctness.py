@@ -7,6 +7,7 @@ from collections.abc import Sized
 import torch
 from torch import Tensor, nn
 
+from atlpa.attacks.objectives import fools
 from atlpa.data import Images
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
@@ -52,7 +53,7 @@ def is_correct(model: Logits, images: Tensor, labels: Tensor, generators: Genera
 
 def matches(logits: Tensor, labels: Tensor) -> Tensor:
     """Where the largest of the logits ``(B, C)``, all numbers, is that of the label, ``(B,)``."""
-    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
+    return ~fools(logits, labels)
 
 
 def correct_over_draws(

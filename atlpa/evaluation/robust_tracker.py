@@ -23,6 +23,7 @@ class RobustTracker:
     Fields:
         failed_at: ``(N,)``, the first iterate that is wrong; 0 where the image is no candidate, more than the last
             budget where none is.
+        felled_in: ``(N,)``, the stage of the attack that felled each image; -1 where none did.
     """
 
     def __init__(
@@ -30,19 +31,28 @@ class RobustTracker:
     ) -> None:
         self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
         self.failed_at = torch.where(candidates, self.last + 1, 0)
+        self.felled_in = torch.full_like(self.failed_at, -1)
         self.adversarial = adversarial
         self._measured: list[tuple[int, Tensor, Tensor]] = []  # not looked at yet, which would wait for the device
 
-    def update(self, batch: ActiveBatch, fallen: Tensor) -> int:
-        """Note which of these images have fallen at their present iterate, a bool each; gives how many are done."""
+    def update(self, batch: ActiveBatch, fallen: Tensor, iterations: int, stage: int = 0) -> int:
+        """Note which images have fallen at their present iterate, a bool each; gives how many are done.
+
+        Args:
+            batch: the images.
+            fallen: ``(B,)`` bool on the CPU.
+            iterations: of the stage; the last budget is at their end, whatever it is called.
+            stage: of the attack.
+        """
+        done = fallen | (batch.age == iterations)
         for row, budget in enumerate(self.budgets):
-            reached = (batch.age == budget) | (fallen & (batch.age < budget))
+            reached = done if row == len(self.budgets) - 1 else (batch.age == budget) | (fallen & (batch.age < budget))
             if reached.any():
                 found = batch[reached]
                 measured = measure(found.adversarial, found.images, self.epsilon)
                 self._measured.append((row, found.positions, measured))
-        self.failed_at[batch.positions[fallen]] = batch.age[fallen].clamp(min=1)
-        done = fallen | (batch.age == self.last)
+        self.failed_at[batch.positions[fallen]] = batch.age[fallen].clamp(1, self.last)
+        self.felled_in[batch.positions[fallen]] = stage
         if self.adversarial is not None and done.any():
             found = batch[done]
             self.adversarial[found.positions] = found.adversarial.to(self.adversarial)

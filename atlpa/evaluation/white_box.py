@@ -16,7 +16,7 @@ from atlpa.evaluation.correctness import BATCH_SIZE, correct, device_of, to_batc
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.evaluation.transfer import transfer
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import Logits, random_layers
+from atlpa.model_state import Logits, eval_mode, random_layers
 
 
 @ieee_float32()
@@ -35,7 +35,7 @@ def white_box(
     """Attack every image with its own model; the images that are wrong clean never stand.
 
     An attack that can be taken step by step is followed: a fallen image leaves the batch at once and the next one takes
-    its place, so that the work goes to images that still stand; each further restart touches only those. A device is
+    its place, so that the work goes to images that still stand; each further stage touches only those. A device is
     waited for once for each batch that is judged. Any other attack is judged at the budgets alone, and so is any attack
     on a randomized model, which would fall by chance at one of so many draws; there each draw is judged by itself.
 
@@ -44,10 +44,10 @@ def white_box(
         images: the data.
         attack: any.
         budgets: iteration budgets, ascending; the last is the attack's own.
-        seed: of random starts and of a randomized model's draws, keyed by image and restart.
+        seed: of random starts and of a randomized model's draws, keyed by image and stage.
         draws: how often a randomized model is asked.
         batch_size: images attacked at a time.
-        progress: called with how much is done: images, of N · restarts, where the attack is followed; else images ×
+        progress: called with how much is done: images, of N · stages, where the attack is followed; else images ×
             iterates.
         keep_adversarial: whether the result holds the adversarial images of the last budget.
 
@@ -56,8 +56,8 @@ def white_box(
             leaves its ε-ball.
     """
     check_measurable(attack)
-    steps = followed(model, attack)
-    if steps is None:
+    stages = stages_of(model, images, attack)
+    if not stages:
         if getattr(attack, "restarts", 1) > 1:
             raise ValueError(
                 f"{attack.name} with {getattr(attack, 'restarts', 1)} restarts cannot be followed step by step here, "
@@ -66,22 +66,22 @@ def white_box(
         how: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size, "progress": progress}
         shown = transfer(model, {"": model}, images, attack, budgets, **how, keep_adversarial=keep_adversarial)[""]
         return replace(shown, robust=shown.robust & shown.clean)
-    if steps.restarts > 1 and len(budgets) > 1:
+    if len(stages) > 1 and len(budgets) > 1:
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
     clean = correct(model, images)[0]
     device = device_of(model, images)
-    network = steps.prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
+    network = stages[0].prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
     kept = to_batch(images, torch.arange(len(images)), torch.device("cpu"))[0] if keep_adversarial else None
     tracker, passes = RobustTracker(clean, budgets, attack.epsilon, kept), 0
-    for restart in range(steps.restarts):
+    for number, stage in enumerate(stages):
         standing = torch.nonzero(tracker.robust[-1]).flatten()
         progress(len(images) - len(standing))
         if not len(standing):
             continue
-        queue = ActiveQueue(model, network, images, steps, standing, seed=seed, restart=restart, batch_size=batch_size)
+        queue = ActiveQueue(model, network, images, stage, standing, seed=seed, stage=number, batch_size=batch_size)
         for batch, fallen in queue:
             passes += len(batch)
-            progress(tracker.update(batch, fallen))
+            progress(tracker.update(batch, fallen, stage.iterations, number))
     return AttackResult(
         clean=clean[None],
         robust=tracker.robust[:, None],
@@ -92,6 +92,10 @@ def white_box(
     )
 
 
-def followed(model: Logits, attack: Attack) -> Stepwise | None:
-    """The attack as single steps, where white-box evaluation follows it."""
-    return None if random_layers(model) else attack.stepwise
+def stages_of(model: Logits, images: Images, attack: Attack) -> Sequence[Stepwise]:
+    """The stages that white-box evaluation follows step by step, if any."""
+    if random_layers(model):
+        return ()
+    image, _ = to_batch(images, torch.arange(min(1, len(images))), device_of(model, images))
+    with torch.no_grad(), eval_mode(model):
+        return attack.stages(model(image).shape[1])

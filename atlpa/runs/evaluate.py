@@ -14,7 +14,7 @@ from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.errors import UserError
 from atlpa.evaluation import AttackResult, transfer, white_box
 from atlpa.evaluation.attack_result import as_strings
-from atlpa.evaluation.white_box import followed
+from atlpa.evaluation.white_box import stages_of
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, Evaluation
@@ -115,8 +115,8 @@ def _attack(
     first = group[0]
     attack, protocol, source = first.attack, first.protocol, first.model(first.pairing.source, device)
     title = f"{first.pairing.threat} {first.pairing.source.folder.name} ε {attack.epsilon:g}"
-    steps = followed(source, attack) if first.white_box else None
-    total, unit = (len(images) * steps.restarts, "image") if steps else (len(images) * protocol.budgets[-1], "step")
+    stages = stages_of(source, images, attack) if first.white_box else ()
+    total, unit = (len(images) * len(stages), "image") if stages else (len(images) * protocol.budgets[-1], "step")
     with Progress(title, total, unit) as progress:
         how: dict[str, Any] = {"seed": protocol.seed, "draws": protocol.draws, "progress": progress.update}
         if first.white_box:

@@ -164,13 +164,19 @@ class CheckContext:
         if not len(positions):  # few models take an empty batch
             return [torch.zeros_like(candidates) for _ in budgets]
         randomized = model is self.model and self.randomized
-        if not randomized and (steps := attack.stepwise):
+        stages = () if randomized else attack.stages(self.outputs[0].shape[1])
+        if stages:
             tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon)
             everything = InMemory(self.images, self.labels)
-            for batch, fallen in ActiveQueue(
-                *(model, model, everything, steps, positions.cpu()), seed=None, batch_size=BATCH_SIZE
-            ):
-                tracker.update(batch, fallen)
+            for number, stage in enumerate(stages):
+                standing = torch.nonzero(tracker.robust[-1]).flatten()
+                if not len(standing):
+                    break
+                queue = ActiveQueue(
+                    model, model, everything, stage, standing, seed=None, stage=number, batch_size=BATCH_SIZE
+                )
+                for batch, fallen in queue:
+                    tracker.update(batch, fallen, stage.iterations, number)
             return list(tracker.robust.to(candidates.device))
         chosen = InMemory(self.images[positions], self.labels[positions])
         result = [torch.zeros_like(candidates) for _ in budgets]

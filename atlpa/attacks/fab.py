@@ -1,0 +1,179 @@
+"""The fast adaptive boundary attack (Croce & Hein 2020, FAB): the nearest image that is another class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.inputs import AttackBatch, check_batch
+from atlpa.attacks.objectives import fools, ranked_targets, targeted_margin
+from atlpa.attacks.pgd import PGD
+from atlpa.attacks.rows import State, where
+from atlpa.component import PixelDistance
+from atlpa.engine import Engine, Precision
+from atlpa.model_state import Logits, eval_mode, with_generators
+from atlpa.randomness import Generators
+
+OVERSHOOT = 1.05
+"""η: how far beyond the boundary's estimate a step goes."""
+BACK = 0.9
+"""β: what is left of the distance to the image after a success."""
+TOWARDS_THE_IMAGE = 0.1
+"""α_max: the largest share of the step that starts from the image itself."""
+_NEWTON_STEPS = 12
+
+
+@dataclass(frozen=True)
+class FABState(State):
+    """Where the search for the boundary has come to.
+
+    Fields:
+        adversarial: ``(B, 3, H, W)``, the point, cut to the ε-ball.
+        point: likewise, wherever it is in [0, 1].
+        targets: ``(B,)``, the class on the other side of the boundary.
+    """
+
+    point: Tensor
+    targets: Tensor
+
+
+class FAB(Attack):
+    """Steps to where the linearized margin to one class is 0, and closer to the image whenever it is fooled.
+
+    A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in L∞ and
+    within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that fools
+    rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε alone.
+
+    Fields:
+        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        iterations: how many steps.
+        target: the rank of the class t that is approached: 1 has the largest logit beside the true class's.
+        engine: what gradients are computed on, as of ``PGD``.
+        precision: of gradients and logits, as of ``PGD``.
+    """
+
+    name = "fab"
+    transferable = False
+    budget = "iterations"
+
+    epsilon: PixelDistance = 8 / 255
+    iterations: Annotated[int, Field(ge=1)] = 100
+    target: Annotated[int, Field(ge=1)] = 1
+    engine: Engine = "auto"
+    precision: Precision = "fp32"
+
+    def iterates(
+        self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
+    ) -> Iterator[Tensor]:
+        """What fools the model within ε; until it does, the present point, cut to the ε-ball."""
+        batch = check_batch(images, labels)
+        model = self.prepare(model, batch.images)
+        state = self._begin(model, batch, generator)
+        fooled, found = torch.zeros_like(batch.labels, dtype=torch.bool), state.adversarial
+        for iteration in range(self.iterations + 1):
+            shown = state.adversarial
+            state, fools_now = self._advance(model, state, batch, generator)
+            found, fooled = where(fooled, found, shown), fooled | fools_now
+            if iteration:
+                yield found
+
+    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> FABState:
+        """The image itself, and the class that is approached, which its logits tell."""
+        return self._begin(model, AttackBatch(images.detach(), labels), generator)
+
+    def advance(
+        self, model: Logits, state: FABState, images: Tensor, labels: Tensor, generator: Generators = None
+    ) -> tuple[FABState, Tensor]:
+        """One step further, and which of the present points fool the model within ε, ``(B,)`` bool."""
+        return self._advance(model, state, AttackBatch(images.detach(), labels), generator)
+
+    def prepare(self, model: Logits, images: Tensor) -> Logits:
+        """What gradients are computed on, as of ``PGD``."""
+        return self._pgd.prepare(model, images)
+
+    @torch.no_grad()
+    def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> FABState:
+        with torch.inference_mode(False), eval_mode(model), with_generators(model, generator):
+            logits = batch.checked_logits(model(batch.images.clone()))
+        return FABState(batch.images, batch.images, ranked_targets(logits, batch.labels, self.target))
+
+    def _advance(
+        self, model: Logits, state: FABState, batch: AttackBatch, generator: Generators
+    ) -> tuple[FABState, Tensor]:
+        point, images = state.point, batch.images
+        slope, logits = self._pgd.climb(model, point, batch._replace(targets=state.targets), generator)
+        ahead, other = targeted_margin(logits, batch.labels, state.targets), fools(logits, batch.labels)
+        within = ((point - images).abs() <= self.epsilon).flatten(1).all(dim=1)
+        level = (slope * point).sum(dim=(1, 2, 3)) - ahead  # slope · z = level is the boundary, as it looks from here
+        start = where(other, images + BACK * (point - images), point)
+        here, there = to_hyperplane(start, slope, level), to_hyperplane(images, slope, level)
+        near, far = (change.abs().amax(dim=(1, 2, 3), keepdim=True) for change in (here, there))
+        share = (near / (near + far).clamp(min=1e-8)).clamp(max=TOWARDS_THE_IMAGE)
+        following = (1 - share) * (start + OVERSHOOT * here) + share * (images + OVERSHOOT * there)
+        following = following.clamp(0, 1)
+        inside = following.clamp(images - self.epsilon, images + self.epsilon)
+        return FABState(inside, following, state.targets), other & within
+
+    @property
+    def _pgd(self) -> PGD:
+        """What computes the gradients."""
+        return PGD(
+            self.epsilon, iterations=self.iterations, loss="margin", engine=self.engine, precision=self.precision
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether logits are computed in float32."""
+        return self.precision == "fp32"
+
+    @property
+    def fewest_classes(self) -> int:
+        """One more than the rank of the class that is approached."""
+        return self.target + 1
+
+    def stages(self, classes: int) -> Sequence[FAB]:
+        """Itself."""
+        del classes
+        return (self,)
+
+    def cost(self) -> Cost:
+        """A pass each way per step, and two looks."""
+        return Cost(forwards=self.iterations + 2, backwards=self.iterations + 1)
+
+    def on(self, device: torch.device) -> FAB:
+        """With the precision that the device has instructions for."""
+        return replace(self, precision=self._pgd.on(device).precision)
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """A precision that the device does not have."""
+        return self._pgd.device_notes(device)
+
+
+def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor) -> Tensor:
+    """The change of smallest ‖δ‖∞ that takes each point onto its hyperplane slope · z = level within [0, 1].
+
+    Every pixel moves by the same r along the slope's sign, or to its bound if that is nearer. What such a move adds to
+    slope · z is concave in r, so that Newton's steps from 0 rise to the r wanted and end there. A hyperplane beyond the
+    cube is approached as far as it goes.
+
+    Args:
+        points: ``(B, 3, H, W)`` in [0, 1].
+        slope: likewise, any numbers.
+        level: ``(B,)``.
+    """
+    missing = level - (slope * points).sum(dim=(1, 2, 3))
+    way = slope.sign() * missing.sign()[:, None, None, None]
+    room = torch.where(way > 0, 1 - points, points)
+    weight, radius = slope.abs(), torch.zeros_like(missing)
+    for _ in range(_NEWTON_STEPS):
+        moved = room.minimum(radius[:, None, None, None])
+        gained = (weight * moved).sum(dim=(1, 2, 3))
+        rate = (weight * (room > moved)).sum(dim=(1, 2, 3))
+        radius = radius + torch.where(rate > 0, (missing.abs() - gained) / rate.clamp(min=1e-30), 0).clamp(min=0)
+    return way * room.minimum(radius[:, None, None, None])
