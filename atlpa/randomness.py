@@ -117,6 +117,13 @@ def _shifted(state: Tensor, by: int) -> Tensor:
     return (state >> by) & ((1 << (64 - by)) - 1)
 
 
+def of_rows(generators: Generators, rows: Tensor) -> Generators:
+    """The generators of some images, positions on the CPU, where each has its own."""
+    if generators is None or isinstance(generators, torch.Generator):
+        return generators
+    return [generators[row] for row in rows.tolist()]
+
+
 def uniform(like: Tensor, bound: float, generators: Generators) -> Tensor:
     """Draw from the uniform distribution on [-bound, bound]; the rest is as in ``sample``."""
     return (2 * sample(like, torch.rand, generators) - 1) * bound

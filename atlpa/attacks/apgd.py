@@ -129,6 +129,10 @@ class APGD(Attack):
         """What gradients are computed on, as of ``PGD``."""
         return self._pgd.prepare(model, images)
 
+    def gap(self, state: APGDState) -> Tensor:
+        """How far the loss of the best point is below 0, ``(B,)``; margins and DLR are above it where one fools."""
+        return -state.highest
+
     def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> APGDState:
         start, count = self._pgd.initial(batch.images, generator), torch.zeros_like(batch.labels)
         targets = batch.labels

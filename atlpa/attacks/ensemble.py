@@ -3,42 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Stepwise
 from atlpa.attacks.fab import FAB
+from atlpa.attacks.objectives import fools
+from atlpa.attacks.patience import Approaching, Patient
 from atlpa.attacks.square import Square
 from atlpa.component import PixelDistance
-from atlpa.engine import Engine, Precision
+from atlpa.engine import Engine, Precision, precision_note, supported_precision
+from atlpa.float32 import ieee_float32
+from atlpa.model_state import Logits, random_layers, with_generators
+from atlpa.randomness import Generators, of_rows
 
 MOST_TARGETS = 9
+QUERIES = 5000
+DRAWS = 20
 
 
 class Ensemble(Attack):
-    """Auto-PGD on cross-entropy, Auto-PGD and FAB that aim at up to nine classes each, and Square.
+    """Auto-PGD on cross-entropy, Auto-PGD and FAB that aim at up to nine classes each, and Square, one after another.
+
+    An image leaves at the first point that fools the model, and whatever felled it is known. A model that draws meets
+    Auto-PGD on cross-entropy and on DLR, with gradients and verdicts averaged over 20 draws, as in AutoAttack.
 
     Fields:
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
-        version: ``standard`` has AutoAttack's iterations.
+        version: ``standard`` takes all of AutoAttack's steps with every image; ``fast`` gives an image up as soon as
+            it is clear that the rest of a stage would not fell it (see ``Patient``); ``rand`` is what a model that
+            draws meets in any case.
         engine: what gradients are computed on, as of ``PGD``.
-        precision: of gradients and queries, as of ``PGD``; what judges is always the model itself.
+        precision: of gradients and queries, as of ``PGD``; whether an image has fallen is asked of the model itself.
     """
 
     name = "ensemble"
     transferable = False
 
     epsilon: PixelDistance = 8 / 255
-    version: Literal["standard", "fast", "rand"] = "standard"
+    version: Literal["fast", "standard", "rand"] = "fast"
     engine: Engine = "auto"
     precision: Precision = "fp32"
 
     def stages(self, classes: int) -> Sequence[Stepwise]:
+        """What is made of how many classes there are: as many targets, and DLR where four can be compared."""
         how: dict[str, Any] = {"engine": self.engine, "precision": self.precision}
+        climb = APGD(self.epsilon, **how)
+        if self.version == "rand":
+            loss: Literal["dlr", "margin"] = "dlr" if classes > 2 else "margin"
+            return replace(climb, eot=DRAWS), replace(climb, eot=DRAWS, loss=loss)
         ranks = range(1, min(MOST_TARGETS, classes - 1) + 1)
-        return (
-            APGD(self.epsilon, **how),
-            *(APGD(self.epsilon, loss="dlr", target=rank, **how) for rank in ranks),
+        aimed: Literal["dlr", "margin"] = "dlr" if classes > 3 else "margin"
+        thorough: tuple[Approaching, ...] = (
+            *(replace(climb, loss=aimed, target=rank) for rank in ranks),
             *(FAB(self.epsilon, target=rank, **how) for rank in ranks),
-            Square(self.epsilon, 5000, **how),
+            Square(self.epsilon, QUERIES, **how),
         )
+        return climb, *(thorough if self.version == "standard" else map(Patient, thorough))
+
+    @ieee_float32()
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """Where each image fell, or where the last stage ended; a wrong image is left as it is."""
+        logits = model(images.clone())
+        standing = torch.nonzero(~fools(logits, labels).cpu()).flatten()
+        attack = replace(self, version="rand") if random_layers(model) else self
+        adversarial, network = images.clone(), None
+        for stage in attack.stages(logits.shape[1]):
+            if not len(standing):
+                break
+            rows = standing.to(images.device)
+            network = network or stage.prepare(model, images)
+            found, fallen = _attacked(stage, model, network, images[rows], labels[rows], of_rows(generator, standing))
+            adversarial[rows], standing = found, standing[~fallen]
+        return adversarial
+
+    def on(self, device: torch.device) -> Ensemble:
+        """With the precision that the device has instructions for."""
+        return replace(self, precision=supported_precision(self.precision, device))
+
+    def device_notes(self, device: torch.device) -> list[str]:
+        """A precision that the device does not have."""
+        note = precision_note(self.precision, device)
+        return [note] if note else []
+
+
+def _attacked(
+    stage: Stepwise, model: Logits, network: Logits, images: Tensor, labels: Tensor, generator: Generators
+) -> tuple[Tensor, Tensor]:
+    """Where one stage takes each image ``(B, 3, H, W)``, and which have fallen ``(B,)``, on the CPU."""
+    found, rows = images.clone(), torch.arange(len(images))
+    fallen, state = torch.zeros(len(images), dtype=torch.bool), stage.begin(network, images, labels, generator)
+    for _ in range(stage.iterations + 1):
+        places, draws = rows.to(images.device), of_rows(generator, rows)
+        found[places] = state.adversarial
+        state, fooled = stage.advance(network, state, images[places], labels[places], draws)
+        if not stage.exact and (suspects := torch.nonzero(fooled).flatten()).numel():
+            with torch.no_grad(), with_generators(model, of_rows(draws, suspects.cpu())):
+                fooled[suspects] = fools(model(found[places[suspects]]), labels[places[suspects]])
+        fallen[rows] = fooled.cpu()
+        over = fallen[rows] if state.given_up is None else fallen[rows] | state.given_up.cpu()
+        state, rows = state[~over], rows[~over]
+        if not len(rows):
+            break
+    return found, fallen

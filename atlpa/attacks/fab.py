@@ -37,10 +37,12 @@ class FABState(State):
         adversarial: ``(B, 3, H, W)``, the point, cut to the ε-ball.
         point: likewise, wherever it is in [0, 1].
         targets: ``(B,)``, the class on the other side of the boundary.
+        closest: ``(B,)``, ‖δ‖∞ of the nearest point that fools the model.
     """
 
     point: Tensor
     targets: Tensor
+    closest: Tensor
 
 
 class FAB(Attack):
@@ -97,11 +99,16 @@ class FAB(Attack):
         """What gradients are computed on, as of ``PGD``."""
         return self._pgd.prepare(model, images)
 
+    def gap(self, state: FABState) -> Tensor:
+        """How far beyond ε the nearest point that fools the model is, ``(B,)``."""
+        return state.closest - self.epsilon
+
     @torch.no_grad()
     def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> FABState:
         with torch.inference_mode(False), eval_mode(model), with_generators(model, generator):
             logits = batch.checked_logits(model(batch.images.clone()))
-        return FABState(batch.images, batch.images, ranked_targets(logits, batch.labels, self.target))
+        farthest = torch.ones_like(batch.images[:, 0, 0, 0])
+        return FABState(batch.images, batch.images, ranked_targets(logits, batch.labels, self.target), farthest)
 
     def _advance(
         self, model: Logits, state: FABState, batch: AttackBatch, generator: Generators
@@ -109,7 +116,8 @@ class FAB(Attack):
         point, images = state.point, batch.images
         slope, logits = self._pgd.climb(model, point, batch._replace(targets=state.targets), generator)
         ahead, other = targeted_margin(logits, batch.labels, state.targets), fools(logits, batch.labels)
-        within = ((point - images).abs() <= self.epsilon).flatten(1).all(dim=1)
+        distance = (point - images).abs().amax(dim=(1, 2, 3))
+        closest = torch.where(other, distance.minimum(state.closest), state.closest)
         level = (slope * point).sum(dim=(1, 2, 3)) - ahead  # slope · z = level is the boundary, as it looks from here
         start = where(other, images + BACK * (point - images), point)
         here, there = to_hyperplane(start, slope, level), to_hyperplane(images, slope, level)
@@ -118,7 +126,7 @@ class FAB(Attack):
         following = (1 - share) * (start + OVERSHOOT * here) + share * (images + OVERSHOOT * there)
         following = following.clamp(0, 1)
         inside = following.clamp(images - self.epsilon, images + self.epsilon)
-        return FABState(inside, following, state.targets), other & within
+        return FABState(inside, following, state.targets, closest), other & (distance <= self.epsilon)
 
     @property
     def _pgd(self) -> PGD:

@@ -29,9 +29,9 @@ class Rows:
         if isinstance(chosen, slice):
             return type(self)(*(part[chosen] for part in self))
         if chosen.dtype == torch.bool:
-            if chosen.all():
-                return self
             chosen = torch.nonzero(chosen).flatten()
+            if len(chosen) == len(self):
+                return self
         return type(self)(*(part[chosen if isinstance(part, Rows) else _beside(chosen, part)] for part in self))
 
     def __add__(self, more: Self) -> Self:
@@ -50,6 +50,11 @@ class State(Rows):
     """
 
     adversarial: Tensor
+
+    @property
+    def given_up(self) -> Tensor | None:
+        """The images ``(B,)`` that no more steps are to be spent on, if the attack gives any up."""
+        return None
 
 
 def where(chosen: Tensor, these: Tensor, others: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from atlpa.component import PixelDistance
 from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
-from atlpa.randomness import Generators, keyed_uniform, keys_of
+from atlpa.randomness import Generators, keyed_uniform, keys_of, of_rows
 
 # After each of these shares of all queries the squares shrink, as in the original (after 10, 50, 200, … of 10000).
 _SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -78,7 +78,7 @@ class Square(Attack):
             if len(rows):
                 places = rows.to(best.device, non_blocking=True)
                 some = batch._replace(images=batch.images[places], labels=batch.labels[places])
-                state, fooled = self._advance(model, state, some, _of(rows, generator))
+                state, fooled = self._advance(model, state, some, of_rows(generator, rows))
                 best = best.index_copy(0, places, state.best)
                 standing = ~fooled.cpu()
                 state, rows = state[standing], rows[standing]
@@ -88,13 +88,18 @@ class Square(Attack):
         """The image itself, which is asked about first, and the key of what is drawn for it."""
         del model
         lowest, query = torch.full_like(images[:, 0, 0, 0], -torch.inf), torch.zeros_like(labels)
+        images = images.detach()
         return SquareState(images, images, lowest, query, keys_of(images, generator))
 
     def advance(
         self, model: Logits, state: SquareState, images: Tensor, labels: Tensor, generator: Generators = None
     ) -> tuple[SquareState, Tensor]:
         """The next candidate, and which of the present ones fool the model, ``(B,)`` bool."""
-        return self._advance(model, state, AttackBatch(images, labels), generator)
+        return self._advance(model, state, AttackBatch(images.detach(), labels), generator)
+
+    def gap(self, state: SquareState) -> Tensor:
+        """How far the margin of the best candidate is below 0, ``(B,)``."""
+        return -state.highest
 
     @torch.no_grad()
     @ieee_float32()
@@ -169,10 +174,3 @@ class Square(Attack):
 def _signs(numbers: Tensor) -> Tensor:
     """−1 and 1 by numbers in [0, 1)."""
     return torch.where(numbers < 0.5, 1.0, -1.0)
-
-
-def _of(rows: Tensor, generator: Generators) -> Generators:
-    """The generators of some images, where each has its own."""
-    if generator is None or isinstance(generator, torch.Generator):
-        return generator
-    return [generator[row] for row in rows.tolist()]

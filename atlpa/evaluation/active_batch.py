@@ -24,6 +24,7 @@ class ActiveBatch(Rows):
         age: ``(B,)`` on the CPU, how many iterations each has had.
         images: ``(B, 3, H, W)``, the clean ones.
         labels: ``(B,)``.
+        over: ``(B,)`` bool on the CPU, whether its last iterate is reached, or it is given up.
         state: where the attack has come to.
         following: where its next iteration leads.
     """
@@ -32,6 +33,7 @@ class ActiveBatch(Rows):
     age: Tensor
     images: Tensor
     labels: Tensor
+    over: Tensor
     state: State
     following: State
 
@@ -91,7 +93,7 @@ class ActiveQueue:
                 self.size = halved(len(batch), error)
                 continue
             self.active = rest
-            ends = wrong | (batch.age == self.attack.iterations)
+            ends = wrong | batch.over
             self.active += batch[~ends].advanced()
             if self.attack.exact:
                 yield batch, wrong
@@ -108,12 +110,17 @@ class ActiveQueue:
         batch, labels = to_batch(self.images, fresh, self.device)
         draws = None if self.seed is None else generators(self.seed, "attack", fresh, self.stage, self.device)
         start = self.attack.begin(self.network, batch, labels, draws)
-        return ActiveBatch(fresh, torch.zeros_like(fresh), batch, labels, start, start)
+        age = torch.zeros_like(fresh)
+        return ActiveBatch(fresh, age, batch, labels, age > 0, start, start)
 
     def _advance(self, batch: ActiveBatch) -> tuple[ActiveBatch, Tensor]:
         """One step of the attack: where it leads, and which images are wrong where they are, on the CPU."""
         following, wrong = self.attack.advance(self.network, batch.state, batch.images, batch.labels)
-        return replace(batch, following=following), wrong.cpu()
+        over = batch.age == self.attack.iterations
+        if following.given_up is not None:
+            wrong, given_up = torch.stack([wrong, following.given_up]).cpu()
+            over |= given_up
+        return replace(batch, following=following, over=over), wrong.cpu()
 
     def _judge_suspects(self) -> Iterator[tuple[ActiveBatch, Tensor]]:
         """Ask the model itself, once there is a batch to ask about, or nothing else to do."""
@@ -126,5 +133,5 @@ class ActiveQueue:
             lambda rows: ~is_correct(self.model, batch.adversarial[rows], batch.labels[rows]).cpu(),
         )
         fallen = torch.cat(list(parts))
-        self.active += batch[~fallen & (batch.age < self.attack.iterations)].advanced()
+        self.active += batch[~(fallen | batch.over)].advanced()
         yield batch, fallen

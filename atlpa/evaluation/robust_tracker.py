@@ -35,16 +35,15 @@ class RobustTracker:
         self.adversarial = adversarial
         self._measured: list[tuple[int, Tensor, Tensor]] = []  # not looked at yet, which would wait for the device
 
-    def update(self, batch: ActiveBatch, fallen: Tensor, iterations: int, stage: int = 0) -> int:
+    def update(self, batch: ActiveBatch, fallen: Tensor, stage: int = 0) -> int:
         """Note which images have fallen at their present iterate, a bool each; gives how many are done.
 
         Args:
             batch: the images.
             fallen: ``(B,)`` bool on the CPU.
-            iterations: of the stage; the last budget is at their end, whatever it is called.
-            stage: of the attack.
+            stage: of the attack; its end is the last budget, whatever it is called.
         """
-        done = fallen | (batch.age == iterations)
+        done = fallen | batch.over
         for row, budget in enumerate(self.budgets):
             reached = done if row == len(self.budgets) - 1 else (batch.age == budget) | (fallen & (batch.age < budget))
             if reached.any():

@@ -81,7 +81,7 @@ def white_box(
         queue = ActiveQueue(model, network, images, stage, standing, seed=seed, stage=number, batch_size=batch_size)
         for batch, fallen in queue:
             passes += len(batch)
-            progress(tracker.update(batch, fallen, stage.iterations, number))
+            progress(tracker.update(batch, fallen, number))
     return AttackResult(
         clean=clean[None],
         robust=tracker.robust[:, None],

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from pyautoattack.autopgd_base import APGDAttack
+from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from torch import nn
 
 from atlpa.attacks import APGD, OBJECTIVES, PGD
+from atlpa.attacks.objectives import targeted_dlr
 from atlpa.evaluation import evaluate
 from atlpa.model_state import RandomLayer
 from tests.attacks.test_pgd import linear
@@ -52,6 +53,35 @@ def test_equals_the_authors_code(small_cnn, images, loss, iterations):
     assert equal[same].all() or loss == "dlr"
     assert same.sum() > 8
     assert not torch.equal(ours, images)
+
+
+class TheirsTargeted(APGDAttack_targeted):
+    """As above."""
+
+    def dlr_loss_targeted(self, logits, labels):
+        return super().dlr_loss_targeted(logits, labels) + 2
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("target", [1, 2, 4])
+def test_aimed_at_a_class_it_equals_the_authors_code(small_cnn, images, target):
+    """The class of the k-th largest logit beside the own one; four classes apart from it are all there are."""
+    model = small_cnn.eval()
+    logits = model(images)
+    labels, ranked = logits.argmax(dim=1), logits.argsort(dim=1, descending=True)
+    theirs = TheirsTargeted(model, n_iter=20, eps=EPSILON, device="cpu")
+    theirs.init_hyperparam(images)
+    theirs.y_target = ranked[:, target]
+    expected, stands, highest, _ = theirs.attack_single_run(images, labels, x_init=images)
+    attack = APGD(EPSILON, 20, start="zero", loss="dlr", target=target, engine="reference")
+    ours = attack(model, images, labels)
+    fools = model(ours).argmax(dim=1) != labels
+    assert torch.equal(fools, ~stands)
+    same = fools == (model(expected).argmax(dim=1) != labels)
+    found = targeted_dlr(model(ours), labels, ranked[:, target]) + 2
+    torch.testing.assert_close(found[same], highest[same], rtol=0, atol=1e-6)
+    assert same.sum() > 8
+    assert attack.fewest_classes == 5 if target == 4 else 4
 
 
 @pytest.mark.parametrize("start", ["zero", "uniform"])

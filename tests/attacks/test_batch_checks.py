@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlpa.attacks import APGD, NFGSM, PGD, RSFGSM, AutoAttack, Noise, Square
+from atlpa.attacks import APGD, FAB, NFGSM, PGD, RSFGSM, AutoAttack, Noise, Square
 
 ATTACKS = {
     "pgd": PGD(iterations=2),
@@ -15,10 +15,19 @@ ATTACKS = {
     "apgd": APGD(iterations=2),
     "rs_fgsm": RSFGSM(),
     "n_fgsm": NFGSM(),
+    "fab": FAB(iterations=2),
     "square": Square(iterations=3),
     "autoattack": AutoAttack(),
     "noise": Noise(),
 }
+STEPWISE = [
+    PGD(0.1, 0.02, 6),
+    PGD(0.1, 0.02, 6, start="uniform"),
+    APGD(0.1, 6),
+    APGD(0.1, 6, loss="dlr", target=2),
+    FAB(0.1, 6),
+    Square(0.1, 50),
+]
 every = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 DIVIDE = "divide 8-bit pixels by 255"
 
@@ -59,7 +68,7 @@ def test_bad_input_is_refused_with_its_range_and_the_remedy(attack, way, change,
     "attack",
     [
         *(PGD(iterations=1, loss=loss) for loss in ("cross_entropy", "margin", "dlr")),
-        *(ATTACKS[name] for name in ("kl", "restarts", "apgd", "n_fgsm", "square", "autoattack")),
+        *(ATTACKS[name] for name in ("kl", "restarts", "apgd", "n_fgsm", "fab", "square", "autoattack")),
     ],
     ids=str,
 )
@@ -91,12 +100,32 @@ def test_the_result_is_part_of_no_graph(attack, small_cnn, images, labels):
     assert torch.equal(attacked(images, labels.byte()), expected)
 
 
-@pytest.mark.parametrize("start", ["zero", "uniform"])
-def test_single_steps_are_part_of_no_graph_either(start, small_cnn, images, labels):
-    attack, wanted = PGD(start=start, iterations=1), images.clone().requires_grad_(True)
-    begin = attack.initial(wanted)
-    following, logits = attack.advance(small_cnn, wanted, wanted, labels)
-    assert not any(x.requires_grad for x in (begin, following, logits))
+@pytest.mark.parametrize("attack", STEPWISE, ids=lambda attack: attack.name)
+def test_single_steps_are_part_of_no_graph_either(attack, small_cnn, images, labels):
+    wanted = images.clone().requires_grad_(True)
+    begin = attack.begin(small_cnn, wanted, labels)
+    following, fools = attack.advance(small_cnn, begin, wanted, labels)
+    assert fools.dtype == torch.bool
+    assert not any(part.requires_grad for state in (begin, following) for part in state)
+
+
+@pytest.mark.parametrize("attack", STEPWISE, ids=lambda attack: attack.name)
+def test_steps_of_a_part_of_a_batch_are_those_of_the_whole(attack, small_cnn, images, labels):
+    """Whoever leaves, joins or is ahead: no image notices who shares its pass."""
+    model, draws = small_cnn.eval(), [torch.Generator().manual_seed(seed) for seed in range(12)]
+    state = attack.begin(model, images, labels, draws)
+    few = torch.tensor([7, 2, 5])
+    part = state[few]
+    for _ in range(6):
+        state, _ = attack.advance(model, state, images, labels)
+    for _ in range(3):
+        part, _ = attack.advance(model, part, images[few], labels[few])
+    mixed = torch.cat([images[few], images[:2]]), torch.cat([labels[few], labels[:2]])
+    part = part + attack.begin(model, images[:2], labels[:2], [torch.Generator().manual_seed(seed) for seed in (0, 1)])
+    for _ in range(3):
+        part, _ = attack.advance(model, part, *mixed)
+    for expected, found in zip(state[few], part[:3], strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd", "n_fgsm", "square", "noise"])

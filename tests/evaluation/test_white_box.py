@@ -93,7 +93,7 @@ def test_only_images_that_still_stand_are_worked_on(models, data):
     attack = PGD(epsilon=0.1, step=0.01, iterations=12)
     outcome = white_box(model, data, attack, BUDGETS, batch_size=7)
     # A forward for each image that is right clean, one after each step it stood, and the one that saw it fall.
-    stood = sum(white_box(model, data, attack, (n,)).robust.sum() for n in range(1, 13))
+    stood = sum(white_box(model, data, replace(attack, iterations=n), (n,)).robust.sum() for n in range(1, 13))
     fell = (outcome.clean & ~outcome.robust[-1]).sum()
     assert outcome.passes == outcome.clean.sum() + stood + fell
     assert outcome.passes < 60 * 12
@@ -251,16 +251,16 @@ def test_suspects_of_half_precision_wait_without_changing_anything(data, start, 
     outcome = white_box(model, data, attack, BUDGETS, seed=3, batch_size=batch_size, progress=progress.append)
 
     network, images, last = attack.prepare(model, images_of(data)), images_of(data), BUDGETS[-1]
-    iterate = attack.initial(images, generators(3, "attack", torch.arange(len(data)), 0))
+    state = attack.begin(network, images, data.labels, generators(3, "attack", torch.arange(len(data)), 0))
     right = model(images).argmax(dim=1) == data.labels
     failed_at, mistaken = torch.where(right, last + 1, 0), 0
     for age in range(last + 1):
-        following, coarse = attack.advance(network, iterate, images, data.labels)
-        wrong = model(iterate).argmax(dim=1) != data.labels
-        suspected = (coarse.argmax(dim=1) != data.labels) | (age == last)
+        following, coarse = attack.advance(network, state, images, data.labels)
+        wrong = model(state.adversarial).argmax(dim=1) != data.labels
+        suspected = coarse | (age == last)
         mistaken += int((suspected & ~wrong & (failed_at > last)).sum())
         failed_at[suspected & wrong & (failed_at > last)] = max(age, 1)
-        iterate = following
+        state = following
     assert mistaken > 10
     assert 0 < (failed_at > last).sum() < right.sum()
     for row, budget in enumerate(BUDGETS):

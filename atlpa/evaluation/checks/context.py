@@ -176,7 +176,7 @@ class CheckContext:
                     model, model, everything, stage, standing, seed=None, stage=number, batch_size=BATCH_SIZE
                 )
                 for batch, fallen in queue:
-                    tracker.update(batch, fallen, stage.iterations, number)
+                    tracker.update(batch, fallen, number)
             return list(tracker.robust.to(candidates.device))
         chosen = InMemory(self.images[positions], self.labels[positions])
         result = [torch.zeros_like(candidates) for _ in budgets]
