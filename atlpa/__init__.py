@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atlpa.attacks import PGD as PGD
     from atlpa.attacks import Attack as Attack
     from atlpa.attacks import AutoAttack as AutoAttack
+    from atlpa.attacks import Ensemble as Ensemble
     from atlpa.attacks import Square as Square
     from atlpa.evaluation import credibility as credibility
     from atlpa.evaluation import evaluate as evaluate
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "atlpa.attacks": ("Attack", "AutoAttack", "FGSM", "PGD", "Square"),
+    "atlpa.attacks": ("Attack", "AutoAttack", "Ensemble", "FGSM", "PGD", "Square"),
     "atlpa.evaluation": ("credibility", "evaluate"),
     "atlpa.losses": ("ATLPALoss",),
     "atlpa.models": ("record_stages",),

@@ -230,6 +230,11 @@ class APGD(Attack):
         return (self,)
 
     @property
+    def title(self) -> str:
+        """As AutoAttack names its parts."""
+        return "apgd-t" if self.target else {"cross_entropy": "apgd-ce"}.get(self.loss, f"apgd-{self.loss}")
+
+    @property
     def exact(self) -> bool:
         """Whether losses are computed in float32."""
         return self.precision == "fp32"

@@ -31,6 +31,10 @@ class Stepwise(Protocol):
     """
 
     @property
+    def title(self) -> str:
+        """What a result calls it."""
+
+    @property
     def iterations(self) -> int:
         """How many there are; an image that has had as many is looked at once more."""
 
@@ -134,6 +138,11 @@ class Attack(Component, kw_only=False):
         """
         del classes
         return ()
+
+    @property
+    def title(self) -> str:
+        """What a result calls it, as one stage of another attack."""
+        return self.name
 
     @property
     def last_iterate(self) -> int:

@@ -23,6 +23,8 @@ from atlpa.randomness import Generators, of_rows
 
 MOST_TARGETS = 9
 QUERIES = 5000
+SEARCHED = 1 / 10
+"""The share of its queries after which Square may give an image up: half of its way is behind it by then."""
 DRAWS = 20
 
 
@@ -58,12 +60,14 @@ class Ensemble(Attack):
             return replace(climb, eot=DRAWS), replace(climb, eot=DRAWS, loss=loss)
         ranks = range(1, min(MOST_TARGETS, classes - 1) + 1)
         aimed: Literal["dlr", "margin"] = "dlr" if classes > 3 else "margin"
-        thorough: tuple[Approaching, ...] = (
+        aiming: tuple[Approaching, ...] = (
             *(replace(climb, loss=aimed, target=rank) for rank in ranks),
             *(FAB(self.epsilon, target=rank, **how) for rank in ranks),
-            Square(self.epsilon, QUERIES, **how),
         )
-        return climb, *(thorough if self.version == "standard" else map(Patient, thorough))
+        search = Square(self.epsilon, QUERIES, **how)
+        if self.version == "standard":
+            return climb, *aiming, search
+        return climb, *(Patient(attack) for attack in aiming), Patient(search, first=SEARCHED)
 
     @ieee_float32()
     def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:

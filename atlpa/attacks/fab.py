@@ -136,6 +136,11 @@ class FAB(Attack):
         )
 
     @property
+    def title(self) -> str:
+        """As AutoAttack names its parts."""
+        return "fab-t"
+
+    @property
     def exact(self) -> bool:
         """Whether logits are computed in float32."""
         return self.precision == "fp32"

@@ -17,7 +17,7 @@ from atlpa.randomness import Generators
 PATIENCE = 2.0
 """How many times the gain of the last doubling of its steps an image may hope for in each doubling left."""
 FIRST_LOOK = 1 / 4
-"""The share of all steps after which it is looked at first, with what it gained since half of them."""
+"""The share of an attack's steps after which hope is asked about first."""
 
 
 class Approaching(Stepwise, Protocol):
@@ -55,16 +55,24 @@ class Patient:
     """An attack that gives an image up when even ``patience`` times its recent gains would not fell it.
 
     What an attack gains falls off with its steps: about the same for each doubling of their number, and soon less. So
-    each image is looked at after a quarter and after half of all steps. If its gap exceeds the gain since half as many
-    steps, times the doublings that are left, times the patience, no more steps are spent on it.
+    each image is looked at when the share ``first`` of all steps is taken, and at each doubling from there. If its gap
+    exceeds the gain since half as many steps, times the doublings that are left, times the patience, no more steps are
+    spent on it.
 
     Fields:
         attack: what attacks.
+        first: the share of its steps after which an image may be given up for the first time.
         patience: how optimistic that is; infinite: none is given up.
     """
 
     attack: Approaching
+    first: float = FIRST_LOOK
     patience: float = PATIENCE
+
+    @property
+    def title(self) -> str:
+        """The attack's own."""
+        return self.attack.title
 
     @property
     def iterations(self) -> int:
@@ -101,8 +109,11 @@ class Patient:
     @property
     def _turns(self) -> list[int]:
         """The ages at which images are looked at, the first of them only to remember its gap."""
-        first = math.ceil(FIRST_LOOK * self.iterations / 2)
-        return [first * 2**power for power in range(3) if first * 2**power < self.iterations]
+        turn, turns = math.ceil(self.first * self.iterations / 2), []
+        while turn < self.iterations:
+            turns.append(turn)
+            turn *= 2
+        return turns
 
     @property
     def _looks(self) -> Tensor:

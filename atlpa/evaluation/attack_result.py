@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -86,6 +87,7 @@ class AttackResult:
         perturbation: how far the images were moved.
         passes: forward and backward passes, counted in images; ``None`` where they are not known.
         adversarial: ``(N, 3, H, W)`` on the CPU, the images of the last budget, if they were asked for.
+        felled_by: of an attack in several stages, the positions of the images that each of them felled, by its title.
     """
 
     clean: Tensor
@@ -94,6 +96,7 @@ class AttackResult:
     perturbation: Perturbation
     passes: int | None = None
     adversarial: Tensor | None = None
+    felled_by: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def clean_accuracy(self) -> float:
@@ -112,7 +115,11 @@ class AttackResult:
         found = ", ".join(f"{one.percent()}{when}" for one, when in zip(shares, after, strict=True))
         linf = self.perturbation.linf[~self.perturbation.linf.isnan()]
         moved = linf.max().item() if len(linf) else 0.0
-        return f"robust {found} of {self.clean.shape[1]} · clean {100 * self.clean_accuracy:.1f} % · ‖δ‖∞ {moved:.4f}"
+        felled = ", ".join(f"{title} {len(positions)}" for title, positions in self.felled_by.items())
+        return (
+            f"robust {found} of {self.clean.shape[1]} · clean {100 * self.clean_accuracy:.1f} % · ‖δ‖∞ {moved:.4f}"
+            f"{felled and f' · felled by {felled}'}"
+        )
 
     def budget(self, row: int) -> Budget:
         """What was found at one budget as a record holds it."""

@@ -62,6 +62,15 @@ class RobustTracker:
         """``(budgets, N)`` bool, which images are right at every iterate up to each budget."""
         return torch.stack([self.failed_at > budget for budget in self.budgets])
 
+    def felled_by(self, titles: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """The positions of the images that each stage felled, by the stages' titles; nothing where all have one."""
+        if len(set(titles)) < 2:
+            return {}
+        found: dict[str, list[int]] = {title: [] for title in titles}
+        for position in torch.nonzero(self.felled_in >= 0).flatten().tolist():
+            found[titles[int(self.felled_in[position])]].append(position)
+        return {title: tuple(positions) for title, positions in found.items()}
+
     def perturbation(self, name: str) -> Perturbation:
         """What was realized at each budget, by the attack of this name.
 

@@ -89,6 +89,7 @@ def white_box(
         perturbation=tracker.perturbation(attack.name),
         passes=passes,
         adversarial=tracker.adversarial,
+        felled_by=tracker.felled_by([stage.title for stage in stages]),
     )
 
 

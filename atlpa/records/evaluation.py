@@ -53,6 +53,9 @@ AttackSettings = Annotated[dict[str, Any], AfterValidator(check_settings)]
 """An attack's name, its ε and its other settings as plain values."""
 
 
+Places = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList]
+
+
 class Budget(Checked):
     """The outcome at one iteration budget.
 
@@ -92,7 +95,9 @@ class Evaluation(MeasuredRecord):
         average: how many draws a randomized network's prediction is the mean of.
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
-        steps: forward and backward passes of PGD, counted in images; ``null`` for other attacks.
+        steps: forward and backward passes, counted in images, of an attack that was followed step by step; ``null`` for
+            others.
+        felled_by: of an attack in several stages, the places of the images that each of them felled, by its title.
     """
 
     kind: Literal["evaluation"] = "evaluation"
@@ -103,6 +108,7 @@ class Evaluation(MeasuredRecord):
     clean: CorrectByDraw
     budgets: Annotated[tuple[Budget, ...], FromList, Field(min_length=1)]
     steps: Annotated[int, Field(ge=0)] | None
+    felled_by: Annotated[dict[str, Places], AfterValidator(as_lines)] = Field(default_factory=dict)
 
     def contradictions(self) -> Iterator[str]:
         """Other draws or images than said, budgets out of order, and what its threat does not allow."""
@@ -119,6 +125,11 @@ class Evaluation(MeasuredRecord):
         for one in self.budgets:
             if one.linf_max > epsilon + ROUNDING:
                 yield f"budget {one.iterations}: linf_max {one.linf_max:g} is above the attack's epsilon {epsilon:g}"
+        named = sorted(place for places in self.felled_by.values() for place in places)
+        pairs = enumerate(zip(self.clean[0], self.budgets[-1].correct[0], strict=False))
+        fell = [place for place, pair in pairs if pair == ("1", "0")]
+        if self.felled_by and named != fell:
+            yield f"felled_by names {len(named)} images, but other ones fell ({len(fell)})"
         yield from self._threat_contradictions()
         yield from self._white_box_contradictions() if self.threat == "white" else ()
 

@@ -110,7 +110,8 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 def _kind(record: Evaluation) -> str:
     attack, data, last = record.attack, record.data, record.budgets[-1].iterations
     name = attack["name"]
-    how = {"autoattack": "AutoAttack", "square": f"Square attack, {last} queries"}.get(
+    ours = f"the ensemble, {attack.get('version')} version"
+    how = {"autoattack": "AutoAttack", "ensemble": ours, "square": f"Square attack, {last} queries"}.get(
         name, name.upper() if name in ("pgd", "fgsm", "noise", "none") else _others(attack, last)
     )
     if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:

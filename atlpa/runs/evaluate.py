@@ -141,6 +141,7 @@ def _record(
         clean=as_strings(result.clean),
         budgets=tuple(result.budget(row) for row in range(len(protocol.budgets))),
         seconds=seconds,
+        felled_by=dict(result.felled_by),
         steps=result.passes and result.passes * measurement.average_of(pairing.source),
         machine=describe(device),
         atlpa=__version__,
