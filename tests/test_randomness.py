@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from scipy.stats import kstest
 
-from atlpa.randomness import generator, sample, uniform
+from atlpa.randomness import generator, keyed_uniform, keys_of, sample, uniform
 
 
 def draw(*key):
@@ -57,3 +58,37 @@ def test_generators_draw_where_they_are_asked_to(monkeypatch):
     assert generator(0, "test", 1, device=torch.device("cuda:1")) is cpu
     generator(0, "test", 1)
     assert asked == ["cuda:1", "cpu"]
+
+
+def test_keyed_numbers_are_those_of_splitmix64():
+    """Against Python's own integers, negative and large keys among them."""
+    whole = 2**64
+
+    def mixed(state):
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % whole
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB % whole
+        return state ^ (state >> 31)
+
+    keys, turns = [0, -5, 2**61 - 3], [0, 3, 1000]
+    found = keyed_uniform(torch.tensor(keys), torch.tensor(turns), 2)
+    for row, (key, turn) in enumerate(zip(keys, turns, strict=True)):
+        for column in range(2):
+            state = (key + (2 * turn + column + 1) * 0x9E3779B97F4A7C15) % whole
+            assert found[row, column].item() == (mixed(state) >> 11) / 2**53
+
+
+def test_keyed_numbers_are_uniform_and_do_not_repeat():
+    keys = keys_of(torch.zeros(500, 1), torch.Generator().manual_seed(0))
+    assert len(keys.unique()) == 500
+    numbers = torch.cat([keyed_uniform(keys, torch.full_like(keys, turn), 5) for turn in range(20)])
+    assert kstest(numbers.flatten().numpy(), "uniform").pvalue > 0.01
+    assert len(numbers.unique()) == numbers.numel()
+    for pair in ((numbers[:, 0], numbers[:, 1]), (numbers[:-500, 0], numbers[500:, 0])):  # of a turn, and of two turns
+        assert abs(torch.stack(pair).corrcoef()[0, 1]) < 0.05
+
+
+def test_keys_do_not_depend_on_the_batch():
+    draws = [torch.Generator().manual_seed(seed) for seed in range(4)]
+    whole = keys_of(torch.zeros(4, 3), draws)
+    again = [torch.Generator().manual_seed(seed) for seed in (2, 0)]
+    assert torch.equal(keys_of(torch.zeros(2, 3), again), whole[[2, 0]])
