@@ -18,6 +18,7 @@ class Course(State):
     pace: torch.Tensor
 
 
+# ruff: noqa: ARG002
 @dataclass(frozen=True)
 class Scripted:
     """Comes closer by a share of the way for each doubling of its steps, and fools where it has arrived."""
@@ -34,11 +35,12 @@ class Scripted:
         return Course(images, torch.zeros_like(labels), images[:, 0, 0, 0])
 
     def gap(self, state):
-        return 1 - state.pace * (state.age.clamp(min=1).float().log2() / 7) ** self.rate
+        looked_at = (state.age - 1).clamp(min=1).float()
+        return 1 - state.pace * (looked_at.log2() / 7) ** self.rate
 
     def advance(self, model, state, images, labels, generator=None):
-        fooled = self.gap(state) <= 0
-        return Course(state.adversarial, state.age + 1, state.pace), fooled
+        following = Course(state.adversarial, state.age + 1, state.pace)
+        return following, self.gap(following) <= 0
 
 
 def carried_out(stage, paces):
