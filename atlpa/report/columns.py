@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
+from atlpa.errors import one_line
 from atlpa.records import Evaluation, Threat
 
+PGD = "pgd"
 THREATS: tuple[Threat, ...] = get_args(Threat)
 
 
@@ -15,7 +17,8 @@ class Column(NamedTuple):
 
     Fields:
         place: the threat's among the threats.
-        attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns.
+        attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns; and the attack, where
+            it is not PGD: ``white (ensemble)``.
         epsilon: ε.
     """
 
@@ -31,7 +34,9 @@ class Column(NamedTuple):
 def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
     """Where a record belongs; ``titles`` says what networks are called, by their weights."""
     source = f" from {titles[record.source.weights]}" if record.threat == "transfer" else ""
-    return Column(THREATS.index(record.threat), record.threat + source, record.attack["epsilon"])
+    name = one_line(record.attack["name"], 60)
+    attack = record.threat + source + ("" if name == PGD else f" ({name})")
+    return Column(THREATS.index(record.threat), attack, record.attack["epsilon"])
 
 
 def undefended(records: Sequence[Evaluation]) -> set[str]:
