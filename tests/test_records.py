@@ -116,6 +116,18 @@ def test_two_sources_for_one_cell_are_refused(records):
         threat_table([*records, other])
 
 
+def test_another_attack_is_another_column(records):
+    """The ensemble beside PGD at the same ε; and each of its stages has felled images that fell, and no others."""
+    one = replace(records[0], budgets=records[0].budgets[-1:], attack={"name": "ensemble", "epsilon": 0.25})
+    judged = replace(one, felled_by={"apgd-ce": (0, 2), "square": (1,)})
+    table = threat_table([*records, judged])
+    assert table.columns[2:] == ["white 0.25", "white (ensemble) 0.25", "gray 0.25", "black 0.25"]
+    assert [str(row[3]) for row in table.rows] == ["–", "0.0 [0.0, 49.0]"]
+    for wrong in ({"apgd-ce": (0, 2)}, {"apgd-ce": (0, 1, 2, 3)}, {"apgd-ce": (0, 1, 2), "square": (1,)}):
+        with pytest.raises(ValueError, match="but other ones fell"):
+            replace(one, felled_by=wrong)
+
+
 def test_networks_that_would_be_called_the_same_are_told_apart(records):
     twin = replace(network(weights="t"), run="runs/twin")
     names = [row[0] for row in each_accuracy([*records[:1], evaluation(twin, twin, "white")]).rows]

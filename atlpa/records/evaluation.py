@@ -129,7 +129,7 @@ class Evaluation(MeasuredRecord):
         pairs = enumerate(zip(self.clean[0], self.budgets[-1].correct[0], strict=False))
         fell = [place for place, pair in pairs if pair == ("1", "0")]
         if self.felled_by and named != fell:
-            yield f"felled_by names {len(named)} images, but other ones fell ({len(fell)})"
+            yield f"felled_by names {len(named)} images, but other ones fell, {len(fell)} of them"
         yield from self._threat_contradictions()
         yield from self._white_box_contradictions() if self.threat == "white" else ()
 
