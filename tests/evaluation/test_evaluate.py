@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from atlpa import FGSM, PGD, Square, evaluate
-from atlpa.attacks import Noise, read_attack
+from atlpa.attacks import APGD, Ensemble, Noise, read_attack
 from atlpa.model_state import RandomLayer
 
 ATTACK = PGD(0.06, 0.01, 8)
@@ -213,3 +213,15 @@ def test_restarts_that_would_not_be_made(case):
 def test_an_attack_in_another_norm_is_refused_before_it_is_made(case):
     with pytest.raises(ValueError, match="torchattacks:APGD measures ε in L2; evaluations measure L∞"):
         evaluate(*case, read_attack({"name": "torchattacks:APGD", "epsilon": 0.5, "norm": "L2"}))
+
+
+@pytest.mark.parametrize("attack", [PGD(0.1, 0.02, 2), Ensemble(0.1), APGD(0.1, 2)], ids=lambda attack: attack.name)
+def test_a_callable_without_gradients_is_told_what_can_attack_it(case, attack):
+    model, images, labels = case
+    blind = lambda shown: model.eval()(shown).detach()  # noqa: E731
+    with pytest.raises(ValueError, match=rf"no gradient, which {attack.name} needs; attack it with Square"):
+        evaluate(blind, images, labels, attack)
+    assert evaluate(blind, images, labels, Square(0.1, 3)).robust.shape[-1] == len(labels)
+    assert evaluate(blind, images, labels, PGD(0.1, 0.02, 2), source=model).robust.shape[-1] == len(labels)
+    with pytest.raises(ValueError, match="the source gives no gradient"):
+        evaluate(model, images, labels, PGD(0.1, 0.02, 2), source=blind)
