@@ -121,8 +121,8 @@ def check_differentiable(network: Logits, images: Images, role: str, attack: Att
         differentiable = network(image.clone().requires_grad_(True)).requires_grad
     if not differentiable:
         raise ValueError(
-            f"{role} gives no gradient, which {attack.name} needs; attack it with Square, which wants none, or by transfer "
-            "from a source"
+            f"{role} gives no gradient, which {attack.name} needs; attack it with Square, which needs none, "
+            "or by transfer from a source"
         )
 
 
