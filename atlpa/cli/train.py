@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             experiment = _experiment(arguments)
         run = train_run(experiment, here=here)
         if here.first:
-            print(f"{run.folder}: done; judge it with: atlpa-eval --run {run.folder}")
+            print(f"{run.folder}: done; judge it with: {shlex.join(['atlpa-eval', '--run', str(run.folder)])}")
 
     return run_command("atlpa-train", lambda: together(work))
 

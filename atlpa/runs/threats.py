@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -167,27 +168,27 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
     if threat == "surrogate":
         if target.experiment.defense.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
-        command = f"{_anew(target)} --seed {target.experiment.seed + 1}"
-        command += _beside(target, f"{target.folder.name}-surrogate")
-        return f"{target.folder}: no surrogate beside it; train one with: {command}"
+        seed, beside = str(target.experiment.seed + 1), _beside(target, f"{target.folder.name}-surrogate")
+        another = shlex.join([*_anew(target), "--seed", seed, *beside])
+        return f"{target.folder}: no surrogate beside it; train one with: {another}"
     own = target.experiment.model.architecture
     architecture = own if threat == "gray" else NEIGHBORS.get(own, "resnet18")
-    command = f"{_anew(target)} --defense none"
+    command = [*_anew(target), "--defense", "none"]
     if target.selects:  # by an attack that no undefended network withstands, so that the first look would be kept
-        command += " --set training.select_by=null"
+        command += ["--set", "training.select_by=null"]
     if architecture != own:
-        command += f" --set model.architecture={architecture}"
+        command += ["--set", f"model.architecture={architecture}"]
     command += _beside(target, f"none-{slug(architecture)}")
-    return f"{target.folder}: no {threat}-box source beside it; train one with: {command}"
+    return f"{target.folder}: no {threat}-box source beside it; train one with: {shlex.join(command)}"
 
 
-def _anew(target: Run) -> str:
+def _anew(target: Run) -> list[str]:
     """The command that trains as the target was, from the beginning."""
-    return f"atlpa-train --config {target.folder}/experiment.yaml" + (
-        " --set origin=null" if target.experiment.origin else ""
-    )
+    command = ["atlpa-train", "--config", f"{target.folder}/experiment.yaml"]
+    return [*command, "--set", "origin=null"] if target.experiment.origin else command
 
 
-def _beside(target: Run, name: str) -> str:
+def _beside(target: Run, name: str) -> list[str]:
     """The option that puts a new run beside a target whose folder was chosen by hand."""
-    return f" --output {target.folder.parent}/{name}" if target.experiment.output or target.experiment.origin else ""
+    chosen = target.experiment.output or target.experiment.origin
+    return ["--output", f"{target.folder.parent}/{name}"] if chosen else []

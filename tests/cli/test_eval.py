@@ -1,6 +1,7 @@
 """``atlpa-eval`` and the scripts around it as a user meets them."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_without_a_source_the_way_to_one_is_said(runs, capsys):
     shutil.rmtree(runs / "none-resnet34")
     line = refused(capsys, "--run", str(runs / "pat-resnet18"), "--threat", "black", *FAST)
     assert "--defense none --set model.architecture=resnet34" in line
-    command = line.split("train one with: ")[1].split()
+    command = shlex.split(line.split("train one with: ")[1])
     assert command[0] == "atlpa-train"
     subprocess.run([*command, "--set", "training.iterations=1"], check=True, capture_output=True)
     assert main(["--run", str(runs / "pat-resnet18"), "--threat", "black", *FAST]) == 0
@@ -214,7 +215,7 @@ def test_randomization_and_its_gray_box_source_have_the_same_weights_and_are_two
 def test_the_same_defense_with_another_seed_is_a_surrogate(runs, tiny_run, capsys):
     pat = str(runs / "pat-resnet18")
     asked = ["--run", pat, "--threat", "surrogate", *FAST]
-    command = refused(capsys, *asked).rpartition("train one with: atlpa-train ")[2].split()
+    command = shlex.split(refused(capsys, *asked).rpartition("train one with: atlpa-train ")[2])
     assert train([*command, "--set", "training.iterations=1"]) == 0
     capsys.readouterr()
     assert main(asked) == 0

@@ -129,7 +129,7 @@ def way(target, threat):
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_the_way_to_a_source_leads_there(kind):
-    target = trained("pat", "pat", *TARGETS[kind])
+    target = trained("my pat", "pat", *TARGETS[kind])
     for threat in ("gray", "black", "surrogate"):
         assert train(way(target, threat)) == 0
         assert [one.threat for one in pair([target], [threat])[0]] == [threat]
