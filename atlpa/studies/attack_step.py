@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlpa.attacks import PGD
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
@@ -34,8 +35,9 @@ class AttackStep(MeasuringStep):
     @property
     def title(self) -> str:
         """What a plan calls it."""
-        kind = "white-box" if self.white_box else f"transfer to {len(self.targets)}"
-        return f"{kind}, {self.source.folder.name}, ε {self.protocol.attack.epsilon:g}"
+        attack, kind = self.protocol.attack, "white-box" if self.white_box else f"transfer to {len(self.targets)}"
+        name = "" if attack.name == PGD.name else f" {attack.name}"
+        return f"{kind}{name}, {self.source.folder.name}, ε {attack.epsilon:g}"
 
     @property
     def white_box(self) -> bool:
@@ -68,8 +70,8 @@ class AttackStep(MeasuringStep):
 
     @property
     def like(self) -> Hashable:
-        """Attacks of the same kind on the same architecture."""
-        return AttackStep, self.white_box, self.source.model
+        """The same attack of the same kind on the same architecture."""
+        return AttackStep, self.white_box, self.protocol.attack.name, self.source.model
 
     def seconds(self) -> float | None:
         """How long attack and judging took; targets that shared the attack carry the time of all."""

@@ -76,7 +76,8 @@ def plan(
     """
     first = study.seeds[0]
     gray = study.experiment(UNDEFENDED, first, where)
-    protocols = [one.on(pick_device(gray.device)) for one in study.protocols()]
+    device = pick_device(gray.device)
+    protocols, judges = ([one.on(device) for one in some] for some in (study.protocols(), study.judges()))
     # Attacks that say nothing about other networks need none to be made on; the checks compare with the undefended one.
     sources = [gray] if study.checks or any(one.attack.transferable for one in protocols) else []
     if sources and study.black_box and study.black_box != gray.model.architecture:
@@ -99,6 +100,7 @@ def plan(
             AttackStep(surrogate, tuple(row for row in rows if row.defense == surrogate.defense), protocol, keep)
             for surrogate in surrogates
         ]
+    attacks += [AttackStep(target, (target,), judge, keep) for judge in judges for target in targets]
     checks = [CheckStep(target, networks, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
     analyzed = tuple(row for row in rows if row.seed == first)
     analyses = [AnalysisStep(analyzed, networks, study)] if study.analyses else []

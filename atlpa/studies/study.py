@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from atlpa.attacks import PGD, Attack, attack_class, read_attack
+from atlpa.attacks import PGD, Attack, Ensemble, attack_class, read_attack
 from atlpa.component import Component, FromList, Name, PixelDistance, Seed, field_names, validate
 from atlpa.errors import UserError, explain, shown
 from atlpa.experiment import Experiment, load
@@ -18,6 +18,8 @@ from atlpa.runs import IMAGES, Protocol
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
+WITHIN_REACH = 16 / 255
+"""The largest ε at which networks that are worth judging by more than PGD are known."""
 OWN_FIELDS = {
     "name": "the study's own name",
     "final": "the study's own final",
@@ -46,6 +48,8 @@ class Study(Component):
         surrogates: defenses that are also attacked from a network of their own with another seed.
         attack: any attack by its ``name`` (``pgd`` where it is left out) and fields, but ε and budget; the same for
             white-box and transfer.
+        judge: a further white-box attack by its ``name`` and fields, wherever ε is at most 16/255, where robustness is
+            within reach: by default the ensemble, since PGD alone flatters; ``null`` for none.
         epsilons: of the attacks.
         budgets: iteration budgets; the tables show the last. By default the attack's own.
         limit: how many images are judged, evenly spaced; ``null`` for all.
@@ -64,6 +68,7 @@ class Study(Component):
     black_box: NetworkName | None = None
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: dict[str, Any] = Field(default_factory=dict)
+    judge: dict[str, Any] | None = Field(default_factory=lambda: {"name": Ensemble.name})
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
     budgets: Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], FromList, Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -97,10 +102,11 @@ class Study(Component):
             for place, value in enumerate(values):
                 if value in values[:place]:
                     raise ValueError(f"{shown(value)} is listed twice")
-        try:
-            self.protocols()
-        except ValidationError as error:
-            raise ValueError(explain(error, "attack")) from error
+        for field, made in (("attack", self.protocols), ("judge", self.judges)):
+            try:
+                made()
+            except ValidationError as error:
+                raise ValueError(explain(error, field)) from error
         return self
 
     def protocols(self) -> list[Protocol]:
@@ -116,6 +122,22 @@ class Study(Component):
                 attack = read_attack({**attack.settings(), attack.budget: budgets[-1]})
             found.append(Protocol(attack, budgets or (attack.last_iterate,), self.limit))
         return found
+
+    def judges(self) -> list[Protocol]:
+        """Of white-box attacks alone, beside those of ``protocols``.
+
+        Raises:
+            pydantic.ValidationError: the judge has no such fields.
+            ValueError: its ε is set.
+        """
+        if self.judge is None:
+            return []
+        if "epsilon" in self.judge:
+            raise ValueError("judge.epsilon: the study's own epsilons say it")
+        within = [epsilon for epsilon in self.epsilons if epsilon <= WITHIN_REACH]
+        attacks: list[Attack] = [read_attack({**self.judge, "epsilon": epsilon}) for epsilon in within]
+        own = self.attack.get("name", PGD.name)
+        return [Protocol(one, (one.last_iterate,), self.limit) for one in attacks if one.name != own]
 
     def experiment(
         self,

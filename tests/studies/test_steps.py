@@ -137,3 +137,27 @@ def test_an_attack_that_says_nothing_of_others_needs_no_sources():
     assert len(plan(validate(Study, {**fields, "checks": [0.1]})).trainings) == 2
     with pytest.raises(ValueError, match="images of autoattack say nothing"):
         validate(Study, {**fields, "black_box": "resnet34"})
+
+
+def test_where_robustness_is_within_reach_the_ensemble_judges_too():
+    """White-box alone, at small ε alone, and not where it is the study's own attack or is declined."""
+
+    def titles(**changes):
+        found = plan(digits(epsilons=["8/255", 0.25], budgets=[2], limit=3, **changes)).attacks
+        return [step.title for step in found if "ensemble" in step.title]
+
+    assert titles() == [f"white-box ensemble, {name}-resnet18-seed0-final, ε 0.0313725" for name in ("none", "pat")]
+    assert titles(judge=None) == []
+    found = plan(digits(epsilons=["8/255"], judge={"name": "ensemble", "version": "standard"}, limit=3)).attacks
+    assert [step.protocol.attack.version for step in found if step.protocol.attack.name == "ensemble"] == 2 * [
+        "standard"
+    ]
+    own = plan(digits(epsilons=["8/255"], attack={"name": "ensemble", "precision": "bf16"})).attacks
+    assert len(own) == 2
+    for judge, message in (
+        ({"name": "ensemble", "epsilon": 0.1}, r"judge\.epsilon: the study's own epsilons say it"),
+        ({"name": "ensemble", "verson": "fast"}, r"judge.*did you mean 'version'"),
+        ({"name": "ensembl"}, "did you mean 'ensemble'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            digits(judge=judge, epsilons=["8/255"])
