@@ -42,7 +42,7 @@ class Study(Component):
         final: whether validation images are trained on and test images judged.
         defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``changes``
             are dotted fields of the experiment, ``final`` among them, that are changed for this row, after those of the
-            study.
+            study. Where the others are selected on the validation part, ``none`` is trained on it and keeps its last.
         seeds: of the trainings; the first one's undefended network is the gray-box source.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
@@ -160,7 +160,12 @@ class Study(Component):
         changes = [("defense", row), ("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed)]
         if architecture is not None:
             own = {**own, "model.architecture": architecture}
-        return load(self.config, [*changes, *own.items(), *where])
+        made = load(self.config, [*changes, *own.items(), *where])
+        if defense == UNDEFENDED and made.training.select_by:
+            # No attack leaves any of it standing, so that its first look would be selected.
+            last = [("training.select_by", None), ("final", True)]
+            return load(self.config, [*changes, *last, *own.items(), *where])
+        return made
 
 
 def _changes_of(row: str | Mapping[str, Any]) -> Mapping[str, Any]:

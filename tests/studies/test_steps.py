@@ -161,3 +161,13 @@ def test_where_robustness_is_within_reach_the_ensemble_judges_too():
     ):
         with pytest.raises(ValueError, match=message):
             digits(judge=judge, epsilons=["8/255"])
+
+
+def test_the_undefended_network_of_a_study_that_selects_keeps_its_last():
+    """It is the source of gray-box attacks: selected by an attack that fells it, it would be its first look."""
+    study = digits(final=False, changes={"training.select_by": {"name": "fgsm"}})
+    none, pat = (study.experiment(row, 0, []) for row in study.defenses)
+    assert none.training.select_by is None
+    assert pat.training.select_by
+    assert [one.judged_part for one in (none, pat)] == ["test", "test"]
+    assert plan(study).trainings[0].experiment == none
