@@ -26,7 +26,7 @@ BACK = 0.9
 """β: what is left of the distance to the image after a success."""
 TOWARDS_THE_IMAGE = 0.1
 """α_max: the largest share of the step that starts from the image itself."""
-_NEWTON_STEPS = 12
+_NEWTON_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -188,5 +188,8 @@ def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor) -> Tensor:
         moved = room.minimum(radius[:, None, None, None])
         gained = (weight * moved).sum(dim=(1, 2, 3))
         rate = (weight * (room > moved)).sum(dim=(1, 2, 3))
+        before = radius
         radius = radius + torch.where(rate > 0, (missing.abs() - gained) / rate.clamp(min=1e-30), 0).clamp(min=0)
+        if torch.allclose(radius, before, rtol=1e-6, atol=0):  # after two or three of them
+            break
     return way * room.minimum(radius[:, None, None, None])
