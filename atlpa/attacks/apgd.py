@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -15,6 +15,7 @@ from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, fools, ranked_targets
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
@@ -56,7 +57,7 @@ class APGDState(State):
     step: Tensor
 
 
-class APGD(Attack):
+class APGD(WithPrecision, Attack):
     """L∞ projected gradient ascent with inertia, whose steps start at 2ε and are halved where they lead nowhere.
 
     At checkpoints, first after 22 % of the iterations, an image's step is halved and it goes on from its best point if
@@ -235,11 +236,6 @@ class APGD(Attack):
         return "apgd-t" if self.target else {"cross_entropy": "apgd-ce"}.get(self.loss, f"apgd-{self.loss}")
 
     @property
-    def exact(self) -> bool:
-        """Whether losses are computed in float32."""
-        return self.precision == "fp32"
-
-    @property
     def fewest_classes(self) -> int:
         """Three where the DLR loss compares as many logits, four where it aims; and one for each rank of a target."""
         return max(4 if self.target and self.loss == "dlr" else self._pgd.fewest_classes, self.target + 1)
@@ -247,11 +243,3 @@ class APGD(Attack):
     def cost(self) -> Cost:
         """A pass each way per step and draw, and a last look forward."""
         return Cost(forwards=(self.iterations + 1) * self.eot, backwards=self.iterations * self.eot)
-
-    def on(self, device: torch.device) -> APGD:
-        """With the precision that the device has instructions for."""
-        return replace(self, precision=self._pgd.on(device).precision)
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        return self._pgd.device_notes(device)

@@ -15,8 +15,9 @@ from atlpa.attacks.fab import FAB
 from atlpa.attacks.objectives import fools
 from atlpa.attacks.patience import Approaching, Patient
 from atlpa.attacks.square import Square
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import PixelDistance
-from atlpa.engine import Engine, Precision, precision_note, supported_precision
+from atlpa.engine import Engine, Precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, random_layers, with_generators
 from atlpa.randomness import Generators, of_rows
@@ -28,7 +29,7 @@ SEARCHED = 1 / 10
 DRAWS = 20
 
 
-class Ensemble(Attack):
+class Ensemble(WithPrecision, Attack):
     """Auto-PGD on cross-entropy, Auto-PGD and FAB that aim at up to nine classes each, and Square, one after another.
 
     An image leaves at the first point that fools the model, and whatever felled it is known. A model that draws meets
@@ -84,15 +85,6 @@ class Ensemble(Attack):
             found, fallen = _attacked(stage, model, network, images[rows], labels[rows], of_rows(generator, standing))
             adversarial[rows], standing = found, standing[~fallen]
         return adversarial
-
-    def on(self, device: torch.device) -> Ensemble:
-        """With the precision that the device has instructions for."""
-        return replace(self, precision=supported_precision(self.precision, device))
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        note = precision_note(self.precision, device)
-        return [note] if note else []
 
 
 def _attacked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -15,6 +15,7 @@ from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import fools, ranked_targets, targeted_margin
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
@@ -45,7 +46,7 @@ class FABState(State):
     closest: Tensor
 
 
-class FAB(Attack):
+class FAB(WithPrecision, Attack):
     """Steps to where the linearized margin to one class is 0, and closer to the image whenever it is fooled.
 
     A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in L∞ and
@@ -141,11 +142,6 @@ class FAB(Attack):
         return "fab-t"
 
     @property
-    def exact(self) -> bool:
-        """Whether logits are computed in float32."""
-        return self.precision == "fp32"
-
-    @property
     def fewest_classes(self) -> int:
         """One more than the rank of the class that is approached."""
         return self.target + 1
@@ -158,14 +154,6 @@ class FAB(Attack):
     def cost(self) -> Cost:
         """A pass each way per step, and two looks."""
         return Cost(forwards=self.iterations + 2, backwards=self.iterations + 1)
-
-    def on(self, device: torch.device) -> FAB:
-        """With the precision that the device has instructions for."""
-        return replace(self, precision=self._pgd.on(device).precision)
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        return self._pgd.device_notes(device)
 
 
 def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import check_batch
 from atlpa.attacks.pgd import PGD
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits
@@ -22,7 +21,7 @@ Multiple = Annotated[Number, Field(gt=0)]
 """A distance as a multiple of ε."""
 
 
-class SingleStep(Attack):
+class SingleStep(WithPrecision, Attack):
     """Base of the attacks that are PGD's single step from one point or another."""
 
     @property
@@ -44,15 +43,6 @@ class SingleStep(Attack):
     def cost(self) -> Cost:
         """One pass each way."""
         return Cost(1, 1)
-
-    def on(self, device: torch.device) -> Self:
-        """With the precision that the device has instructions for."""
-        changed: dict[str, Any] = {"precision": self.step.on(device).precision}
-        return replace(self, **changed)
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        return self.step.device_notes(device)
 
 
 class FGSM(SingleStep):

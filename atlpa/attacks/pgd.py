@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -17,8 +16,9 @@ from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, cross_entropy, fools
 from atlpa.attacks.rows import State
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import Number, PixelDistance
-from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
+from atlpa.engine import Engine, Precision, prepare
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, rewound, sample, uniform
@@ -27,7 +27,7 @@ NEAR = 0.001
 """Standard deviation of the Gaussian start in pixels, TRADES' own (Zhang et al. 2019)."""
 
 
-class PGD(Attack):
+class PGD(WithPrecision, Attack):
     """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
 
     One iteration climbs the loss along the sign of its input gradient and projects back:
@@ -217,11 +217,6 @@ class PGD(Attack):
         return () if self.momentum or self.diversity else self.restarts * (self,)
 
     @property
-    def exact(self) -> bool:
-        """Whether gradients are computed in float32."""
-        return self.precision == "fp32"
-
-    @property
     def takes_shares(self) -> bool:
         """Whether the loss has a meaning for them; margins are those of one class."""
         return self.loss in ("cross_entropy", "kl")
@@ -244,15 +239,6 @@ class PGD(Attack):
                 "use eot in place of restarts"
             )
         return super().suited_to(white_box=white_box, randomized=randomized)
-
-    def on(self, device: torch.device) -> PGD:
-        """With the precision that the device has instructions for."""
-        return replace(self, precision=supported_precision(self.precision, device))
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        note = precision_note(self.precision, device)
-        return [note] if note else []
 
     def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """Steps that are cut, and budgets that cannot reach ε."""

@@ -14,8 +14,9 @@ from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import fools, margin
 from atlpa.attacks.rows import State, where
+from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import PixelDistance
-from atlpa.engine import Engine, Precision, precision_note, prepare, supported_precision
+from atlpa.engine import Engine, Precision, prepare
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators, keyed_uniform, keys_of, of_rows
@@ -43,7 +44,7 @@ class SquareState(State):
     keys: Tensor
 
 
-class Square(Attack):
+class Square(WithPrecision, Attack):
     """Sets random squares of the image to x ± ε and keeps what raises the margin; it needs no gradient.
 
     The start is vertical stripes of ±ε. An image that has fallen is left alone.
@@ -151,20 +152,6 @@ class Square(Attack):
         """Itself."""
         del classes
         return (self,)
-
-    @property
-    def exact(self) -> bool:
-        """Whether answers are computed in float32."""
-        return self.precision == "fp32"
-
-    def on(self, device: torch.device) -> Square:
-        """With the precision that the device has instructions for."""
-        return replace(self, precision=supported_precision(self.precision, device))
-
-    def device_notes(self, device: torch.device) -> list[str]:
-        """A precision that the device does not have."""
-        note = precision_note(self.precision, device)
-        return [note] if note else []
 
     def cost(self) -> Cost:
         """At most one forward pass per query."""
