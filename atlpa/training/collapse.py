@@ -75,7 +75,7 @@ class Verdicts:
             best: the largest share of these images that withstood PGD so far.
         """
         trained, strong = int(self.trained.sum()), int(self.strong.sum())
-        return 2 * strong < min(trained, best * len(self.strong))
+        return 2 * strong < min(trained, round(best * len(self.strong)))
 
 
 @ieee_float32()

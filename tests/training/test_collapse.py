@@ -405,6 +405,15 @@ def test_what_is_a_collapse(kept, now, labels, answer):
     assert collapsed(verdicts(*kept), verdicts(*now), labels) == answer
 
 
+@pytest.mark.parametrize("count", range(12, 25))
+def test_half_of_the_best_is_not_less_than_half(count):
+    """Whatever a share loses in float32."""
+    for best in range(2, count, 2):
+        share = (torch.arange(count) < best).float().mean().item()
+        assert not verdicts(count, best // 2, count).suspicious(share)
+        assert verdicts(count, best // 2 - 1, count).suspicious(share)
+
+
 def test_false_alarms_are_as_rare_as_said():
     """Where PGD takes as many of what the training attack leaves as before, but by chance: at most the level, of 300.
 
