@@ -24,7 +24,7 @@ FEW = 12
 """Images of a first look."""
 
 MANY = 20
-"""Steps of the PGD, of ε/10, that is looked with: ten of ε/4 step over what fells a collapsed network."""
+"""Steps of the PGD, of ε/10, that is looked with: larger ones may step over what fells a collapsed network."""
 
 STEPS = ("alpha", "step", "epsilon")
 """What attacks call their step; where it is none of the first two, it is ε, or follows from it."""
