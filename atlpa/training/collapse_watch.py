@@ -25,16 +25,23 @@ class Best(NamedTuple):
         step: when; 0 for none.
         epsilon: ε of the training attack.
         pgd: the share of the few images that withstood.
+        trained: the share of them that withstood the training attack.
     """
 
     step: int = 0
     epsilon: float = 0.0
     pgd: float = 0.0
+    trained: float = 1.0
 
     @classmethod
     def of(cls, line: Line) -> Best:
         """What a line of the log says."""
-        return cls(line["step"], line["collapse"]["epsilon"], line["collapse"]["pgd"])
+        shares = line["collapse"]
+        return cls(line["step"], shares["epsilon"], shares["pgd"], shares["trained"])
+
+    def better_than(self, other: Best) -> bool:
+        """Whether more withstand PGD; of equals, whether no more withstand the training attack, as in a collapse."""
+        return (self.pgd, -self.trained) >= (other.pgd, -other.trained)
 
 
 @dataclass
@@ -111,7 +118,7 @@ class CollapseWatch:
         line: dict[str, Any] = {"step": step, "collapse": shares}
         # Under another ε the best share says nothing, and only the two networks can be compared.
         same = attack.epsilon == self._best.epsilon
-        better = not same or shares["pgd"] >= self._best.pgd
+        better = not same or Best.of(line).better_than(self._best)
         if self._best.step and first.suspicious(self._best.pgd if same else 1.0):
             kept, now = self._verdicts_of_kept(attack), judge(self.model, attack, images, labels, self.seed)
             shares |= {f"kept_{name}": share for name, share in _shares(kept).items()}
@@ -148,7 +155,7 @@ class CollapseWatch:
         done = {"say": "", "lower": halved, "stop": "; training stops"}[self.check.action]
         return (
             f"note: training has collapsed by step {step}: of {count} images {trained} withstand the training attack, "
-            f"{strong} ten steps of PGD too; {self.sound and self.sound.path} keeps step {self._best.step}{done}"
+            f"{strong} PGD too; {self.sound and self.sound.path} keeps step {self._best.step}{done}"
         )
 
 
