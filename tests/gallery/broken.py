@@ -33,7 +33,7 @@ def _then(make: Make) -> Callable[[nn.Module], nn.Module]:
 @cache
 def winners(share: float) -> Pair:
     """Of the activations the largest few; in the way in all of them win."""
-    network = train(partial(convolutions, act=partial(layers.KWinners, share)), ATTACK, on_adversarial)
+    network = train(partial(convolutions, act=partial(layers.KWinners, share)), ATTACK, on_adversarial, steps=200)
     return network, _replaced(network, ACTIVATIONS, lambda _: nn.Identity())
 
 
