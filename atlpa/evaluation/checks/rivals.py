@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack
 from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
-from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functions
+from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functionsfrom atlpa.model_state import eval_mode
 
 LOOK_EVERY = 4
 """Iterates that the model is shown, of those of an attack on another network."""
@@ -91,7 +91,7 @@ def bare(context: CheckContext) -> Iterator[Rival]:
 
 def own_backward_passes(context: CheckContext) -> list[str]:
     """The names of the model's own autograd functions, whose backward passes need not belong to what they compute."""
-    with torch.enable_grad():
+    with eval_mode(context.model), torch.enable_grad():
         logits = context.model(context.images[:1].clone().requires_grad_(True))
     return [type(node).__name__.removesuffix("Backward") for node in own_functions(logits)]
 
