@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack
 from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
-from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functionsfrom atlpa.model_state import eval_mode
+from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functions
+from atlpa.model_state import eval_mode
 
 LOOK_EVERY = 4
 """Iterates that the model is shown, of those of an attack on another network."""
