@@ -58,7 +58,7 @@ def by_hand(way_in: nn.Module, context: CheckContext) -> list[Rival]:
         plain,
         replace(plain, start="uniform"),
         replace(plain, loss="cross_entropy"),
-        *(APGD(EPSILON, 60, loss="dlr", target=rank, engine="reference") for rank in range(1, 4)),
+        *(APGD(EPSILON, 50, loss="dlr", target=rank, engine="reference") for rank in range(1, 10)),
     ]
     return [Rival(f"by hand {number}", CheckedModel(way_in), attack) for number, attack in enumerate(attacks)]
 

@@ -6,9 +6,10 @@ from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional as F
 
+from atlpa.evaluation.checks.bare_layers import Bare
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel
 from atlpa.evaluation.checks.diagnoses import diagnose, first_order_gap
-from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functions
+from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
 from atlpa.evaluation.checks.rivals import RIVALS
 from tests.gallery import layers
 from tests.gallery.honest import SmallTransformer, undefended

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack
+from atlpa.evaluation.checks.bare_layers import Bare
 from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
-from atlpa.evaluation.checks.differentiable import Bare, Differentiable, Neighbors, own_functions
+from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
 from atlpa.model_state import eval_mode
 
 LOOK_EVERY = 4
