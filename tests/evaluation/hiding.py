@@ -104,6 +104,24 @@ class Mixed(nn.Module):
         return chosen(images[:, 2].mean(dim=(1, 2)) > 0.5, self.treat(images), honest(images))
 
 
+class Cutter(nn.Module):
+    """Cuts images with a bright third channel out of the graph."""
+
+    def forward(self, images):
+        return torch.where(images[:, 2:].mean(dim=(1, 2, 3), keepdim=True) > 0.5, images.detach(), images)
+
+
+class Weighted(nn.Module):
+    """The honest network, with a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        return self.weight * honest(images)
+
+
 def pictures(marked, gap, others=ROBUST, n=N):
     """Images and labels: so many marked ones with one gap, the others with another; 8-bit levels, classes in turn."""
     numbers = torch.arange(n)

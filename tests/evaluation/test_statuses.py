@@ -8,8 +8,10 @@ from hiding import (
     EPSILON,
     ROBUST,
     WEAK,
+    Cutter,
     Mixed,
     N,
+    Weighted,
     along_a_corridor,
     cut,
     honest,
@@ -28,6 +30,7 @@ from hiding import (
     wants_negative_pixels,
     within_a_shell,
 )
+from torch import nn
 
 from atlpa.evaluation.checks import CHECKS
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel
@@ -65,6 +68,8 @@ HIDDEN = {
     "dlr": (saturated, WEAK),
     "targeted": (saturated, WEAK),
     "restarts": (stuck_at_the_grid, WEAK),
+    "neighbors": (stuck_at_the_grid, WEAK),
+    "stand-ins": (cut, WEAK),
     "fgsm": (stuck_off_the_grid, WEAK),
     "noise": (sees_the_grid, ROBUST),
     "gray": (sees_the_grid, ROBUST),
@@ -111,6 +116,12 @@ CASES = {
         "fail": Setting(pictures(30, 34), Mixed(veiled)),
         "warn": Setting(pictures(2, 34), Mixed(veiled)),
         "pass": Setting(pictures(30, 34), Mixed(noisy)),
+    },
+    "neighbors": by_share(*HIDDEN["neighbors"]),
+    "stand-ins": by_share(*HIDDEN["stand-ins"]),
+    "bare layers": {
+        status: Setting(pictures(marked, WEAK), nn.Sequential(Cutter(), Weighted()))
+        for status, marked in {"fail": 30, "warn": 2, "pass": 0}.items()
     },
     "fgsm": by_share(*HIDDEN["fgsm"]),
     "noise": by_share(*HIDDEN["noise"]),

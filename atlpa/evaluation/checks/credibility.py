@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from atlpa.evaluation.checks import adaptive, gradients, inputs, weaker_attacks
+from atlpa.evaluation.checks import adaptive, gradients, hidden_gradients, inputs, weaker_attacks
 from atlpa.evaluation.checks.check import Check
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel
 from atlpa.float32 import ieee_float32
@@ -18,7 +18,16 @@ from atlpa.registry import Registry
 CHECKS: Registry[Check] = Registry(
     "check",
     "atlpa.checks",
-    {check.name: check for check in (*inputs.CHECKS, *gradients.CHECKS, *adaptive.CHECKS, *weaker_attacks.CHECKS)},
+    {
+        check.name: check
+        for check in (
+            *inputs.CHECKS,
+            *gradients.CHECKS,
+            *adaptive.CHECKS,
+            *hidden_gradients.CHECKS,
+            *weaker_attacks.CHECKS,
+        )
+    },
 )
 """Every check by name, in the order in which they are made; those of installed packages come last."""
 

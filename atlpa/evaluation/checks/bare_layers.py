@@ -1,0 +1,85 @@
+"""The model without what is done to its images before, and to its logits behind, the layers that have weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.evaluation.checks.context import CheckedModel
+from atlpa.evaluation.checks.stand_ins import with_gradient_of
+from atlpa.model_state import eval_mode, random_layers
+
+
+class Bare(nn.Module):
+    """The layers with weights, and what lies between: what is made of the images before and of the logits behind is
+    passed by.
+
+    Preprocessing are the modules without parameters and buffers that run before the first with any and change no
+    shape: they do their work, and gradients pass them unchanged; a mean and a deviation that are buffers are left as
+    they are. Layers that draw do nothing. The logits are what the last layer with weights gives, if these are as many.
+
+    Args:
+        model: the model under scrutiny.
+        image: ``(1, 3, H, W)``, any.
+    """
+
+    def __init__(self, model: CheckedModel, image: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.before, self.last = _ends(model.model, image)
+        self.random = [layer for layer in random_layers(model) if layer not in self.before]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, C)`` of images ``(B, 3, H, W)``."""
+        found: list[Tensor] = []
+        hooks: list[tuple[nn.Module, Callable[..., Tensor | None]]] = [
+            *((layer, lambda _, inputs, output: with_gradient_of(output, inputs[0])) for layer in self.before),
+            *((layer, lambda _, inputs, __: inputs[0]) for layer in self.random),
+            *((layer, lambda _, __, output: found.append(output)) for layer in self.last),
+        ]
+        with _hooked(hooks):
+            logits: Tensor = self.model(images)
+        return found[-1] if found else logits
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is passed by."""
+        return bool(self.before or self.random or self.last)
+
+
+def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The modules that an image passes before those that have weights; and the last of these, if more comes behind."""
+    if not isinstance(model, nn.Module):
+        return [], []
+    before: list[nn.Module] = []
+    weighty: list[tuple[nn.Module, Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
+            weighty.append((module, output))
+        elif not weighty and inputs and isinstance(output, Tensor) and inputs[0].shape == output.shape:
+            before.append(module)
+
+    leaves = [module for module in model.modules() if next(module.children(), None) is None]
+    with _hooked([(leaf, note) for leaf in leaves]), torch.no_grad(), eval_mode(model):
+        logits = model(image)
+    if not weighty:
+        return before, []
+    last, output = weighty[-1]
+    once = sum(module is last for module, _ in weighty) == 1
+    behind = isinstance(output, Tensor) and output.shape == logits.shape and not torch.equal(output, logits)
+    return before, [last] if once and behind else []
+
+
+@contextmanager
+def _hooked(hooks: Sequence[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

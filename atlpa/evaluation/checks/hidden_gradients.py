@@ -1,0 +1,64 @@
+"""Does an attack that gets past what hides the model's gradient break what all the others leave standing?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from atlpa.evaluation.checks.check import Check, compare
+from atlpa.evaluation.checks.context import CheckContext
+from atlpa.evaluation.checks.evidence import TOLERANCE
+from atlpa.evaluation.checks.rivals import Rival, bare, neighbors, own_backward_passes, stand_ins
+from atlpa.records import Status
+
+_NOTHING_TO_PASS = "no layers without weights before the first or behind the last that has some, and none that draws"
+
+
+def _against(context: CheckContext, rivals: Iterator[Rival]) -> tuple[Status, str]:
+    return compare(context, context.worst_case, [partial(rival.stands, context) for rival in rivals])
+
+
+def _neighbors(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
+        return "skip", "the model draws; see averaged gradients"
+    return _against(context, neighbors(context))
+
+
+def _stand_ins(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
+        return "skip", "the model draws; see averaged gradients"
+    status, text = _against(context, stand_ins(context))
+    own = sorted(set(own_backward_passes(context)))
+    return status, f"{text}; its own backward passes: {', '.join(own)}" if own else text
+
+
+def _bare(context: CheckContext) -> tuple[Status, str]:
+    rivals = list(bare(context))
+    return _against(context, iter(rivals)) if rivals else ("skip", _NOTHING_TO_PASS)
+
+
+def _check(name: str, source: str, advice: str, make: Callable[[CheckContext], tuple[Status, str]]) -> Check:
+    expected = f"breaks no more than {100 * TOLERANCE:.0f} % of what the attacks above leave standing"
+    return Check(name=name, expected=expected, source=source, advice=advice, make=make)
+
+
+CHECKS = (
+    _check(
+        "neighbors",
+        "Pintor et al. 2022",
+        "the gradient at the point is not that of its surroundings: average it over points near by",
+        _neighbors,
+    ),
+    _check(
+        "stand-ins",
+        "Athalye et al. 2018",
+        "something without a useful slope hides the gradient: report an attack that passes it (BPDA)",
+        _stand_ins,
+    ),
+    _check(
+        "bare layers",
+        "Carlini et al. 2019",
+        "what is done to the images or the logits hides the gradient: attack the layers with weights",
+        _bare,
+    ),
+)

@@ -1,0 +1,102 @@
+"""Rivals of plain PGD: attacks on other networks than the model, whose images the model is then shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.attacks import PGD, Attack
+from atlpa.evaluation.checks.bare_layers import Bare
+from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
+from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
+from atlpa.model_state import eval_mode
+
+LOOK_EVERY = 4
+"""Iterates that the model is shown, of those of an attack on another network."""
+DRAWS = 8
+"""Neighbors that a gradient is averaged over."""
+RADIUS = 0.25
+"""Of their cube, as a share of ε."""
+
+
+Loss = Literal["cross_entropy", "margin"]
+LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A way past what may hide the model's gradient.
+
+    Fields:
+        name: what findings call it.
+        network: what is attacked in the model's place.
+        attack: how.
+    """
+
+    name: str
+    network: nn.Module
+    attack: Attack
+
+    def stands(self, context: CheckContext, candidates: Tensor) -> Tensor:
+        """Which of some images ``(N,)`` the model gets right at every iterate that it is shown.
+
+        A model that draws would fall by chance at one of many iterates: it is shown the last alone.
+        """
+        left = candidates.clone()
+        for rows in batches(candidates):
+            steps = self.attack.iterates(self.network, context.images[rows], context.labels[rows])
+            for iteration, adversarial in enumerate(steps, 1):
+                last = iteration == self.attack.last_iterate
+                if last or (iteration % LOOK_EVERY == 0 and not context.randomized):
+                    left[rows] &= context.right(context.model, adversarial, context.labels[rows])
+                    if not context.randomized and not left[rows].any():
+                        break
+        return left
+
+
+def climb(context: CheckContext, loss: Loss = "margin", draws: int = 1) -> PGD:
+    """Plain PGD on the margin, on a network that no faster copy can be made of."""
+    step = context.epsilon / 8
+    return PGD(context.epsilon, step, ITERATIONS, loss=loss, eot=draws, engine="reference")
+
+
+def neighbors(context: CheckContext) -> Iterator[Rival]:
+    """Gradients averaged over points near each image; of a model that draws, over draws at the image itself."""
+    radius = 0.0 if context.randomized else RADIUS * context.epsilon
+    yield Rival("neighbors", Neighbors(context.model, radius), climb(context, draws=DRAWS))
+
+
+def stand_ins(context: CheckContext) -> Iterator[Rival]:
+    """Gradients past rounding, masks and cuts; then also straight through the model's own autograd functions."""
+    draws = DRAWS if context.randomized else 1
+    attack = climb(context, draws=draws)
+    yield Rival("stand-ins", Differentiable(context.model), attack)
+    straight = bool(own_backward_passes(context))
+    if straight:
+        yield Rival("straight through", Differentiable(context.model, straight=True), attack)
+    if not context.randomized:
+        twin = Neighbors(Differentiable(context.model, straight=straight), RADIUS * context.epsilon)
+        yield Rival("stand-ins near by", twin, climb(context, draws=DRAWS))
+
+
+def bare(context: CheckContext) -> Iterator[Rival]:
+    """What remains without the layers before the first weights, those behind the last, and those that draw, if any."""
+    network = Bare(context.model, context.images[:1])
+    if network.differs:
+        for loss in LOSSES:
+            yield Rival(f"bare, {loss}", Differentiable(network), climb(context, loss))
+
+
+def own_backward_passes(context: CheckContext) -> list[str]:
+    """The names of the model's own autograd functions, whose backward passes need not belong to what they compute."""
+    with eval_mode(context.model), torch.enable_grad():
+        logits = context.model(context.images[:1].clone().requires_grad_(True))
+    return [type(node).__name__.removesuffix("Backward") for node in own_functions(logits)]
+
+
+RIVALS: tuple[Callable[[CheckContext], Iterator[Rival]], ...] = (neighbors, stand_ins, bare)
+"""All of them, each as many attacks as suit the model."""

@@ -1,0 +1,149 @@
+"""What each attack leaves of broken and honest networks: ``python -m benchmarks.gallery``.
+
+The networks are those of ``tests/gallery``. The judge's number is what the ensemble and the rivals together leave,
+image by image; the strongest is what stands under everything that was tried, attacks by hand on the way in included.
+Of a network that draws, whose images fall by chance, each number is the smallest of those of single attacks, judged by
+most of five draws. The cheaper attacks are made first, on all networks; what is on record is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
+from atlpa.evaluation.checks import CheckContext
+from atlpa.evaluation.checks.context import CheckedModel
+from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
+from atlpa.files import write_text
+from atlpa.float32 import ieee_float32
+from atlpa.randomness import generator
+from benchmarks.__main__ import machine
+from tests.gallery.broken import BROKEN
+from tests.gallery.honest import HONEST
+from tests.gallery.training import EPSILON, digits
+
+FILE = Path(__file__).parents[1] / "docs" / "results" / "gallery" / "numbers.json"
+IMAGES = 64
+FLAGS = ("zero gradient", "Square Attack has decreased", "randomized", "probability", "dynamic")
+"""What AutoAttack may say of a network."""
+Step = Callable[[], Tensor]
+
+
+@cache
+def context_of(name: str) -> tuple[CheckContext, nn.Module]:
+    """A network with its images, and the way in."""
+    torch.manual_seed(0)
+    network, way_in = BROKEN[name]() if name in BROKEN else 2 * (HONEST[name](),)
+    images, labels = (part[:IMAGES] for part in digits()[2:])
+    return CheckContext(CheckedModel(network), images, labels, EPSILON, None, []), way_in
+
+
+def by_hand(way_in: nn.Module, context: CheckContext) -> list[Rival]:
+    """Attacks on the way in."""
+    draws = DRAWS if context.randomized else 1
+    plain = PGD(EPSILON, EPSILON / 8, 80, loss="margin", engine="reference", eot=draws)
+    attacks: list[Attack] = [
+        plain,
+        replace(plain, start="uniform"),
+        replace(plain, loss="cross_entropy"),
+        *(APGD(EPSILON, 50, loss="dlr", target=rank, engine="reference") for rank in range(1, 10)),
+    ]
+    return [Rival(f"by hand {number}", CheckedModel(way_in), attack) for number, attack in enumerate(attacks)]
+
+
+def shown(context: CheckContext, attack: Attack, seed: int = 0) -> Step:
+    """What stands at an attack's end."""
+
+    def make() -> Tensor:
+        found = attack(context.model, context.images, context.labels, generator=generator(seed, "gallery"))
+        return context.clean & context.right(context.model, found, context.labels)
+
+    return make
+
+
+def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
+    """Plain PGD, the fast ensemble, the rivals, and attacks by hand."""
+    yield "clean", lambda: context.clean
+    yield "pgd", lambda: context.pgd_robust
+    yield "fast 0", shown(context, Ensemble(EPSILON, version="fast"))
+    for rival in (*(rival for make in RIVALS for rival in make(context)), *by_hand(way_in, context)):
+        name = rival.name if rival.name.startswith("by hand") else f"rival: {rival.name}"
+        yield name, lambda rival=rival: rival.stands(context, context.clean)  # type: ignore[misc]
+
+
+def standard(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
+    """All of the ensemble's steps."""
+    del way_in
+    yield "standard 0", shown(context, Ensemble(EPSILON, version="standard"))
+
+
+def authors(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
+    """The authors' AutoAttack."""
+    del way_in
+    yield "autoattack", shown(context, AutoAttack(EPSILON))
+
+
+def summary(masks: Mapping[str, str], draws: bool) -> dict[str, int]:
+    """How many images stand under which attacks."""
+
+    def left(*beginnings: str) -> int:
+        chosen = [mask for name, mask in masks.items() if name.startswith(beginnings)]
+        if draws:
+            return min(mask.count("1") for mask in chosen)
+        return sum(set(image) == {"1"} for image in zip(*chosen, strict=True))
+
+    groups = {name: (name,) for name in ("clean", "pgd", "fast", "standard", "autoattack", "rival", "by hand")}
+    groups |= {"fast and rivals": ("fast", "rival"), "standard and rivals": ("standard", "rival"), "strongest": ("",)}
+    made = {name: group for name, group in groups.items() if all(any(m.startswith(g) for m in masks) for g in group)}
+    return {name: left(*group) for name, group in made.items()}
+
+
+def main() -> None:
+    """Measure what is not on record yet, and write it there."""
+    parser = argparse.ArgumentParser(prog="benchmarks.gallery", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", metavar="TEXT", help="networks with this in their name")
+    parser.add_argument("--output", type=Path, default=FILE, help="default: docs/results/gallery/numbers.json")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(1)
+    own = machine(torch.device("cpu"))
+    kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"networks": {}}
+    rows: dict[str, dict[str, Any]] = kept["networks"]
+    names = [name for name in (*BROKEN, *HONEST) if arguments.only in name]
+    for group in (cheap, standard, authors):
+        for name in names:
+            context, way_in = context_of(name)
+            empty = {"honest": name in HONEST, "draws": context.randomized, "standing": {}, "seconds": {}, "flags": []}
+            row = rows.setdefault(name, empty)
+            with ieee_float32(), torch.random.fork_rng():
+                for attack, make in group(context, way_in):
+                    if attack in row["standing"]:
+                        continue
+                    torch.manual_seed(0)
+                    begun, said = time.process_time(), io.StringIO()
+                    with redirect_stderr(said):
+                        mask = make()
+                    row["standing"][attack] = "".join(str(int(stands)) for stands in mask)
+                    row["seconds"][attack] = round(time.process_time() - begun, 2)
+                    row["flags"] += [flag for flag in FLAGS if flag in said.getvalue() and flag not in row["flags"]]
+            row["left"] = summary(row["standing"], row["draws"])
+            print(name, row["left"], row["flags"], round(sum(row["seconds"].values())), flush=True)
+            record = {"epsilon": EPSILON, "images": IMAGES, "networks": rows, "machine": own}
+            arguments.output.parent.mkdir(parents=True, exist_ok=True)
+            write_text(arguments.output, json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

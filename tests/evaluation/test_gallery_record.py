@@ -1,0 +1,41 @@
+"""The record of the gallery: what is claimed of the judge follows from the images that it holds."""
+
+import json
+
+import pytest
+
+from atlpa.evaluation.checks.evidence import TOLERANCE, broken_status
+from benchmarks.gallery import FILE
+from tests.gallery.broken import BROKEN
+from tests.gallery.honest import HONEST
+
+RECORD = json.loads(FILE.read_text())
+NETWORKS = RECORD["networks"]
+POINTS = 0.03
+
+
+def standing(network, *beginnings):
+    """Which images stand under all attacks whose names begin so."""
+    masks = [mask for name, mask in network["standing"].items() if name.startswith(beginnings)]
+    return [all(mask[image] == "1" for mask in masks) for image in range(RECORD["images"])]
+
+
+@pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if not network["draws"]])
+def test_the_judge_lies_at_most_three_points_above_the_strongest_attack(name):
+    network = NETWORKS[name]
+    judge, strongest = sum(standing(network, "fast", "rival")), sum(standing(network, ""))
+    assert (judge, strongest) == (network["left"]["fast and rivals"], network["left"]["strongest"])
+    assert judge - strongest <= POINTS * RECORD["images"]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name in HONEST])
+def test_rivals_accuse_no_honest_network(name):
+    """On an honest network the attacks by hand are plain ones, on itself."""
+    before = standing(NETWORKS[name], "pgd", "by hand")
+    after = standing(NETWORKS[name], "pgd", "by hand", "rival")
+    assert broken_status(sum(before) - sum(after), None, sum(before), TOLERANCE) != "fail"
+
+
+def test_it_holds_networks_of_the_gallery_alone():
+    assert set(NETWORKS) <= {*BROKEN, *HONEST}
+    assert all(network["honest"] == (name in HONEST) for name, network in NETWORKS.items())
