@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from atlpa.attacks import Attack
 from atlpa.attacks.inputs import dominant_class
 from atlpa.defenses import Defense, View, Views
-from atlpa.engine import Precision, at_least_float32, supported_precision
+from atlpa.engine import Precision, SmallMaps, at_least_float32, supported_precision
 from atlpa.model_state import with_generators
 from atlpa.models import record_stages, stage_layers
 from atlpa.processes import Shared, unwrapped
@@ -117,7 +117,7 @@ def accumulate(
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
     with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
         with plain, with_generators(network, generator), global_draws(generator):
-            with cast:
+            with cast, SmallMaps() if images.device.type == "cpu" else nullcontext():
                 views = forward(model, defense, images, part.adversarial, part.labels)
             terms = defense.objective(replace(views, model=network, generator=generator, epsilon=part.epsilon))
         loss = torch.stack(list(terms.values())).sum()
