@@ -205,6 +205,17 @@ def copies(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def small_maps(records: Sequence[Record]) -> list[str]:
+    """Training passes with torch's own convolutions, and with those of small maps as matrix products."""
+    lines = ["| instructions | pass | convolutions, ms | products, ms | times faster |", "|---|---|---:|---:|---:|"]
+    for record in records:
+        for row in record["rows"]:
+            before, now = (f"{1000 * statistics.median(row[way]):.0f}" for way in ("convolutions", "products"))
+            faster = spread([old / new for old, new in zip(row["convolutions"], row["products"], strict=True)])
+            lines.append(f"| {record['machine']['instructions']} | {row['work']} | {before} | {now} | **{faster}** |")
+    return lines
+
+
 def versions(record: Record) -> list[str]:
     """Ours, now and in another checkout, turn by turn."""
     lines = ["| work | before, ms | now, ms | of the time before |", "|---|---:|---:|---:|"]
@@ -264,6 +275,9 @@ def write_page(folder: Path) -> None:
     if paths := sorted(folder.glob("copies-*.json")):
         found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         sections.append(["### Every size of attack, on newer and older processors", "", *copies(found)])
+    if paths := sorted(folder.glob("small-maps-*.json")):
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        sections.append(["### Training on small images (processor time)", "", *small_maps(found)])
     if (path := folder / "versions.json").exists():
         record = json.loads(path.read_text(encoding="utf-8"))
         where = f"{record['machine']['device']}, {record['machine']['instructions']}, commit {record['before']} and now"
