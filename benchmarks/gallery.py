@@ -121,7 +121,7 @@ def main() -> None:
     own = machine(torch.device("cpu"))
     kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"networks": {}}
     rows: dict[str, dict[str, Any]] = kept["networks"]
-    names = [name for name in (*HONEST, *BROKEN) if arguments.only in name]
+    names = [name for name in (*BROKEN, *HONEST) if arguments.only in name]
     for group in (cheap, standard, authors):
         for name in names:
             context, way_in = context_of(name)
