@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 import torch
@@ -13,6 +14,9 @@ from tests.gallery.training import CLASSES, EPSILON, SIDE, alp, convolutions, on
 
 ATTACK = PGD(EPSILON, EPSILON / 2, 3, start="uniform", engine="reference")
 BELIEVING = PGD(EPSILON, EPSILON / 2, 3, start="gaussian", loss="kl", engine="reference")
+
+GENTLE = replace(ATTACK, epsilon=EPSILON / 3, step=EPSILON / 6)
+"""What a small transformer learns under; of larger changes it learns nothing."""
 
 
 @cache
@@ -59,6 +63,6 @@ HONEST: dict[str, Callable[[], nn.Module]] = {
     "alp": lambda: train(convolutions, ATTACK, alp),
     "averaged weights": lambda: train(convolutions, ATTACK, on_adversarial, decay=0.98),
     "linear": lambda: train(_perceptron, ATTACK, on_adversarial),
-    "small transformer": lambda: train(SmallTransformer, ATTACK, alp, steps=400, rate=0.02),
+    "small transformer": lambda: train(SmallTransformer, GENTLE, alp, steps=500),
     "wide perceptron": lambda: train(partial(_perceptron, 1024), ATTACK, on_adversarial),
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Attack
+from atlpa.attacks import APGD, PGD, Attack
 from atlpa.evaluation.checks.bare_layers import Bare
 from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
 from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
@@ -19,6 +19,8 @@ LOOK_EVERY = 4
 """Iterates that the model is shown, of those of an attack on another network."""
 DRAWS = 8
 """Neighbors that a gradient is averaged over."""
+TARGETS = 3
+"""The likeliest wrong classes, which are aimed at."""
 RADIUS = 0.25
 """Of their cube, as a share of ε."""
 
@@ -79,6 +81,11 @@ def stand_ins(context: CheckContext) -> Iterator[Rival]:
     if straight:
         yield Rival("straight through", Differentiable(context.model, straight=True), attack)
     if not context.randomized:
+        classes = context.outputs[0].shape[1]
+        aimed = APGD(context.epsilon, ITERATIONS, loss="dlr" if classes > 3 else "margin", engine="reference")
+        for rank in range(1, min(TARGETS, classes - 1) + 1):
+            network = Differentiable(context.model, straight=straight)
+            yield Rival(f"stand-ins, target {rank}", network, replace(aimed, target=rank))
         twin = Neighbors(Differentiable(context.model, straight=straight), RADIUS * context.epsilon)
         yield Rival("stand-ins near by", twin, climb(context, draws=DRAWS))
 
