@@ -48,8 +48,6 @@ class ForeignAttack(Attack):
     It gives one iterate, its result, whatever number of steps it makes.
     """
 
-    gradients = False  # whether it needs some, it says itself
-
     factory: ClassVar[Callable[..., Callable[[Tensor, Tensor], Tensor]]]
     epsilon_argument: ClassVar[str]
 

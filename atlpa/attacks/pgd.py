@@ -197,6 +197,11 @@ class PGD(WithPrecision, Attack):
             loss = TARGETED[self.loss](logits, batch.labels, batch.targets).sum()
         else:
             loss = OBJECTIVES[self.loss](logits, batch.labels).sum()
+        if not logits.requires_grad:
+            raise ValueError(
+                "the network attacked gives no gradient; attack it with Square, which needs none, or by transfer from "
+                "a source"
+            )
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
 

@@ -79,8 +79,6 @@ def evaluate(
     for network, role in ((model, "the model"), (source, "the source")):
         if network is not None:
             check_network(network, data, attack, role)
-    if attack.gradients:
-        check_differentiable(source or model, data, "the model" if source is None else "the source", attack)
     own = attack.last_iterate
     asked = sorted(set(budgets or [own]))
     if asked[0] < 1 or asked[-1] > own:
@@ -108,22 +106,6 @@ def check_restarts(model: Logits, attack: Attack, source: Logits | None) -> None
     for name in idle:
         if (value := getattr(attack, name)) != defaults[name]:
             raise ValueError(f"{name} {value} of {attack.name} serves white-box evaluation; leave it out with a source")
-
-
-def check_differentiable(network: Logits, images: Images, role: str, attack: Attack) -> None:
-    """Refuse a callable without gradients under an attack that needs them.
-
-    Raises:
-        ValueError: it is one; what can attack it is named.
-    """
-    image, _ = to_batch(images, torch.arange(1), device_of(network, images))
-    with eval_mode(network), torch.inference_mode(False), torch.enable_grad(), must_fit():
-        differentiable = network(image.clone().requires_grad_(True)).requires_grad
-    if not differentiable:
-        raise ValueError(
-            f"{role} gives no gradient, which {attack.name} needs; attack it with Square, which needs none, "
-            "or by transfer from a source"
-        )
 
 
 @torch.no_grad()

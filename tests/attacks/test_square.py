@@ -57,5 +57,5 @@ def test_it_needs_no_gradient(small_cnn, images, labels):
     right = model(images).argmax(dim=1)
     found = Square(epsilon=0.2, iterations=200)(model, images, right, generator=torch.Generator())
     assert (model(found).argmax(dim=1) != right).any()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="gives no gradient; attack it with Square"):
         PGD(epsilon=0.2, iterations=2)(lambda batch: model(batch).detach(), images, labels)

@@ -219,9 +219,9 @@ def test_an_attack_in_another_norm_is_refused_before_it_is_made(case):
 def test_a_callable_without_gradients_is_told_what_can_attack_it(case, attack):
     model, images, labels = case
     blind = lambda shown: model.eval()(shown).detach()  # noqa: E731
-    with pytest.raises(ValueError, match=rf"no gradient, which {attack.name} needs; attack it with Square"):
+    with pytest.raises(ValueError, match="the network attacked gives no gradient; attack it with Square"):
         evaluate(blind, images, labels, attack)
     assert evaluate(blind, images, labels, Square(0.1, 3)).robust.shape[-1] == len(labels)
     assert evaluate(blind, images, labels, PGD(0.1, 0.02, 2), source=model).robust.shape[-1] == len(labels)
-    with pytest.raises(ValueError, match="the source gives no gradient"):
+    with pytest.raises(ValueError, match="gives no gradient"):
         evaluate(model, images, labels, PGD(0.1, 0.02, 2), source=blind)
