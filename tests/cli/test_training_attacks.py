@@ -65,6 +65,6 @@ def test_the_help_of_evaluation_offers_what_can_judge_and_tells_each_default(cap
     with pytest.raises(SystemExit):
         judge(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "pgd, apgd, fgsm, rs_fgsm, square, autoattack, noise, none" in text
+    assert "pgd, apgd, fab, fgsm, rs_fgsm, square, ensemble, autoattack, noise, none" in text
     assert "n_fgsm" not in text
     assert "default: zero (pgd), uniform (apgd)" in text
