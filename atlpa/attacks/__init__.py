@@ -4,6 +4,7 @@ from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.by_name import ATTACKS, AnyAttack, attack_class, read_attack
+from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
@@ -34,5 +35,6 @@ __all__ = [
     "State",
     "Stepwise",
     "attack_class",
+    "carry_out",
     "read_attack",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Cost
+from atlpa.attacks.gradient_steps import GradientSteps
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, fools, ranked_targets
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
-from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
@@ -57,7 +57,7 @@ class APGDState(State):
     step: Tensor
 
 
-class APGD(WithPrecision, Attack):
+class APGD(GradientSteps):
     """L∞ projected gradient ascent with inertia, whose steps start at 2ε and are halved where they lead nowhere.
 
     At checkpoints, first after 22 % of the iterations, an image's step is halved and it goes on from its best point if
@@ -115,20 +115,6 @@ class APGD(WithPrecision, Attack):
             fooled = fooled | fooling
             if iteration:
                 yield best
-
-    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> APGDState:
-        """The start, and the class that each image is driven to, which the clean images tell."""
-        return self._begin(model, AttackBatch(images.detach(), labels), generator)
-
-    def advance(
-        self, model: Logits, state: APGDState, images: Tensor, labels: Tensor, generator: Generators = None
-    ) -> tuple[APGDState, Tensor]:
-        """One step further, and which of the present images fool the model (mean over draws), ``(B,)`` bool."""
-        return self._advance(model, state, AttackBatch(images.detach(), labels), generator)
-
-    def prepare(self, model: Logits, images: Tensor) -> Logits:
-        """What gradients are computed on, as of ``PGD``."""
-        return self._pgd.prepare(model, images)
 
     def gap(self, state: APGDState) -> Tensor:
         """How far the loss of the best point is below 0, ``(B,)``; margins and DLR are above it where one fools."""
@@ -224,11 +210,6 @@ class APGD(WithPrecision, Attack):
         with torch.inference_mode(False), torch.no_grad(), eval_mode(model), with_generators(model, generator):
             passes = [batch.checked_logits(model(point.clone())) for _ in range(self.eot)]
         return torch.stack(passes).mean(dim=0)
-
-    def stages(self, classes: int) -> Sequence[APGD]:
-        """Itself."""
-        del classes
-        return (self,)
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Stepwise
+from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.objectives import fools
 from atlpa.attacks.patience import Approaching, Patient
@@ -19,7 +20,7 @@ from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import Logits, random_layers, with_generators
+from atlpa.model_state import Logits, random_layers
 from atlpa.randomness import Generators, of_rows
 
 MOST_TARGETS = 9
@@ -70,6 +71,12 @@ class Ensemble(WithPrecision, Attack):
             return climb, *aiming, search
         return climb, *(Patient(attack) for attack in aiming), Patient(search, first=SEARCHED)
 
+    def notes(self, budgets: Sequence[int] = ()) -> list[str]:
+        """What ``rand`` costs a model that does not draw."""
+        del budgets
+        same = f"version rand asks {DRAWS} times for each gradient, which a network that does not draw answers alike"
+        return [same] if self.version == "rand" else []
+
     @ieee_float32()
     def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
         """Where each image fell, or where the last stage ended; a wrong image is left as it is."""
@@ -82,27 +89,6 @@ class Ensemble(WithPrecision, Attack):
                 break
             rows = standing.to(images.device)
             network = network or stage.prepare(model, images)
-            found, fallen = _attacked(stage, model, network, images[rows], labels[rows], of_rows(generator, standing))
+            found, fallen = carry_out(stage, model, network, images[rows], labels[rows], of_rows(generator, standing))
             adversarial[rows], standing = found, standing[~fallen]
         return adversarial
-
-
-def _attacked(
-    stage: Stepwise, model: Logits, network: Logits, images: Tensor, labels: Tensor, generator: Generators
-) -> tuple[Tensor, Tensor]:
-    """Where one stage takes each image ``(B, 3, H, W)``, and which have fallen ``(B,)``, on the CPU."""
-    found, rows = images.clone(), torch.arange(len(images))
-    fallen, state = torch.zeros(len(images), dtype=torch.bool), stage.begin(network, images, labels, generator)
-    for _ in range(stage.iterations + 1):
-        places, draws = rows.to(images.device), of_rows(generator, rows)
-        found[places] = state.adversarial
-        state, fooled = stage.advance(network, state, images[places], labels[places], draws)
-        if not stage.exact and (suspects := torch.nonzero(fooled).flatten()).numel():
-            with torch.no_grad(), with_generators(model, of_rows(draws, suspects.cpu())):
-                fooled[suspects] = fools(model(found[places[suspects]]), labels[places[suspects]])
-        fallen[rows] = fooled.cpu()
-        over = fallen[rows] if state.given_up is None else fallen[rows] | state.given_up.cpu()
-        state, rows = state[~over], rows[~over]
-        if not len(rows):
-            break
-    return found, fallen

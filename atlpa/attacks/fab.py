@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Cost
+from atlpa.attacks.gradient_steps import GradientSteps
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.objectives import fools, ranked_targets, targeted_margin
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
-from atlpa.attacks.with_precision import WithPrecision
 from atlpa.component import PixelDistance
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
@@ -46,7 +46,7 @@ class FABState(State):
     closest: Tensor
 
 
-class FAB(WithPrecision, Attack):
+class FAB(GradientSteps):
     """Steps to where the linearized margin to one class is 0, and closer to the image whenever it is fooled.
 
     A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in L∞ and
@@ -85,20 +85,6 @@ class FAB(WithPrecision, Attack):
             found, fooled = where(fooled, found, shown), fooled | fools_now
             if iteration:
                 yield found
-
-    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> FABState:
-        """The image itself, and the class that is approached, which its logits tell."""
-        return self._begin(model, AttackBatch(images.detach(), labels), generator)
-
-    def advance(
-        self, model: Logits, state: FABState, images: Tensor, labels: Tensor, generator: Generators = None
-    ) -> tuple[FABState, Tensor]:
-        """One step further, and which of the present points fool the model within ε, ``(B,)`` bool."""
-        return self._advance(model, state, AttackBatch(images.detach(), labels), generator)
-
-    def prepare(self, model: Logits, images: Tensor) -> Logits:
-        """What gradients are computed on, as of ``PGD``."""
-        return self._pgd.prepare(model, images)
 
     def gap(self, state: FABState) -> Tensor:
         """How far beyond ε the nearest point that fools the model is, ``(B,)``."""
@@ -145,11 +131,6 @@ class FAB(WithPrecision, Attack):
     def fewest_classes(self) -> int:
         """One more than the rank of the class that is approached."""
         return self.target + 1
-
-    def stages(self, classes: int) -> Sequence[FAB]:
-        """Itself."""
-        del classes
-        return (self,)
 
     def cost(self) -> Cost:
         """A pass each way per step, and two looks."""

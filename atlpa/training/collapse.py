@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Attack, State
+from atlpa.attacks import PGD, Attack, carry_out
 from atlpa.component import Component, field_names
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import eval_mode, with_generators
@@ -114,15 +114,8 @@ def _withstand(model: nn.Module, epsilon: float, images: Tensor, labels: Tensor,
     """Which images ``(N,)`` are right as they are and after each step of PGD, on the CPU; what falls is let go."""
     # A network that draws meets the same draws at every step, or all would fall by chance.
     pgd = PGD(epsilon=epsilon, step=epsilon / 10, iterations=MANY, fixed_draws=True)
-    network, state, standing = pgd.prepare(model, images), State(pgd.initial(images)), torch.arange(len(labels))
-    for _ in range(MANY + 1):
-        there = standing.to(images.device)
-        state, fell = pgd.advance(network, state, images[there], labels[there], of_rows(draws, standing))
-        right = ~fell.cpu()
-        state, standing = state[right], standing[right]
-        if not len(standing):
-            break
-    return torch.isin(torch.arange(len(labels)), standing)
+    _, fallen = carry_out(pgd, model, pgd.prepare(model, images), images, labels, draws)
+    return ~fallen
 
 
 def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVEL) -> bool:
