@@ -19,7 +19,7 @@ from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
         "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
+    )
+    add(
+        "--joint",
+        action="store_true",
+        help="attack all --source networks as one, by the mean of their logits: transfer that fools several at once",
     )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
@@ -151,7 +156,10 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
     runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    pairings, notes = pair([network for run in runs for network in run.networks], threats, sources)
+    targets = [network for run in runs for network in run.networks]
+    pairings, notes = (
+        (pair_jointly(targets, threats, sources), []) if arguments.joint else pair(targets, threats, sources)
+    )
     for note in notes:
         print(one_line(f"note: {note}"))
     check_pairings(arguments, pairings)

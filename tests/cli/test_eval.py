@@ -325,7 +325,7 @@ def test_dlr_needs_three_classes(tmp_path, monkeypatch, capsys):
     )
     assert train(["--config", "two.yaml", "--output", "run"]) == 0
     line = refused(capsys, "--run", "run", "--threat", "white", "--iters", "1", "--loss", "dlr")
-    assert "as it was asked for needs at least 3" in line
+    assert "has 2 classes; pgd as it is set needs at least 3" in line
     assert main(["--run", "run", "--threat", "white", "--iters", "1", "--loss", "margin"]) == 0
     assert "climbing margin" in capsys.readouterr().out
 
