@@ -124,7 +124,7 @@ class MIFGSM(WithPrecision, Attack):
 
     def _changed(self, images: Tensor, power: int, generator: Generators) -> Tensor:
         shuffled = block_shuffle(images, self.blocks, self.rotation, generator) if self.copies else images
-        return shuffled / 2**power
+        return shuffled / float(2**power)
 
     def _around(self, pgd: PGD, model: Logits, point: Tensor, batch: AttackBatch, generator: Generators) -> Tensor:
         """The mean gradient ``(B, 3, H, W)`` over the neighbors of a point."""

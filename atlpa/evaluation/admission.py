@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -69,12 +70,13 @@ def check_source(source: Logits | Sequence[Logits], images: Images, attack: Atta
         ValueError: it does not fit the images or the attack; or several of which one is no network, or that are of
             different tasks, or a single one among several.
     """
-    several = list(source) if isinstance(source, list | tuple) else [source]
-    if isinstance(source, list | tuple) and len(several) < 2:
+    joint = isinstance(source, list | tuple)
+    several = cast(Sequence[Logits], source if joint else [source])
+    if joint and len(several) < 2:
         raise ValueError(f"a joint attack on {len(several)} source; give several, or source=network for one alone")
     found: dict[str, int] = {}
     for number, network in enumerate(several, 1):
-        role = "source" if len(several) == 1 else f"source {number}"
+        role = f"source {number}" if joint else "source"
         check_callable(network, role)
         try:
             found[role] = check_network(network, images, attack, f"the {role}")
@@ -85,4 +87,4 @@ def check_source(source: Logits | Sequence[Logits], images: Images, attack: Atta
     if len(set(found.values())) > 1:
         told = ", ".join(f"{role} has {classes} classes" for role, classes in found.items())
         raise ValueError(f"{told}; a joint attack takes networks of one task, with the same classes")
-    return Joint(several) if len(several) > 1 else several[0]
+    return Joint(several) if joint else several[0]

@@ -31,8 +31,8 @@ def transfer_section(results: Results) -> Section | None:
         transfer_table(results.evaluations),
         name="transfer",
         title="Transfer attacks, each target × attack × source, percent",
-        note="Of those right clean: among the images that the target gets right without an attack, with the interval of\n"
-        "as many; what is missing from 100 is what the attack turned over. Networks joined by + were attacked\n"
+        note="Of those right clean: among the images that the target gets right without an attack, with the interval\n"
+        "of as many; what is missing from 100 is what the attack turned over. Networks joined by + were attacked\n"
         "jointly.\n",
     )
 

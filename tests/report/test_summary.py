@@ -39,7 +39,7 @@ BLACK = Network(run="runs/none34", defense="none", architecture="resnet34", seed
 
 
 FILES = {f"curves.{kind}" for kind in ("png", "svg")} | {"table.md", "table.csv", "index.html"}
-FILES |= {"table1.tex", "table1-paper.tex", "significance.tex"}
+FILES |= {"table1.tex", "table1-paper.tex", "transfer.tex", "significance.tex"}
 
 
 def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):
