@@ -27,9 +27,9 @@ def block_shuffle(images: Tensor, blocks: int, degrees: float, generators: Gener
     """
     (count, _, height, width), n = images.shape, blocks
     drawn = sample(images.new_empty(count, 1 + 2 * n + 3 * n * n), torch.rand, generators)
-    chance, size, rank, *of_blocks = drawn.split((1, n, n, n * n, n * n, n * n), dim=1)
-    sizes, ranks, angle = (numbers.reshape(count * n, n) for numbers in of_blocks)
-    in_rows = chance < 0.5
+    in_rows, of_strips, of_blocks = drawn[:, :1] < 0.5, drawn[:, 1 : 1 + 2 * n], drawn[:, 1 + 2 * n :]
+    size, rank = of_strips.reshape(count, 2, n).unbind(dim=1)
+    sizes, ranks, angle = (numbers.reshape(count * n, n) for numbers in of_blocks.reshape(count, 3, n * n).unbind(dim=1))
     rows, columns = (torch.arange(side, device=images.device, dtype=images.dtype) for side in (height, width))
     down, right = (grid.flatten() for grid in torch.meshgrid(rows, columns, indexing="ij"))
     across, along = torch.where(in_rows, down, right), torch.where(in_rows, right, down)  # the strips, (B, H·W)
@@ -45,7 +45,7 @@ def block_shuffle(images: Tensor, blocks: int, degrees: float, generators: Gener
     u, v = strip.middle + u, block.middle + v
     x, y = torch.where(in_rows, v, u), torch.where(in_rows, u, v)
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1).view(count, height, width, 2)
-    shown = F.grid_sample(images, grid, align_corners=False)
+    shown: Tensor = F.grid_sample(images, grid, align_corners=False)
     return shown * inside.view(count, 1, height, width)
 
 
