@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from atlpa.evaluation.checks.check import Check, compare
 from atlpa.evaluation.checks.context import CheckContext
@@ -15,7 +14,7 @@ _NOTHING_TO_PASS = "no layers without weights before the first or behind the las
 
 
 def _against(context: CheckContext, rivals: Iterator[Rival]) -> tuple[Status, str]:
-    return compare(context, context.worst_case, [partial(rival.stands, context) for rival in rivals])
+    return compare(context, context.standing.stands, [rival.attempt(context) for rival in rivals])
 
 
 def _neighbors(context: CheckContext) -> tuple[Status, str]:
