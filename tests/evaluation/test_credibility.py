@@ -229,6 +229,23 @@ def test_reference_and_sources_are_asked_for(honest, adversarial, judged):
     assert [given[name].status for name in ("reference", "transfer")] == ["pass", "pass"]
 
 
+@pytest.mark.parametrize(
+    ("seal", "named"),
+    [
+        (torch.jit.script, "the whole model"),
+        (lambda net: nn.Sequential(nn.Identity(), torch.jit.script(net)), "1"),
+        (lambda net: torch.compile(net, backend="eager"), "the whole model"),
+        (lambda net: torch.compile(net.forward, backend="eager"), "the whole model"),
+        (lambda net: net, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of torch's own compilers
+def test_what_no_attack_can_enter_is_named(seal, named, honest, judged):
+    for check in ("stand-ins", "bare layers"):
+        measured = found(check, seal(honest), judged[0][:8], judged[1][:8]).measured
+        assert measured.partition("not entered: ")[2] == (named or "")
+
+
 def test_a_few_standing_images_are_enough_and_none_is_said(honest, judged):
     """Eight of eight that fall are more than chance; where nothing stands there is nothing to overstate."""
     few = judged[0][:8], judged[1][:8]

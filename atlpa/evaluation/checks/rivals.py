@@ -25,7 +25,6 @@ TARGETS = 3
 RADIUS = 0.25
 """Of their cube, as a share of ε."""
 
-
 Loss = Literal["cross_entropy", "margin"]
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin")
 
