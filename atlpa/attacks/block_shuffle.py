@@ -29,7 +29,9 @@ def block_shuffle(images: Tensor, blocks: int, degrees: float, generators: Gener
     drawn = sample(images.new_empty(count, 1 + 2 * n + 3 * n * n), torch.rand, generators)
     in_rows, of_strips, of_blocks = drawn[:, :1] < 0.5, drawn[:, 1 : 1 + 2 * n], drawn[:, 1 + 2 * n :]
     size, rank = of_strips.reshape(count, 2, n).unbind(dim=1)
-    sizes, ranks, angle = (numbers.reshape(count * n, n) for numbers in of_blocks.reshape(count, 3, n * n).unbind(dim=1))
+    sizes, ranks, angle = (
+        numbers.reshape(count * n, n) for numbers in of_blocks.reshape(count, 3, n * n).unbind(dim=1)
+    )
     rows, columns = (torch.arange(side, device=images.device, dtype=images.dtype) for side in (height, width))
     down, right = (grid.flatten() for grid in torch.meshgrid(rows, columns, indexing="ij"))
     across, along = torch.where(in_rows, down, right), torch.where(in_rows, right, down)  # the strips, (B, H·W)

@@ -6,19 +6,23 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
-from atlpa.cli.command import Parser, count, path, run_command
+from atlpa.cli.command import Parser, count, number, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
+from atlpa.evaluation.checks import check_claim, claim
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
-from atlpa.report import advice, each_accuracy, findings_table, protocol
+from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
 from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
 
 
@@ -73,8 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--check",
         action="store_true",
-        help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
-        f"--limit images (default {IMAGES})",
+        help="in place of an attack, judge by all of them together, and look for evidence that an accuracy at --eps "
+        f"(default 8/255) is overstated; on --limit images, default {IMAGES}",
+    )
+    add(
+        "--claimed",
+        type=number,
+        metavar="X",
+        help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
+        "fell are kept in the run's folder",
     )
     add_trust_option(parser)
     add(
@@ -114,6 +125,12 @@ def check_json(file: Path) -> None:
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
     epsilons = check_epsilons(arguments)
+    claimed: float | None = arguments.claimed
+    if claimed is not None:
+        try:
+            check_claim(claimed)
+        except ValueError as error:
+            raise UserError(f"--claimed: {error}") from error
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
@@ -121,24 +138,35 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
         for epsilon in epsilons
     ]
     records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
-    return [_checked(one, record or one.make(device)) for one, record in zip(asked, records, strict=True)]
+    return [_checked(one, record, claimed, device) for one, record in zip(asked, records, strict=True)]
 
 
-def _checked(one: CredibilityRun, record: Credibility) -> Credibility:
-    """Print what was found."""
+def _checked(
+    one: CredibilityRun, record: Credibility | None, claimed: float | None, device: torch.device
+) -> Credibility:
+    """Print what was found, and what it says of a claim."""
+    keep = claimed is not None
+    if record is None or (keep and record.correct is not None and not one.fallen.exists()):
+        record = one.make(device, keep=keep)
     data = record.data
+    if claimed is not None:
+        finding = claim(claimed, record.correct, record.felled_by)
+        record = replace(record, findings=(*record.findings, finding))
     which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
     print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
     print(findings_table(record).markdown(), end="")
-    print("".join(f"{line}\n" for line in advice(record)), end="")
+    print("".join(f"{line}\n" for line in [*what_stands(record), *advice(record)]), end="")
+    if keep and record.felled_by:
+        print(one_line(f"the images that fell, and what felled each (numpy.load): {one.fallen}"))
     print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
     return record
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
-    if arguments.add_check:
-        raise UserError("--add-check has no meaning without --check")
+    for option in ("add_check", "claimed"):
+        if getattr(arguments, option) not in (None, []):
+            raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     if keep and not keep.is_dir() and (problem := unwritable(keep)):
         raise UserError(f"--keep-images {keep} cannot be made: {problem}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from atlpa.report.checks import advice, findings_table
+from atlpa.report.checks import advice, findings_table, what_stands
 from atlpa.report.escape import hypertext, link
 from atlpa.report.networks import network_title
 from atlpa.report.results import Results
@@ -119,7 +119,7 @@ def _checks(results: Results, folder: Path) -> str:
         title = f"{network_title(record.target)}, ε {record.epsilon:.4g}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
-        advised = "".join(f"<li>{hypertext(line)}</li>" for line in advice(record))
+        advised = "".join(f"<li>{hypertext(line)}</li>" for line in [*what_stands(record), *advice(record)])
         body = _table(findings_table(record), results, folder) + (f"<ul>{advised}</ul>" if advised else "")
         parts.append(f"<details><summary>{hypertext(title)}: {said}</summary>\n{body}</details>\n")
     return _section("checks", "Credibility checks", "".join(parts))
