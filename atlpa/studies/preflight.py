@@ -92,10 +92,10 @@ class Indices:
 def _must_be_the_same(step: AttackStep, indices: Indices) -> None:
     """Refuse images that are not the target's, where the data is found in several places."""
     here = indices.of(step.source)
-    for target in step.targets:
-        if (there := indices.of(target)) is not here and there.digest != here.digest:
+    for other in (*step.joint, *step.targets):
+        if (there := indices.of(other)) is not here and there.digest != here.digest:
             raise UserError(
-                f"images of {step.source.folder} cannot be shown to {target.folder}: its data set holds other images"
+                f"images of {step.source.folder} cannot be shown to {other.folder}: its data set holds other images"
             )
 
 

@@ -98,3 +98,12 @@ def test_from_nothing_to_the_records(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["mine.yaml", "--plan"]) == 0
     assert "to do" not in capsys.readouterr().out
+
+
+def test_a_kernel_larger_than_the_images_is_found_before_the_first_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(STUDY.replace("{name: si_fgsm,", "{name: ti_fgsm, kernel: 99,"))
+    assert main(["mine.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "digits has images of 32 pixels a side; ti_fgsm as it is set needs at least 99" in line
+    assert not Path("runs").exists()
