@@ -93,7 +93,7 @@ def test_page_is_whole_without_a_browser(page):
     assert "look &amp; see" in text
     assert "warn: noise" in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
-    assert text.count("data:image/png;base64,") == 3
+    assert text.count("data:image/png;base64,") == 4
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
