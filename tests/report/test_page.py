@@ -117,7 +117,7 @@ def test_page_in_a_browser(page, tmp_path):
     assert found["before"] == ["none resnet18", "pat resnet18", "atlpa resnet18"]
     assert found["names"] == sorted(found["names"])
     assert found["descending"] == found["ascending"][::-1] or len(set(found["ascending"])) == 1
-    assert len(found["images"]) == 3
+    assert len(found["images"]) == 4
     assert min(found["images"]) > 100
     assert found["opened"]
     assert found["enlarged"]
