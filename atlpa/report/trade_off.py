@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from atlpa.records import Evaluation, Network, Training
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.networks import targets
+from atlpa.report.strongest import beat_guessing, left, strongest
 from atlpa.statistics import SEVERAL, by_seed, over_seeds, share
 
 
@@ -42,36 +42,31 @@ def trade_off(records: Sequence[Evaluation], trainings: Sequence[Training] = ())
     Returns:
         ``None`` with fewer than two networks, or where none keeps more than guessing does.
     """
-    epsilon = min((record.attack["epsilon"] for record in records if record.threat == "white"), default=None)
-    strongest: dict[str, Evaluation] = {}
-    for record in records:
-        if record.threat == "white" and record.attack["epsilon"] == epsilon:
-            before = strongest.get(record.target.weights)
-            if before is None or _robust(record) < _robust(before):
-                strongest[record.target.weights] = record
-    if len(strongest) < 2 or epsilon is None or not any(map(_beats_guessing, strongest.values())):
+    shown = strongest(records)
+    if len(shown) < 2 or not beat_guessing(shown):
         return None
+    epsilon = shown[0].attack["epsilon"]
     minutes = {training.network.weights: training.seconds / 60 for training in trainings}
     groups: dict[str, list[Evaluation]] = {}
-    for network in targets(strongest.values()):
-        groups.setdefault(_title(network), []).append(strongest[network.weights])
-    timed = any(record.target.weights in minutes for record in strongest.values())
+    for record in shown:
+        groups.setdefault(_title(record.target), []).append(record)
+    timed = [minutes[record.target.weights] for record in shown if record.target.weights in minutes]
     figure = Figure(figsize=(9 if timed else 4.8, 4.2), layout="constrained")
-    panels = figure.subplots(1, 1 + timed, sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, 1 + bool(timed), sharey=True, squeeze=False)[0]
     handles: dict[str, Artist] = {}
     for place, (title, group) in enumerate(groups.items()):
         look: dict[str, Any] = {"color": COLORS[place % 8], "marker": MARKERS[place // 8 % 8]}
         handles[figure_text(title)] = _draw(panels[0], group, look)
         if timed:
             _draw(panels[1], [record for record in group if record.target.weights in minutes], look, minutes)
-    names = {str(record.attack["name"]) for record in strongest.values()}
+    names = {str(record.attack["name"]) for record in shown}
     panels[0].set_ylabel(f"white-box at ε = {epsilon:.4g}, {figure_text(' or '.join(sorted(names)))}")
     panels[0].set_xlabel("clean accuracy")
     panels[0].xaxis.set_major_formatter(PercentFormatter(1))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1))
     if timed:
         panels[1].set_xlabel("minutes of training, on the machine of each")
-        panels[1].set_xlim(0, 1.08 * max(minutes[weights] for weights in strongest if weights in minutes))
+        panels[1].set_xlim(0, 1.08 * max(timed))
     for panel in panels:
         panel.grid(alpha=0.3, linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
@@ -81,14 +76,6 @@ def trade_off(records: Sequence[Evaluation], trainings: Sequence[Training] = ())
 
 def _title(network: Network) -> str:
     return " ".join(filter(None, (network.defense, network.architecture, network.checkpoint)))
-
-
-def _robust(record: Evaluation) -> float:
-    return share(record.budgets[-1].correct).value
-
-
-def _beats_guessing(record: Evaluation) -> bool:
-    return _robust(record) > 1 / record.data.classes
 
 
 def _draw(
@@ -108,7 +95,7 @@ def _draw(
             marks = panel.errorbar(x.value, y.value, yerr=error, xerr=width, markersize=6, linewidth=1, **look)
     if together:
         xs = times if minutes else [share(record.clean).value for record in group]
-        panel.scatter(xs, [_robust(record) for record in group], s=9, alpha=0.5, linewidths=0, **look)
+        panel.scatter(xs, [left(record) for record in group], s=9, alpha=0.5, linewidths=0, **look)
     return cast(Artist, marks.lines[0])
 
 
