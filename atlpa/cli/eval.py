@@ -13,6 +13,7 @@ from typing import get_args
 import torch
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
+from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
@@ -87,6 +88,18 @@ def _parser() -> argparse.ArgumentParser:
         help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
         "fell are kept in the run's folder",
     )
+    add(
+        "--bundle",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, write everything that shows the run's numbers into one file, for others to repeat",
+    )
+    add(
+        "--verify",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
+    )
     add_trust_option(parser)
     add(
         "--add-check",
@@ -100,14 +113,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge or check, print, and write what was asked for."""
+    """Judge, check, bundle or verify; print, and write what was asked for."""
     alone()
+    for option, does in (("verify", repeat), ("bundle", bundle)):
+        if getattr(arguments, option):
+            check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
+            does(arguments)
+            return
     if arguments.json:
         check_json(Path(arguments.json))
     records = check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
+    """Refuse all that an option which attacks nothing new would ignore.
+
+    Raises:
+        UserError: such an argument was given.
+    """
+    defaults = vars(_parser().parse_args([]))
+    for name, value in vars(arguments).items():
+        if name not in {option, "device", "trust_code", *beside} and value != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
 
 
 def check_json(file: Path) -> None:
