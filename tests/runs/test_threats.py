@@ -154,7 +154,7 @@ def test_sources_of_a_joint_attack_must_all_fit():
     assert [source.folder.name for source in pairing.sources] == ["none", "none-1"]
     assert pair_jointly([target, target], ["transfer"], [gray, other]) == [pairing]
     for sources in ([gray, larger], [larger, gray]):
-        with pytest.raises(UserError, match="larger does not fit .*pat: .*data.size"):
+        with pytest.raises(UserError, match=r"larger does not fit .*pat: .*data.size"):
             pair_jointly([target], ["transfer"], sources)
     with pytest.raises(UserError, match="pat is judged, and a source of --joint as well"):
         pair_jointly([target], ["transfer"], [gray, target])
