@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -19,6 +20,8 @@ from atlpa.report.table import Linked, Table
 COMPARED = "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial"
 FIRST = ("trade-off", "curves")
 """The figure above all tables: the first of these that there is."""
+INTERVAL = re.compile(r"\[[-+.\d]+, [-+.\d]+\]")
+"""What a narrow screen must not break in two."""
 LONG = 16
 """Rows of a table that is not folded."""
 STAGES = "Figure 1: attention of every stage, {}"
@@ -120,7 +123,8 @@ def _word(number: int, table: Table) -> str:
 
 def _cell(cell: object, results: Results, folder: Path) -> str:
     file = results.file(cell.record) if isinstance(cell, Linked) else None
-    return f'<a href="{link(file, folder)}">{hypertext(cell)}</a>' if file else hypertext(cell)
+    text = INTERVAL.sub(lambda found: found[0].replace(" ", "&nbsp;"), hypertext(cell))
+    return f'<a href="{link(file, folder)}">{text}</a>' if file else text
 
 
 def _note(note: str) -> str:
