@@ -11,6 +11,7 @@ from typing import get_args
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.command import Parser, count, path, run_command
+from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
         f"--limit images (default {IMAGES})",
     )
+    add_curve_option(parser)
     add_trust_option(parser)
     add(
         "--add-check",
@@ -88,7 +90,8 @@ def work(arguments: argparse.Namespace) -> None:
     alone()
     if arguments.json:
         check_json(Path(arguments.json))
-    records = check(arguments) if arguments.check else judge(arguments)
+    curve = arguments.curve is not None
+    records = curves(arguments) if curve else check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")

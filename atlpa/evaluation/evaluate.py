@@ -69,16 +69,7 @@ def evaluate(
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")
-    if not isinstance(attack, Attack):
-        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
-    for given, role in ((model, "model"), *([(source, "source")] if source is not None else [])):
-        if not callable(given):
-            raise ValueError(f"the {role} is {shown(given)}; give a module or another callable: images → logits")
-    check_restarts(model, attack, source)
-    data = as_images(images, labels, precision_of(model))
-    for network, role in ((model, "the model"), (source, "the source")):
-        if network is not None:
-            check_network(network, data, attack, role)
+    data = checked(model, images, labels, attack, source)
     own = attack.last_iterate
     asked = sorted(set(budgets or [own]))
     if asked[0] < 1 or asked[-1] > own:
@@ -90,6 +81,25 @@ def evaluate(
     if source is None:
         return white_box(model, data, attack, asked, **options)
     return transfer(source, {"": model}, data, attack, asked, **options)[""]
+
+
+def checked(model: Logits, images: Any, labels: Any, attack: Attack, source: Logits | None = None) -> Images:
+    """What a user gave, as images that this attack can be made on; the arguments are those of ``evaluate``.
+
+    Raises:
+        ValueError: a model, images or an attack that do not fit together, or are none.
+    """
+    if not isinstance(attack, Attack):
+        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+    for given, role in ((model, "model"), *([(source, "source")] if source is not None else [])):
+        if not callable(given):
+            raise ValueError(f"the {role} is {shown(given)}; give a module or another callable: images → logits")
+    check_restarts(model, attack, source)
+    data = as_images(images, labels, precision_of(model))
+    for network, role in ((model, "the model"), (source, "the source")):
+        if network is not None:
+            check_network(network, data, attack, role)
+    return data
 
 
 def check_restarts(model: Logits, attack: Attack, source: Logits | None) -> None:

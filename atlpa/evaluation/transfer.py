@@ -54,7 +54,7 @@ def transfer(
     """
     check_measurable(attack)
     device = device_of(source, images)
-    perturbation = Perturbation.empty(len(budgets), len(images))
+    perturbation = Perturbation.empty(attack, len(budgets), len(images))
     robust = {
         name: torch.zeros(len(budgets), draws_of(target, draws), len(images), dtype=torch.bool)
         for name, target in targets.items()
@@ -66,7 +66,7 @@ def transfer(
     for row, positions, made in adversarial_cache(keep, shape, make, batch_size) if keep else make():
         batch, labels = to_batch(images, positions, device)
         adversarial = made.to(device)
-        perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon, attack.name)
+        perturbation.note(row, positions, measure(adversarial, batch, attack))
         for name, target in targets.items():
             asked = robust[name].shape[1]
             robust[name][row, :, positions] = correct_over_draws(target, adversarial, labels, positions, seed, asked)

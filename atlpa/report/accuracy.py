@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from atlpa.errors import one_line
-from atlpa.records import Credibility, Evaluation
+from atlpa.records import NORM_SIGNS, Credibility, Evaluation
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
 from atlpa.report.networks import network_titles, row_order, targets
@@ -16,24 +16,25 @@ from atlpa.statistics import share
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
     """One row per record and budget, with what was really done to the images."""
     titles = network_titles(records)
+    signs = " or ".join(sorted({NORM_SIGNS[record.norm] for record in records}))
     rows = [
         (
             titles[record.target.weights],
             record.threat,
             "itself" if record.threat == "white" else titles[record.source.weights],
-            f"{record.attack['epsilon']:.4g}",
+            f"{record.attack['epsilon']:.4g}" + ("" if record.norm == "Linf" else " L2"),
             budget.iterations,
             share(budget.correct),
             share(record.clean),
             record.data.count,
-            f"{budget.linf_max:.4f}",
+            f"{budget.linf_max if record.norm == 'Linf' else budget.l2_max:.4f}",
             f"{100 * budget.at_bound:.0f} %",
             f"{record.data.count / record.seconds:.1f}" if record.seconds else "–",
         )
         for record in sorted(records, key=_record_order)
         for budget in record.budgets
     ]
-    columns = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
+    columns = f"network,threat,source,ε,iterations,accuracy %,clean %,n,max {signs},at bound,images/s"
     return Table(columns.split(","), rows)
 
 
@@ -125,6 +126,7 @@ def _kind(record: Evaluation) -> str:
         how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
         how += ", draws held fixed" if attack["fixed_draws"] else ""
         how += ", gradients in bf16" if attack.get("precision") == "bf16" else ""
+    how += ", in L2" if record.norm == "L2" and "norm L2" not in how else ""
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 
 
@@ -135,7 +137,8 @@ def _others(attack: Mapping[str, object], budget: int) -> str:
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:
-    """One row per record and budget with plain numbers, for other programs."""
+    """One row per record and budget with plain numbers, for other programs; the norm where it is not L∞ everywhere."""
+    several = any(record.norm != "Linf" for record in records)
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),
@@ -145,6 +148,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
             share(record.clean).value,
             *(len(record.clean), record.average),
             *(budget.linf_max, budget.linf_mean, budget.at_bound),
+            *((record.norm, budget.l2_max, budget.l2_mean) if several else ()),
         )
         for record in records
         for budget in record.budgets
@@ -162,6 +166,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         *("attack", "epsilon", "iterations", "accuracy", "low95", "high95", "n", "spread", "clean_accuracy"),
         *("draws", "average"),
         *("linf_max", "linf_mean", "at_bound"),
+        *(("norm", "l2_max", "l2_mean") if several else ()),
     )
     return Table(columns, rows)
 

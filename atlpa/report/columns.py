@@ -18,7 +18,8 @@ class Column(NamedTuple):
     Fields:
         place: the threat's among the threats.
         attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns; and the attack, where
-            it is not PGD: ``white (ensemble)``.
+            it is not PGD: ``white (ensemble)``; and L2,
+            where ε is measured in it: ``white L2``.
         epsilon: ε.
     """
 
@@ -35,7 +36,7 @@ def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
     """Where a record belongs; ``titles`` says what networks are called, by their weights."""
     source = f" from {titles[record.source.weights]}" if record.threat == "transfer" else ""
     name = one_line(record.attack["name"], 60)
-    attack = record.threat + source + ("" if name == PGD else f" ({name})")
+    attack = record.threat + source + ("" if name == PGD else f" ({name})") + ("" if record.norm == "Linf" else " L2")
     return Column(THREATS.index(record.threat), attack, record.attack["epsilon"])
 
 

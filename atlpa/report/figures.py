@@ -13,6 +13,7 @@ from atlpa.files import atomic_folder
 from atlpa.registry import Registry
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.analysis_figures import embedding_figure, landscape_figure
+from atlpa.report.distances import distance_curves
 from atlpa.report.results import Results
 from atlpa.report.section import check_name
 from atlpa.report.training import training_figure
@@ -72,6 +73,12 @@ def _curves(results: Results) -> ReportFigure | None:
     return ReportFigure(title, accuracy_curves(results.evaluations))
 
 
+def _distances(results: Results) -> ReportFigure | None:
+    figure = distance_curves(results.distances)
+    title = "Accuracy against ε, white-box, with 95 % Wilson bands; dots mark median distances"
+    return ReportFigure(title, figure) if figure else None
+
+
 def _embedding(results: Results) -> ReportFigure | None:
     figure = embedding_figure(results.analyses)
     return ReportFigure("Figure 7: t-SNE of the pooled features", figure) if figure else None
@@ -95,6 +102,12 @@ def _training(results: Results) -> ReportFigure | None:
 FIGURES: Registry[FigureOf] = Registry(
     "figure",
     "atlpa.figures",
-    {"curves": _curves, "embedding": _embedding, "landscape": _landscape, "training": _training},
+    {
+        "curves": _curves,
+        "distances": _distances,
+        "embedding": _embedding,
+        "landscape": _landscape,
+        "training": _training,
+    },
 )
 """Name → what draws the figure; a package announces its own as entry points of the group ``atlpa.figures``."""

@@ -166,7 +166,7 @@ class CheckContext:
         randomized = model is self.model and self.randomized
         stages = () if randomized else attack.stages(self.outputs[0].shape[1])
         if stages:
-            tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon)
+            tracker = RobustTracker(candidates.cpu(), budgets, attack)
             everything = InMemory(self.images, self.labels)
             for number, stage in enumerate(stages):
                 standing = torch.nonzero(tracker.robust[-1]).flatten()

@@ -1,0 +1,142 @@
+"""Accuracy against ε, and median distances: a table and a figure from records of distances."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from atlpa.errors import one_line
+from atlpa.records import NORM_SIGNS, Distances
+from atlpa.report.escape import figure_text
+from atlpa.report.legend import COLORS, legend_below
+from atlpa.report.networks import network_titles, row_order
+from atlpa.report.results import Results
+from atlpa.report.section import Section
+from atlpa.report.table import Linked, Table
+from atlpa.statistics import median, share
+
+USUAL = {"Linf": 8 / 255, "L2": 0.5}
+"""At which ε a table gives the accuracy: where most of the field does."""
+WIDE = 30
+"""How many times the smallest ε the largest is where the axis is logarithmic."""
+
+
+def distances_table(records: Sequence[Distances]) -> Table:
+    """A row for each network and attack: its median distance, the quartiles, and what stands at the usual ε."""
+    titles = network_titles(records)
+    rows = []
+    for record in _ordered(records):
+        epsilon = min(USUAL[record.norm], record.epsilons[-1])
+        quartiles = statistics.quantiles(record.bounds, n=4, method="inclusive") if len(record.bounds) > 1 else []
+        rows.append(
+            (
+                titles[record.target.weights],
+                _attack(record),
+                NORM_SIGNS[record.norm],
+                Linked(median(record.bounds), record),
+                " – ".join(f"{value:.4g}" for value in quartiles[::2]) or "–",
+                f"{share([record.standing(epsilon)])} at {epsilon:.4g}",
+                share([record.standing(0)]),
+                record.data.count,
+                f"{record.steps / record.data.count:.0f}",
+            )
+        )
+    columns = "network,attack,norm,median distance,quartiles,accuracy %,clean %,n,passes an image"
+    return Table(columns.split(","), rows, left=3)
+
+
+def distances_note(records: Sequence[Distances]) -> str:
+    """What was measured, on which images, and what it means."""
+    shown = {
+        f"{r.data.count} of {r.data.available} {r.data.part} images of {r.data.dataset} at {r.data.size}×{r.data.size}; "
+        f"{len(r.epsilons)} ε from {r.epsilons[0]:.3g} to {r.epsilons[-1]:.3g} ({r.norm}), {_settings(r)}.\n": None
+        for r in _ordered(records)
+    }
+    return (
+        f"{''.join(shown)}White-box. Distances are those of the nearest image found that fools, upper bounds as all that\n"
+        "attacks say; 0 of images that are wrong as they are, inf of those that stand at the largest ε. Medians with 95 %\n"
+        "interval from order statistics, percent with 95 % Wilson interval.\n"
+    )
+
+
+def distances_section(results: Results) -> Section | None:
+    """Median distances, where there are any."""
+    if not results.distances:
+        return None
+    title = "How far images are from others that fool the network"
+    return Section("distances", title, distances_table(results.distances), distances_note(results.distances))
+
+
+def distance_curves(records: Sequence[Distances]) -> Figure | None:
+    """Accuracy against ε, a panel for each norm and a line for each network and attack, with 95 % Wilson bands.
+
+    Returns:
+        ``None`` without records.
+    """
+    if not records:
+        return None
+    norms = [norm for norm in NORM_SIGNS if any(record.norm == norm for record in records)]
+    labels = _labels(records)
+    colors = {label: COLORS[place % 8] for place, label in enumerate(dict.fromkeys(labels.values()))}
+    styles = {label: ("-", "--", ":")[place // 8 % 3] for place, label in enumerate(colors)}
+    figure = Figure(figsize=(4.6 * len(norms), 3.4), layout="constrained")
+    handles = {}
+    for panel, norm in zip(figure.subplots(1, len(norms), sharey=True, squeeze=False)[0], norms, strict=True):
+        own = [record for record in _ordered(records) if record.norm == norm]
+        for record in own:
+            label = labels[repr(record)]
+            handles[label] = _draw(panel, record, colors[label], styles[label])
+        low, high = min(r.epsilons[0] for r in own), max(r.epsilons[-1] for r in own)
+        panel.set_xscale("log" if high > WIDE * low else "linear")
+        panel.set_xlim(low, high)
+        panel.set_xlabel(f"ε, largest {NORM_SIGNS[norm]}")
+        panel.grid(alpha=0.3, linewidth=0.5)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.yaxis.set_major_formatter(PercentFormatter(1))
+        panel.set_ylim(-0.02, 1)
+    figure.axes[0].set_ylabel("accuracy")
+    legend_below(figure, handles)
+    return figure
+
+
+def _draw(panel: Axes, record: Distances, color: str, linestyle: str) -> object:
+    """One curve over the ε that were asked about, with a dot where it is half of all images."""
+    shares = [share([record.standing(epsilon)]) for epsilon in record.epsilons]
+    values, low, high = ([getattr(one, name) for one in shares] for name in ("value", "low", "high"))
+    (line,) = panel.plot(record.epsilons, values, color=color, linestyle=linestyle, linewidth=1.5)
+    panel.fill_between(record.epsilons, low, high, color=color, alpha=0.12, linewidth=0)
+    middle = median(record.bounds).value
+    if record.epsilons[0] <= middle <= record.epsilons[-1]:
+        panel.plot([middle], [0.5], "o", color=color, markersize=5)
+    return line
+
+
+def _labels(records: Sequence[Distances]) -> dict[str, str]:
+    """What each record's line is called: its network, with its attack where there are several, and clean accuracy."""
+    titles = network_titles(records)
+    several = len({_attack(record) for record in records}) > 1
+    names = {
+        repr(record): titles[record.target.weights] + (f", {_attack(record)}" if several else "")
+        for record in _ordered(records)
+    }
+    clean = {repr(record): f"{100 * share([record.standing(0)]).value:.1f} % clean" for record in records}
+    return {key: figure_text(f"{name} ({clean[key]})") for key, name in names.items()}
+
+
+def _ordered(records: Sequence[Distances]) -> list[Distances]:
+    return sorted(records, key=lambda record: (*row_order(record.target), record.norm, _attack(record)))
+
+
+def _attack(record: Distances) -> str:
+    return one_line(str(record.attack["name"]), 60)
+
+
+def _settings(record: Distances) -> str:
+    """The attack with its settings, but for what is said elsewhere."""
+    told = ("name", "epsilon", "norm", "engine")
+    settings = [one_line(f"{name} {value}", 120) for name, value in record.attack.items() if name not in told]
+    return ", ".join([_attack(record), *settings])
