@@ -169,7 +169,9 @@ def check_pixel_range(owner: Component, *names: str) -> None:
         except ValueError as error:
             wrong = PydanticCustomError("value_error", "{problem}", {"problem": str(error)})
             title = type(owner).__name__
-            raise ValidationError.from_exception_data(title, [{"type": wrong, "loc": (name,), "input": value}]) from error
+            raise ValidationError.from_exception_data(
+                title, [{"type": wrong, "loc": (name,), "input": value}]
+            ) from error
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$", max_length=80)]

@@ -46,8 +46,8 @@ class FAB(MinimumNorm):
     """Steps to where the linearized margin to one class is 0, and closer to the image whenever it is fooled.
 
     A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in its norm
-    and within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that fools
-    rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε alone.
+    and within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that
+    fools rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε alone.
 
     Fields:
         epsilon: ε of the ball, in units of the [0, 1] pixel range.
@@ -133,8 +133,8 @@ def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor, norm: Norm = "Li
     """The change of smallest norm that takes each point onto its hyperplane slope · z = level within [0, 1].
 
     All pixels move by r times the steepest way (the slope's sign, in L2 the slope itself over its length), or to their
-    bounds if these are nearer. What such a move adds to slope · z is concave in r, so that Newton's steps from 0 rise to the r wanted and end there. A hyperplane beyond the
-    cube is approached as far as it goes.
+    bounds if these are nearer. What such a move adds to slope · z is concave in r, so that Newton's steps from 0 rise
+    to the r wanted and end there. A hyperplane beyond the cube is approached as far as it goes.
 
     Args:
         points: ``(B, 3, H, W)`` in [0, 1].

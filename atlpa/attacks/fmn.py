@@ -48,8 +48,9 @@ class FMN(MinimumNorm):
     """Climbs the margin within a ball whose radius follows what it finds.
 
     Where the present point fools the model, the ball shrinks by γ, and never is larger than the nearest such point;
-    where it does not, the ball grows by γ, or, as long as no point has, to where the linearized margin is 0. Steps go
-    along the gradient, by α in L2 length in either norm. γ and α fall along half a cosine.
+    where it does not, the ball grows by γ; as long as no point has, it is as large as it must be for the linearized
+    margin to be 0, and, unlike the source's, by γ larger: a convex margin would be approached from without for ever.
+    Steps go along the gradient, by α in L2 length in either norm. γ and α fall along half a cosine.
 
     Fields:
         epsilon: ε, the farthest that an image may be moved, in units of the [0, 1] pixel range.
@@ -106,7 +107,7 @@ class FMN(MinimumNorm):
         change, step = (first * (last + (1 - last) * left) for first, last in self._schedules)
         steepness = (slope * ball.ascent(slope)).sum(dim=(1, 2, 3)).clamp(min=torch.finfo(slope.dtype).tiny)
         to_boundary = distance - margin(logits, batch.labels) / steepness
-        larger = torch.where(state.found, state.radius * (1 + change), to_boundary)
+        larger = torch.where(state.found, state.radius, to_boundary) * (1 + change)
         radius = torch.where(other, (state.radius * (1 - change)).minimum(closest), larger)
         radius = radius.minimum(ball.size(torch.ones_like(point)))
         ahead = point + step[:, None, None, None] * L2Ball.ascent(slope)

@@ -79,14 +79,15 @@ class L2Ball(Ball):
     @staticmethod
     def size(change: Tensor) -> Tensor:
         """The length of the change, ``(B,)``."""
-        return torch.linalg.vector_norm(change, dim=PIXELS)
+        length: Tensor = torch.linalg.vector_norm(change, dim=PIXELS)
+        return length
 
     @staticmethod
     def ascent(gradient: Tensor) -> Tensor:
         """The gradient over its length; one so small that its squares would be 0 has a direction too."""
         tiny = torch.finfo(gradient.dtype).tiny
         even = gradient / gradient.abs().amax(dim=PIXELS, keepdim=True).clamp(min=tiny)
-        return even / torch.linalg.vector_norm(even, dim=PIXELS, keepdim=True).clamp(min=tiny)
+        return even / L2Ball.size(even)[:, None, None, None].clamp(min=tiny)
 
     def project(self, points: Tensor) -> Tensor:
         """The nearest points of sphere and [0, 1] together: x + t·(point − x), cut to [0, 1], with the largest t ≤ 1.

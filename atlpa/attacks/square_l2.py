@@ -31,7 +31,7 @@ def pyramids(windows: Windows, turned: Tensor) -> Tensor:
         windows: of each image.
         turned: ``(B,)`` bool, whether the halves lie side by side.
     """
-    down, across = torch.broadcast_tensors(windows.down[:, :, None], windows.across[:, None, :])
+    down, across = windows.down[:, :, None], windows.across[:, None, :]
     swap, side = turned[:, None, None], windows.side[:, None, None]
     row, column = torch.where(swap, across, down), torch.where(swap, down, across)
     half = (side / 2).floor()
@@ -75,9 +75,7 @@ def numbers_of_start(images: Tensor) -> int:
     return (images.shape[1] + 1) * down * across
 
 
-def moved(
-    change: Tensor, first: Windows, second: Windows, signs: Tensor, turned: Tensor, epsilon: float
-) -> Tensor:
+def moved(change: Tensor, first: Windows, second: Windows, signs: Tensor, turned: Tensor, epsilon: float) -> Tensor:
     """A change of length ε whose second window is emptied into the first.
 
     There, in each channel, the old change and pyramids of a random sign share what length both windows had, and what

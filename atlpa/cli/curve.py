@@ -48,7 +48,9 @@ def curves(arguments: argparse.Namespace) -> list[Distances]:
             spelled = f"--{option.replace('_', '-')}"
             raise UserError(f"{spelled} has no meaning with --curve, which is white-box and asks each network once")
     if arguments.eps:
-        raise UserError("--eps has no meaning with --curve, which finds where each image falls; its own ε are --curve E E …")
+        raise UserError(
+            "--eps has no meaning with --curve, which finds where each image falls; its own ε are --curve E E …"
+        )
     if len(set(arguments.iters or ())) > 1:
         raise UserError(f"--iters {' '.join(map(str, arguments.iters))}: --curve takes a single one")
     chosen = dict(settings(arguments.attack_set, "--attack-set"))
@@ -77,7 +79,7 @@ def _protocol(arguments: argparse.Namespace, chosen: Mapping[str, Any], farthest
     given: dict[str, Any] = {**vars(arguments), "eps": [farthest]}
     if arguments.attack == PGD.name:
         usual = default_attack().at(farthest) if farthest else default_attack()
-        wanted = {"loss": usual.loss, "step": usual.step}
+        wanted: dict[str, Any] = {"loss": usual.loss, "step": usual.step}
         wanted |= {} if "iterations" in chosen else {"iters": [usual.iterations]}
         given |= {name: value for name, value in wanted.items() if not given[name] and name not in chosen}
     (protocol,) = protocols(argparse.Namespace(**given))

@@ -1,4 +1,4 @@
-"""How far each image must be moved to fool a classifier: an upper bound of every distance, and so accuracy at every ε."""
+"""How far each image must be moved to fool a classifier: upper bounds of distances, and so accuracy at every ε."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def default_attack(norm: Norm = "Linf") -> PGD:
 
 @dataclass(frozen=True)
 class DistanceResult:
-    """How far images are from others that fool. Printed, it is a line: the median, and what stands clean and at the end.
+    """How far images are from others that fool. Printed: the median, and what stands clean and at the largest ε.
 
     Fields:
         values: ``(N,)`` float64 on the CPU, upper bounds of the distances; 0 where an image is wrong as it is, infinite
@@ -96,8 +96,8 @@ def distances(
 
     An attack that looks for the nearest (``FMN``, ``FAB``) is made once. With any other that can be followed step by
     step, ε is bisected for each image: whatever fell is attacked at a smaller ε, whatever stood at a larger one, until
-    it is known between which two of ``epsilons`` it falls; all images of one ε share their batches. No result is a lower
-    bound: accuracies that follow are upper bounds, as those of every attack, and never rise with ε.
+    it is known between which two of ``epsilons`` it falls; images of one ε share their batches. Distances are upper
+    bounds, and so are the accuracies that follow, as those under every attack; they never rise with ε.
 
     Example::
 
@@ -161,7 +161,9 @@ def check_curve(attack: Attack, epsilons: Sequence[float]) -> None:
             raise ValueError(f"ε {after:g} follows {before:g}; give them ascending, each once")
     least, most = epsilons[0], epsilons[-1]
     if not (least > 0 and math.isfinite(most)):
-        raise ValueError(f"ε from {least:g} to {most:g}; give some above 0, for the clean images are judged in any case")
+        raise ValueError(
+            f"ε from {least:g} to {most:g}; give some above 0, for the clean images are judged in any case"
+        )
     if attack.norm == "Linf" and most > 1:
         raise ValueError(f"ε up to {most:g}; in L∞ give some of at most 1, in units of the pixel range")
     if attack.minimal and getattr(attack, "precision", "fp32") != "fp32":
@@ -182,7 +184,7 @@ def _bisected(
     low, high = torch.zeros(len(clean), dtype=torch.long), torch.where(clean, len(grid), 0)
     while (unsettled := low < high).any():
         middle = (low + high) // 2
-        for place in middle[unsettled].unique().tolist():
+        for place in sorted(set(middle[unsettled].tolist())):
             asked, epsilon = unsettled & (middle == place), grid[place]
             fell, sizes, made = fallen(asked, epsilon)
             passes += made
@@ -214,7 +216,8 @@ def _nearest(
         for _ in range(stage.iterations + 1):
             state, _ = stage.advance(network, state, batch, labels)
         progress(len(positions))
-        closest: Tensor = state.closest.double().cpu()
+        farthest = attack.ball(batch).size(torch.ones_like(batch))  # what is said of images that nothing fooled
+        closest: Tensor = torch.where(state.closest < farthest, state.closest, torch.inf).double().cpu()
         return torch.where(closest > attack.epsilon, torch.inf, closest)
 
     found = torch.where(clean, torch.inf, 0.0).double()

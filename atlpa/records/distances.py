@@ -49,6 +49,8 @@ class Distances(MeasuredRecord):
         """Other images than said, an ε out of order, and distances beyond the largest."""
         if len(self.distances) != self.data.count:
             yield f"{len(self.distances)} distances, but data.count is {self.data.count}"
+        if self.epsilons[0] <= 0:
+            yield "the epsilons start at 0, where images are clean"
         if any(before >= after for before, after in pairwise(self.epsilons)):
             yield "the epsilons do not ascend"
         last = self.epsilons[-1]

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
 from atlpa.errors import shown
-from atlpa.records.checked import Checked, Count, LARGEST_LENGTH, Length, Share, as_lines
+from atlpa.records.checked import LARGEST_LENGTH, Checked, Count, Length, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network
 
 ROUNDING = 2e-6
@@ -50,7 +50,7 @@ def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
     for field, types in wanted.items():
         if type(attack.get(field)) not in types:
             raise ValueError(f"its {field} should be of type {types[0].__name__}, given {shown(attack.get(field))}")
-    if (norm := attack.get("norm", "Linf")) not in NORM_SIGNS:
+    if (norm := attack.get("norm", "Linf")) not in list(NORM_SIGNS):
         raise ValueError(f"its norm is {shown(norm)}, known are {', '.join(NORM_SIGNS)}")
     farthest, allowed = (1.0, "[0, 1]") if norm == "Linf" else (LARGEST_LENGTH, "what an image can be moved by")
     if not 0 <= attack["epsilon"] <= farthest:
@@ -75,8 +75,8 @@ class Budget(Checked):
             the last iterate.
         linf_max: the largest ‖δ‖∞ realized, over the attacked images.
         linf_mean: the mean of their ‖δ‖∞.
-        at_bound: share of the pixels whose change is ε, to within 10⁻⁶, or that the [0, 1] range stops; of an L2 attack,
-            all that were moved in an image whose ‖δ‖₂ is ε.
+        at_bound: share of the pixels whose change is ε, to within 10⁻⁶, or that the [0, 1] range stops; in L2, of all
+            that were moved in an image whose ‖δ‖₂ is ε, and of those that are stopped in another.
         l2_max: the largest ‖δ‖₂; ``None`` in older records, as the mean.
         l2_mean: the mean of their ‖δ‖₂.
     """
@@ -88,6 +88,10 @@ class Budget(Checked):
     at_bound: Share
     l2_max: Length | None = None
     l2_mean: Length | None = None
+
+    def largest(self, norm: str) -> float | None:
+        """The largest ‖δ‖ in a norm, ``Linf`` or ``L2``, if it was measured."""
+        return self.l2_max if norm == "L2" else self.linf_max
 
     def contradictions(self) -> Iterator[str]:
         """A mean above the largest."""
@@ -145,12 +149,11 @@ class Evaluation(MeasuredRecord):
         if iterations != sorted(set(iterations)):
             yield f"budgets {shown(iterations)} do not ascend"
         for one in self.budgets:
-            name, largest, rounding = "linf_max", one.linf_max, ROUNDING
-            if self.norm == "L2":
-                name, largest, rounding = "l2_max", one.l2_max, L2_ROUNDING * max(1, epsilon)
+            name = f"{self.norm.lower()}_max"
+            largest = one.largest(self.norm)
             if largest is None:
-                yield f"budget {one.iterations}: the attack's norm is L2, but there is no l2_max"
-            elif largest > epsilon + rounding:
+                yield f"budget {one.iterations}: the attack's norm is {self.norm}, but there is no {name}"
+            elif largest > epsilon + (ROUNDING if self.norm == "Linf" else L2_ROUNDING * max(1, epsilon)):
                 yield f"budget {one.iterations}: {name} {largest:g} is above the attack's epsilon {epsilon:g}"
         named = sorted(place for places in self.felled_by.values() for place in places)
         pairs = enumerate(zip(self.clean[0], self.budgets[-1].correct[0], strict=False))

@@ -27,7 +27,7 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
             share(budget.correct),
             share(record.clean),
             record.data.count,
-            f"{budget.linf_max if record.norm == 'Linf' else budget.l2_max:.4f}",
+            f"{budget.largest(record.norm):.4f}",
             f"{100 * budget.at_bound:.0f} %",
             f"{record.data.count / record.seconds:.1f}" if record.seconds else "–",
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -31,18 +31,18 @@ def distances_table(records: Sequence[Distances]) -> Table:
     rows = []
     for record in _ordered(records):
         epsilon = min(USUAL[record.norm], record.epsilons[-1])
-        quartiles = statistics.quantiles(record.bounds, n=4, method="inclusive") if len(record.bounds) > 1 else []
+        ranked, n = sorted(record.bounds), len(record.bounds)
         rows.append(
             (
                 titles[record.target.weights],
                 _attack(record),
                 NORM_SIGNS[record.norm],
                 Linked(median(record.bounds), record),
-                " – ".join(f"{value:.4g}" for value in quartiles[::2]) or "–",
+                f"{ranked[-(-n // 4) - 1]:.4g} – {ranked[-(-3 * n // 4) - 1]:.4g}",
                 f"{share([record.standing(epsilon)])} at {epsilon:.4g}",
                 share([record.standing(0)]),
-                record.data.count,
-                f"{record.steps / record.data.count:.0f}",
+                n,
+                f"{record.steps / n:.0f}",
             )
         )
     columns = "network,attack,norm,median distance,quartiles,accuracy %,clean %,n,passes an image"
@@ -52,14 +52,14 @@ def distances_table(records: Sequence[Distances]) -> Table:
 def distances_note(records: Sequence[Distances]) -> str:
     """What was measured, on which images, and what it means."""
     shown = {
-        f"{r.data.count} of {r.data.available} {r.data.part} images of {r.data.dataset} at {r.data.size}×{r.data.size}; "
-        f"{len(r.epsilons)} ε from {r.epsilons[0]:.3g} to {r.epsilons[-1]:.3g} ({r.norm}), {_settings(r)}.\n": None
+        f"{r.data.count} of {r.data.available} {r.data.part} images of {r.data.dataset} at "
+        f"{r.data.size}×{r.data.size}; {len(r.epsilons)} ε from {r.epsilons[0]:.3g} to {r.epsilons[-1]:.3g} ({r.norm}), {_settings(r)}.\n": None
         for r in _ordered(records)
     }
     return (
-        f"{''.join(shown)}White-box. Distances are those of the nearest image found that fools, upper bounds as all that\n"
-        "attacks say; 0 of images that are wrong as they are, inf of those that stand at the largest ε. Medians with 95 %\n"
-        "interval from order statistics, percent with 95 % Wilson interval.\n"
+        f"{''.join(shown)}White-box. A distance is that of the nearest image found that fools, an upper bound: 0 of an\n"
+        "image that is wrong as it is, inf of one that stands at the largest ε. Medians with 95 % interval from order\n"
+        "statistics, percent with 95 % Wilson interval.\n"
     )
 
 
@@ -103,7 +103,7 @@ def distance_curves(records: Sequence[Distances]) -> Figure | None:
     return figure
 
 
-def _draw(panel: Axes, record: Distances, color: str, linestyle: str) -> object:
+def _draw(panel: Axes, record: Distances, color: str, linestyle: str) -> Artist:
     """One curve over the ε that were asked about, with a dot where it is half of all images."""
     shares = [share([record.standing(epsilon)]) for epsilon in record.epsilons]
     values, low, high = ([getattr(one, name) for one in shares] for name in ("value", "low", "high"))

@@ -47,7 +47,9 @@ class DistanceRun:
     def __post_init__(self) -> None:
         classes, needed = len(self.run.read_index(self.run.training.data).classes), self.attack.fewest_classes
         if self.run.randomized:
-            raise UserError(f"{self.run.folder} draws, so that whether an image falls is chance; judge it at some --eps")
+            raise UserError(
+                f"{self.run.folder} draws, so that whether an image falls is chance; judge it at some --eps"
+            )
         if classes < needed:
             raise UserError(f"{self.run.folder} has {classes} classes; {self.attack.name} needs at least {needed}")
         try:
