@@ -127,8 +127,7 @@ def distances(
     if random_layers(model):
         raise ValueError("the model draws, so that whether an image falls is chance; evaluate it at some ε with draws")
     classes = classes_of(model, data)
-    if not (stages := attack.at(grid[-1]).stages(classes)):
-        raise ValueError(f"{attack.name} cannot be followed step by step; give pgd, apgd, ensemble, square, fab or fmn")
+    stages = attack.at(grid[-1]).stages(classes)
     device, clean = device_of(model, data), correct(model, data)[0]
     network = stages[0].prepare(model, to_batch(data, torch.arange(min(batch_size, len(data))), device)[0])
     progress(int((~clean).sum()))
@@ -154,6 +153,8 @@ def check_curve(attack: Attack, epsilons: Sequence[float]) -> None:
         ValueError: which of them, and what is wanted.
     """
     check_measurable(attack)
+    if not attack.stages(attack.fewest_classes):
+        raise ValueError(f"{attack.name} cannot be followed step by step; give pgd, apgd, ensemble, square, fab or fmn")
     if len(epsilons) < 2:
         raise ValueError(f"{len(epsilons)} ε; give at least two, ascending")
     for before, after in pairwise(epsilons):

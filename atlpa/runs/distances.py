@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -93,14 +94,11 @@ class DistanceRun:
         images = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         began, model = time.monotonic(), self.run.load_model(device)
         with Progress(f"distances {self.run.folder.name}", len(images), "image") as progress:
-            found = distances(
-                model,
-                images,
-                attack=self.attack,
-                epsilons=self.epsilons,
-                seed=self.seed,
-                progress=progress.update,
-            )
+            how: dict[str, Any] = {"seed": self.seed, "progress": progress.update}
+            try:
+                found = distances(model, images, attack=self.attack, epsilons=self.epsilons, **how)
+            except ValueError as error:  # a network that gives no logits, or infinite ones
+                raise UserError(f"{self.run.folder}: {error}") from error
         record = Distances(
             target=self.run.network,
             data=judged,

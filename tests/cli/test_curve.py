@@ -1,7 +1,7 @@
 """``atlpa-eval --curve`` and ``--norm L2`` as a user meets them."""
 
 import json
-import shutil
+import os
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,9 @@ def run(tiny_run, tmp_path, monkeypatch):
     """A trained network in ``run`` of the present folder."""
     monkeypatch.chdir(tmp_path)
     made = tiny_run("pat")
-    shutil.copytree(made.folder, "run", ignore=shutil.ignore_patterns("*.json"))
-    Path("run", "records").mkdir(exist_ok=True)
-    shutil.copy(made.training_record, "run/records")
-    for file in made.folder.glob("*.json"):
-        shutil.copy(file, "run")
+    Path("run", "records").mkdir(parents=True)
+    for file in (*(path for path in made.folder.iterdir() if path.is_file()), made.training_record):
+        os.link(file, Path("run") / file.relative_to(made.folder))
 
 
 def records():
@@ -98,15 +96,10 @@ def test_an_evaluation_in_l2_says_so(capsys):
         (["--curve", "--iters", "2", "3"], "--curve takes a single one"),
         (["--curve", "--momentum", "1"], "momentum of pgd has no meaning with --curve"),
         (["--curve", "--attack-set", "eot=2"], "eot of pgd has no meaning with --curve"),
-        (["--curve", "--attack", "fmn", "--precision", "bf16"], None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_line(capsys, arguments, words):
-    if words is None:  # half precision where the device has it; else float32, which is said
-        assert main(["--run", "run", *arguments, "--limit", "2", "--iters", "1"]) in (0, 2)
-        assert "precision" in "".join(capsys.readouterr())
-        return
     try:
         line = refused(capsys, "--run", "run", *arguments)
     except SystemExit as stop:  # of an argument that cannot be read

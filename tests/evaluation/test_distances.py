@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from atlpa.attacks import APGD, BALLS, FAB, FGSM, FMN, PGD, Ensemble, Noise, Square
+from atlpa.attacks import APGD, BALLS, FAB, FMN, PGD, Ensemble, Noise, Square
 from atlpa.evaluation import distances, evaluate
 from atlpa.evaluation.distances import GRID, default_attack
 from atlpa.model_state import RandomLayer
@@ -69,20 +69,21 @@ def test_the_images_that_it_speaks_of_exist(case):
 @pytest.mark.parametrize("norm", BALLS)
 def test_the_nearest_are_found_in_one_run(norm):
     model, images, labels, expected = exact(norm)
-    for attack in (FMN(norm=norm), FAB(iterations=30, norm=norm)):
+    for attack in (FMN(iterations=120, norm=norm), FAB(iterations=20, norm=norm)):
         result = distances(model, images, labels, attack, epsilons=[0.1, 1.0], batch_size=7)
         torch.testing.assert_close(result.values, expected, rtol=0.02, atol=0)
         assert result.passes == 20 * (attack.iterations + 1)
     limit = expected.median().item()
-    cut = distances(model, images, labels, FMN(norm=norm), epsilons=[limit / 2, limit * 1.02]).values
+    cut = distances(model, images, labels, FMN(iterations=60, norm=norm), epsilons=[limit / 2, limit * 1.02]).values
     assert torch.equal(cut < math.inf, expected <= limit * 1.02) or (cut < math.inf).sum() >= 9
 
 
 def test_stronger_attacks_come_nearer(case, monkeypatch):
-    monkeypatch.setattr("atlpa.attacks.ensemble.QUERIES", 30)
-    grid = SHORT[1:4]
-    weak = distances(*case, PGD(0.1, 0.1, 1), epsilons=grid).values
-    strong = distances(*case, Ensemble(), epsilons=grid).values
+    monkeypatch.setattr("atlpa.attacks.ensemble.QUERIES", 20)
+    model, images, labels = case
+    few, grid = (model, images[:6], labels[:6]), SHORT[1:3]
+    weak = distances(*few, PGD(0.1, 0.1, 1), epsilons=grid).values
+    strong = distances(*few, Ensemble(), epsilons=grid).values
     assert (strong <= weak).all()
     assert (strong < weak).any()
 
@@ -129,7 +130,6 @@ def drawing(model):
         ({"epsilons": [0.1, math.nan]}, "ε nan follows 0.1"),
         ({"epsilons": [0.1, math.inf]}, "ε from 0.1 to inf"),
         ({"epsilons": [0.5, 1.5]}, "ε up to 1.5; in L∞ give some of at most 1"),
-        ({"attack": FGSM(0.1)}, None),
         ({"attack": Noise(0.1)}, "noise cannot be followed step by step; give pgd"),
         ({"attack": FMN(precision="bf16")}, "fmn in half precision, which judges no image; give precision fp32"),
         ({"attack": "pgd"}, "the attack is 'pgd'; give one"),
@@ -143,8 +143,5 @@ def test_what_gives_no_distances(case, change, words):
     change = dict(change)
     model = change.pop("model", lambda model: model)(model)
     call = {"images": images, "labels": labels, "epsilons": SHORT} | change
-    if words is None:
-        assert len(distances(model, **call).values) == 12
-        return
     with pytest.raises(ValueError, match=words):
         distances(model, **call)

@@ -2,10 +2,12 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
-from test_summary import NONE, PAT, record
+from test_summary import NONE, PAT, record, sha
 
+from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.records import Distances
 from atlpa.report import Results, distances_table, summary, write_report
@@ -39,8 +41,9 @@ def test_the_figure_draws_every_share_at_its_epsilon():
     first, second = figure.axes
     assert [panel.get_xscale() for panel in (first, second)] == ["log", "linear"]
     curve, dot = first.get_lines()
-    assert list(zip(*curve.get_data(), strict=True)) == pytest.approx([(0.001, 4 / 6), (0.01, 0.5), (0.1, 1 / 6)])
-    assert list(zip(*dot.get_data(), strict=True)) == pytest.approx([(0.011, 0.5)])
+    assert curve.get_xdata() == pytest.approx([0.001, 0.01, 0.1])
+    assert curve.get_ydata() == pytest.approx([4 / 6, 0.5, 1 / 6])
+    assert (list(dot.get_xdata()), list(dot.get_ydata())) == (pytest.approx([0.011]), [0.5])
     assert [panel.get_xlabel() for panel in (first, second)] == ["ε, largest ‖δ‖∞", "ε, largest ‖δ‖₂"]
     (legend,) = figure.legends
     assert sorted(text.get_text() for text in legend.get_texts()) == [
@@ -50,16 +53,12 @@ def test_the_figure_draws_every_share_at_its_epsilon():
     assert first.collections  # the band
 
 
-@pytest.mark.parametrize("count", [1, 9, 25])
+@pytest.mark.parametrize("count", [1, 9])
 def test_networks_are_told_apart(count):
-    from dataclasses import replace
-
-    from test_summary import sha
-
     own = [replace(PAT, seed=seed, weights=sha(str(seed))) for seed in range(count)]
     (panel,) = distance_curves([distances(network) for network in own]).axes
     looks = {(line.get_color(), line.get_linestyle()) for line in panel.get_lines() if line.get_linestyle() != "None"}
-    assert len(looks) == min(count, 24)
+    assert len(looks) == count
 
 
 def test_a_report_of_distances_alone(tmp_path):
@@ -102,10 +101,4 @@ def test_a_record_is_read_back(tmp_path):
     assert own.bounds[-1] == math.inf
     assert own.standing(0.002) == "000111"
     with pytest.raises(UserError, match="data.count is 6"):
-        Distances.of(tmp_path / "one.json", {**vars_of(own), "distances": [0.1]})
-
-
-def vars_of(own):
-    from atlpa.component import dump
-
-    return dump(own)
+        Distances.of(tmp_path / "one.json", {**dump(own), "distances": [0.1]})
