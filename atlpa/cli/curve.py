@@ -18,7 +18,7 @@ from atlpa.records import Distances
 from atlpa.report import distances_note, distances_table
 from atlpa.runs import DistanceRun, Protocol
 
-ELSEWHERE = ("threat", "source", "keep_images", "draws", "average", "check", "add_check")
+ELSEWHERE = ("threat", "source", "keep_images", "draws", "average", "check", "claimed", "add_check")
 """Options of other evaluations than a white-box one of a network that does not draw."""
 
 
@@ -44,7 +44,7 @@ def curves(arguments: argparse.Namespace) -> list[Distances]:
         UserError: an option of another kind of evaluation, or a grid or an attack that gives no distances.
     """
     for option in ELSEWHERE:
-        if getattr(arguments, option):
+        if getattr(arguments, option) not in (None, False, []):
             spelled = f"--{option.replace('_', '-')}"
             raise UserError(f"{spelled} has no meaning with --curve, which is white-box and asks each network once")
     if arguments.eps:

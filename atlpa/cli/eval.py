@@ -6,20 +6,25 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
-from atlpa.cli.command import Parser, count, path, run_command
+from atlpa.cli.bundle import bundle, repeat
+from atlpa.cli.command import Parser, count, number, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
+from atlpa.evaluation.checks import check_claim, claim
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
-from atlpa.report import advice, each_accuracy, findings_table, protocol
+from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
 from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
 
 
@@ -69,8 +74,27 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--check",
         action="store_true",
-        help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
-        f"--limit images (default {IMAGES})",
+        help="in place of an attack, judge by all of them together, and look for evidence that an accuracy at --eps "
+        f"(default 8/255) is overstated; on --limit images, default {IMAGES}",
+    )
+    add(
+        "--claimed",
+        type=number,
+        metavar="X",
+        help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
+        "fell are kept in the run's folder",
+    )
+    add(
+        "--bundle",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, write everything that shows the run's numbers into one file, for others to repeat",
+    )
+    add(
+        "--verify",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
     )
     add_curve_option(parser)
     add_trust_option(parser)
@@ -86,8 +110,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge or check, print, and write what was asked for."""
+    """Judge, check, bundle or verify; print, and write what was asked for."""
     alone()
+    for option, does in (("verify", repeat), ("bundle", bundle)):
+        if getattr(arguments, option):
+            check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
+            does(arguments)
+            return
     if arguments.json:
         check_json(Path(arguments.json))
     curve = arguments.curve is not None
@@ -95,6 +124,18 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
+    """Refuse all that an option which attacks nothing new would ignore.
+
+    Raises:
+        UserError: such an argument was given.
+    """
+    defaults = vars(_parser().parse_args([]))
+    for name, value in vars(arguments).items():
+        if name not in {option, "device", "trust_code", *beside} and value != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
 
 
 def check_json(file: Path) -> None:
@@ -112,6 +153,12 @@ def check_json(file: Path) -> None:
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
     epsilons = check_epsilons(arguments)
+    claimed: float | None = arguments.claimed
+    if claimed is not None:
+        try:
+            check_claim(claimed)
+        except ValueError as error:
+            raise UserError(f"--claimed: {error}") from error
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
@@ -119,24 +166,35 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
         for epsilon in epsilons
     ]
     records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
-    return [_checked(one, record or one.make(device)) for one, record in zip(asked, records, strict=True)]
+    return [_checked(one, record, claimed, device) for one, record in zip(asked, records, strict=True)]
 
 
-def _checked(one: CredibilityRun, record: Credibility) -> Credibility:
-    """Print what was found."""
+def _checked(
+    one: CredibilityRun, record: Credibility | None, claimed: float | None, device: torch.device
+) -> Credibility:
+    """Print what was found, and what it says of a claim."""
+    keep = claimed is not None
+    if record is None or (keep and record.correct is not None and not one.fallen.exists()):
+        record = one.make(device, keep=keep)
     data = record.data
+    if claimed is not None:
+        finding = claim(claimed, record.correct, record.felled_by)
+        record = replace(record, findings=(*record.findings, finding))
     which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
     print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
     print(findings_table(record).markdown(), end="")
-    print("".join(f"{line}\n" for line in advice(record)), end="")
+    print("".join(f"{line}\n" for line in [*what_stands(record), *advice(record)]), end="")
+    if keep and record.felled_by:
+        print(one_line(f"the images that fell, and what felled each (numpy.load): {one.fallen}"))
     print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
     return record
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
-    if arguments.add_check:
-        raise UserError("--add-check has no meaning without --check")
+    for option in ("add_check", "claimed"):
+        if getattr(arguments, option) not in (None, []):
+            raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     if keep and not keep.is_dir() and (problem := unwritable(keep)):
         raise UserError(f"--keep-images {keep} cannot be made: {problem}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from atlpa.component import Component
+from atlpa.component import Component, FromList
 from atlpa.errors import one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -37,6 +37,9 @@ LARGEST_LENGTH = 1e6
 
 Length = Annotated[float, Field(ge=0, le=LARGEST_LENGTH)]
 """A distance between images in L2, in units of the [0, 1] pixel range; or in L∞, where it is at most 1."""
+
+Places = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList]
+"""Where some images are in the data, counted from 0."""
 
 
 class Checked(Component):

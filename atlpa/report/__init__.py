@@ -2,7 +2,7 @@
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
-from atlpa.report.checks import advice, checked, findings_table
+from atlpa.report.checks import advice, checked, findings_table, what_stands
 from atlpa.report.distances import distances_note, distances_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
@@ -40,5 +40,6 @@ __all__ = [
     "summary",
     "threat_table",
     "tidy",
+    "what_stands",
     "write_report",
 ]

@@ -16,6 +16,7 @@ from atlpa.report.analysis_figures import embedding_figure, landscape_figure
 from atlpa.report.distances import distance_curves
 from atlpa.report.results import Results
 from atlpa.report.section import check_name
+from atlpa.report.trade_off import trade_off
 from atlpa.report.training import training_figure
 
 
@@ -79,6 +80,12 @@ def _distances(results: Results) -> ReportFigure | None:
     return ReportFigure(title, figure) if figure else None
 
 
+def _trade_off(results: Results) -> ReportFigure | None:
+    figure = trade_off(results.evaluations, results.trainings)
+    title = "Clean against robust: white-box at the smallest ε, by the strongest attack on record, with 95 % intervals"
+    return ReportFigure(title, figure) if figure else None
+
+
 def _embedding(results: Results) -> ReportFigure | None:
     figure = embedding_figure(results.analyses)
     return ReportFigure("Figure 7: t-SNE of the pooled features", figure) if figure else None
@@ -105,6 +112,7 @@ FIGURES: Registry[FigureOf] = Registry(
     {
         "curves": _curves,
         "distances": _distances,
+        "trade-off": _trade_off,
         "embedding": _embedding,
         "landscape": _landscape,
         "training": _training,
