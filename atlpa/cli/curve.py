@@ -78,8 +78,8 @@ def _protocol(arguments: argparse.Namespace, chosen: Mapping[str, Any], farthest
     """The attack at the largest ε; PGD, where nothing else was said, on the margin, with steps of ε/16."""
     given: dict[str, Any] = {**vars(arguments), "eps": [farthest]}
     if arguments.attack == PGD.name:
-        usual = default_attack().at(farthest) if farthest else default_attack()
-        wanted: dict[str, Any] = {"loss": usual.loss, "step": usual.step}
+        usual = default_attack()
+        wanted: dict[str, Any] = {"loss": usual.loss, "step": farthest * usual.step / usual.epsilon}
         wanted |= {} if "iterations" in chosen else {"iters": [usual.iterations]}
         given |= {name: value for name, value in wanted.items() if not given[name] and name not in chosen}
     (protocol,) = protocols(argparse.Namespace(**given))

@@ -122,7 +122,7 @@ def distances(
     """
     attack = default_attack() if attack is None else attack
     data = checked(model, images, labels, attack)
-    grid = tuple(GRID[attack.norm] if epsilons is None else epsilons)
+    grid = tuple(GRID.get(attack.norm, ()) if epsilons is None else epsilons)
     check_curve(attack, grid)
     if random_layers(model):
         raise ValueError("the model draws, so that whether an image falls is chance; evaluate it at some ε with draws")
