@@ -47,7 +47,8 @@ class FAB(MinimumNorm):
 
     A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in its norm
     and within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that
-    fools rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε alone.
+    fools rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε
+    alone.
 
     Fields:
         epsilon: ε of the ball, in units of the [0, 1] pixel range.

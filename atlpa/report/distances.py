@@ -51,15 +51,11 @@ def distances_table(records: Sequence[Distances]) -> Table:
 
 def distances_note(records: Sequence[Distances]) -> str:
     """What was measured, on which images, and what it means."""
-    shown = {
-        f"{r.data.count} of {r.data.available} {r.data.part} images of {r.data.dataset} at "
-        f"{r.data.size}×{r.data.size}; {len(r.epsilons)} ε from {r.epsilons[0]:.3g} to {r.epsilons[-1]:.3g} ({r.norm}), {_settings(r)}.\n": None
-        for r in _ordered(records)
-    }
+    kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in _ordered(records)))
     return (
-        f"{''.join(shown)}White-box. A distance is that of the nearest image found that fools, an upper bound: 0 of an\n"
-        "image that is wrong as it is, inf of one that stands at the largest ε. Medians with 95 % interval from order\n"
-        "statistics, percent with 95 % Wilson interval.\n"
+        f"{kinds}White-box. A distance is that of the nearest image found that fools, an upper bound: 0 of an image that\n"
+        "is wrong as it is, inf of one that stands at the largest ε. Medians with 95 % interval from order statistics,\n"
+        "percent with 95 % Wilson interval.\n"
     )
 
 
@@ -135,8 +131,11 @@ def _attack(record: Distances) -> str:
     return one_line(str(record.attack["name"]), 60)
 
 
-def _settings(record: Distances) -> str:
-    """The attack with its settings, but for what is said elsewhere."""
-    told = ("name", "epsilon", "norm", "engine")
+def _kind(record: Distances) -> str:
+    """The images, and the attack with its settings, but for what is said elsewhere."""
+    told, data, grid = ("name", "epsilon", "norm", "engine"), record.data, record.epsilons
     settings = [one_line(f"{name} {value}", 120) for name, value in record.attack.items() if name not in told]
-    return ", ".join([_attack(record), *settings])
+    return (
+        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; "
+        f"{len(grid)} ε from {grid[0]:.3g} to {grid[-1]:.3g} ({record.norm}), {', '.join([_attack(record), *settings])}."
+    )

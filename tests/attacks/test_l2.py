@@ -105,7 +105,7 @@ def test_the_projection_onto_a_hyperplane_is_the_shortest_way(seed):
             0 * flat,
             jac=lambda d: 2 * d,
             bounds=list(zip(-flat, 1 - flat, strict=True)),
-            constraints={"type": "eq", "fun": lambda d, m=missing, w=way: w @ d - m, "jac": lambda d, w=way: w},
+            constraints={"type": "eq", "fun": lambda d, m=missing, w=way: w @ d - m, "jac": lambda _, w=way: w},
             method="SLSQP",
             options={"ftol": 1e-14, "maxiter": 500},
         )
@@ -224,7 +224,9 @@ def test_an_evaluation_measures_what_its_attack_measures(small_cnn, images):
     assert budget.l2_mean <= budget.l2_max
     assert budget.linf_max < budget.l2_max
     assert " · ‖δ‖₂ 0.0020" in str(result)
-    assert result.perturbation.at_bound[0].max() == pytest.approx((15 / 16) ** 2, abs=0.01)  # but for the last row, column
+    assert result.perturbation.at_bound[0].max() == pytest.approx(
+        (15 / 16) ** 2, abs=0.01
+    )  # but for the last row, column
 
 
 def test_an_attack_that_cheats_in_l2_is_caught(small_cnn, images, labels):

@@ -1,4 +1,4 @@
-"""What a report says of distances: each number from the record, and a figure in which each value is where it belongs."""
+"""What a report says of distances: numbers from the record, and a figure in which each value is where it belongs."""
 
 import math
 import warnings
@@ -20,7 +20,9 @@ def distances(network=PAT, values=(0.0, 0.001, 0.002, 0.02, 0.04, None), norm="L
     attack = {"name": "fmn", "epsilon": epsilons[-1], "iterations": 200, "norm": norm}
     data = {**vars(WHITE.data), "count": len(values), "available": len(values)}
     shared = {name: getattr(WHITE, name) for name in ("seed", "seconds", "machine", "atlpa")}
-    return Distances(target=network, data=data, attack=attack, epsilons=epsilons, distances=values, steps=1206, **shared)
+    return Distances(
+        target=network, data=data, attack=attack, epsilons=epsilons, distances=values, steps=1206, **shared
+    )
 
 
 def test_the_table_shows_what_the_record_holds():
