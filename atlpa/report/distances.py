@@ -21,6 +21,8 @@ from atlpa.statistics import median, share
 
 USUAL = {"Linf": 8 / 255, "L2": 0.5}
 """At which ε a table gives the accuracy: where most of the field does."""
+TOLD = ("name", "epsilon", "norm", "engine", "eot", "fixed_draws", "momentum", "diversity")
+"""Settings of an attack that stand elsewhere, or that no curve may have."""
 WIDE = 30
 """How many times the smallest ε the largest is where the axis is logarithmic."""
 
@@ -53,9 +55,9 @@ def distances_note(records: Sequence[Distances]) -> str:
     """What was measured, on which images, and what it means."""
     kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in _ordered(records)))
     return (
-        f"{kinds}White-box. A distance is that of the nearest image found that fools, an upper bound: 0 of an image that\n"
-        "is wrong as it is, inf of one that stands at the largest ε. Medians with 95 % interval from order statistics,\n"
-        "percent with 95 % Wilson interval.\n"
+        f"{kinds}White-box. A distance is that of the nearest image found that fools, an upper bound: 0 of an\n"
+        "image that is wrong as it is, inf of one that stands at the largest ε. Medians with 95 % interval from\n"
+        "order statistics, percent with 95 % Wilson interval.\n"
     )
 
 
@@ -133,9 +135,9 @@ def _attack(record: Distances) -> str:
 
 def _kind(record: Distances) -> str:
     """The images, and the attack with its settings, but for what is said elsewhere."""
-    told, data, grid = ("name", "epsilon", "norm", "engine"), record.data, record.epsilons
-    settings = [one_line(f"{name} {value}", 120) for name, value in record.attack.items() if name not in told]
-    return (
-        f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; "
-        f"{len(grid)} ε from {grid[0]:.3g} to {grid[-1]:.3g} ({record.norm}), {', '.join([_attack(record), *settings])}."
-    )
+    data, grid = record.data, record.epsilons
+    own = {name: value for name, value in record.attack.items() if name not in TOLD}
+    settings = [one_line(f"{name} {value}", 120) for name, value in own.items()]
+    asked = f"{len(grid)} ε from {grid[0]:.3g} to {grid[-1]:.3g} ({record.norm})"
+    images = f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}"
+    return f"{images}; {asked}, {', '.join([_attack(record), *settings])}."

@@ -102,5 +102,5 @@ def test_a_record_is_read_back(tmp_path):
     assert Distances.load(tmp_path / "one.json") == own
     assert own.bounds[-1] == math.inf
     assert own.standing(0.002) == "000111"
-    with pytest.raises(UserError, match="data.count is 6"):
+    with pytest.raises(UserError, match=r"data\.count is 6"):
         Distances.of(tmp_path / "one.json", {**dump(own), "distances": [0.1]})
