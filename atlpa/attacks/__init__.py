@@ -9,6 +9,7 @@ from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.fmn import FMN
+from atlpa.attacks.mi_fgsm import BSR, DIFGSM, MIFGSM, NIFGSM, SIFGSM, TIFGSM, VMIFGSM
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.norms import BALLS, Norm
 from atlpa.attacks.objectives import OBJECTIVES
@@ -20,13 +21,20 @@ __all__ = [
     "APGD",
     "ATTACKS",
     "BALLS",
+    "BSR",
+    "DIFGSM",
     "FAB",
     "FGSM",
     "FMN",
+    "MIFGSM",
     "NFGSM",
+    "NIFGSM",
     "OBJECTIVES",
     "PGD",
     "RSFGSM",
+    "SIFGSM",
+    "TIFGSM",
+    "VMIFGSM",
     "AnyAttack",
     "Attack",
     "AutoAttack",

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from atlpa.attacks import PGD
 from atlpa.cli.attack_options import protocols
 from atlpa.cli.command import number, settings
-from atlpa.cli.runs import chosen_runs
 from atlpa.component import field_names
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.distances import GRID, STEPS, default_attack
 from atlpa.machine import pick_device
 from atlpa.records import Distances
 from atlpa.report import distances_note, distances_table
-from atlpa.runs import DistanceRun, Protocol
+from atlpa.runs import DistanceRun, Protocol, Run
 
-ELSEWHERE = ("threat", "source", "keep_images", "draws", "average", "check", "claimed", "add_check")
+ELSEWHERE = (
+    "threat",
+    "source",
+    "joint",
+    "eight_bit",
+    "keep_images",
+    "draws",
+    "average",
+    "check",
+    "claimed",
+    "add_check",
+)
 """Options of other evaluations than a white-box one of a network that does not draw."""
 
 
@@ -37,8 +47,10 @@ def add_curve_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def curves(arguments: argparse.Namespace) -> list[Distances]:
-    """Find the distances and print what they come to.
+def curves(
+    arguments: argparse.Namespace, judged_runs: Callable[[argparse.Namespace], Sequence[Run]]
+) -> list[Distances]:
+    """Find the distances of the networks that are named, and print what they come to.
 
     Raises:
         UserError: an option of another kind of evaluation, or a grid or an attack that gives no distances.
@@ -64,8 +76,7 @@ def curves(arguments: argparse.Namespace) -> list[Distances]:
     device = pick_device(arguments.device)
     for note in protocol.attack.device_notes(device):
         print(one_line(f"note: {note}"))
-    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    networks = [network for run in runs for network in run.networks]
+    networks = [network for run in judged_runs(arguments) for network in run.networks]
     asked = [DistanceRun(one, attack.on(device), grid, arguments.limit, arguments.seed) for one in networks]
     recorded = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
     records = [record or one.make(device) for one, record in zip(asked, recorded, strict=True)]

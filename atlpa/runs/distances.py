@@ -46,13 +46,13 @@ class DistanceRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        classes, needed = len(self.run.read_index(self.run.training.data).classes), self.attack.fewest_classes
+        classes = len(self.run.read_index(self.run.training.data).classes)
         if self.run.randomized:
             raise UserError(
                 f"{self.run.folder} draws, so that whether an image falls is chance; judge it at some --eps"
             )
-        if classes < needed:
-            raise UserError(f"{self.run.folder} has {classes} classes; {self.attack.name} needs at least {needed}")
+        if problem := self.attack.unfit(classes=classes, side=self.run.experiment.data.size):
+            raise UserError(f"{self.run.folder} has {problem}")
         try:
             check_curve(self.attack, self.epsilons)
         except ValueError as error:
