@@ -16,6 +16,7 @@ import torch
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
 from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
+from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, given_run
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
     )
+    add_curve_option(parser)
     add_trust_option(parser)
     add(
         "--add-check",
@@ -127,7 +129,8 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.json and not piped:
         check_json(Path(arguments.json))
     with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
-        records = check(arguments) if arguments.check else judge(arguments)
+        curve = arguments.curve is not None
+        records = curves(arguments, judged_runs) if curve else check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
         text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
         print(text) if piped else write_text(Path(arguments.json), f"{text}\n")

@@ -8,6 +8,7 @@ from atlpa.errors import UserError, shown
 from atlpa.json_files import read_json
 from atlpa.records.analysis import Attention, Embedding, Landscape, Regions
 from atlpa.records.credibility import Credibility
+from atlpa.records.distances import Distances
 from atlpa.records.evaluation import Evaluation
 from atlpa.records.record import Record
 from atlpa.records.training import Training
@@ -16,6 +17,7 @@ KINDS: dict[str, type[Record]] = {
     "evaluation": Evaluation,
     "training": Training,
     "credibility": Credibility,
+    "distances": Distances,
     "attention": Attention,
     "regions": Regions,
     "embedding": Embedding,

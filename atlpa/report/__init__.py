@@ -3,6 +3,7 @@
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.checks import advice, checked, findings_table, what_stands
+from atlpa.report.distances import distances_note, distances_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
 from atlpa.report.published import published
@@ -25,6 +26,8 @@ __all__ = [
     "beside_paper",
     "checked",
     "collect",
+    "distances_note",
+    "distances_table",
     "each_accuracy",
     "findings_table",
     "protocol",

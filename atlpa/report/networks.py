@@ -22,9 +22,10 @@ def network_title(network: Network, *, architecture: bool = True) -> str:
     return " ".join(filter(None, (network.defense, kind, network.checkpoint, seed)))
 
 
-def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
+def network_titles(records: Sequence[MeasuredRecord]) -> dict[str, str]:
     """What all networks are called, by their weights; where two would be called the same, by their folder."""
-    networks = {network.weights: network for record in records for network in (*record.sources, record.target)}
+    attackers = [one for record in records if isinstance(record, Evaluation) for one in record.sources]
+    networks = {network.weights: network for network in (*attackers, *(record.target for record in records))}
     titles = {weights: network_title(network) for weights, network in networks.items()}
     return {
         weights: networks[weights].run if list(titles.values()).count(title) > 1 else title

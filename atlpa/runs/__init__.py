@@ -4,6 +4,7 @@ from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
 from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
 from atlpa.runs.credibility import IMAGES, CredibilityRun
+from atlpa.runs.distances import DistanceRun
 from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.finished import finished_runs, newest_run
@@ -20,6 +21,7 @@ __all__ = [
     "AnalysisSettings",
     "AnalysisTask",
     "CredibilityRun",
+    "DistanceRun",
     "EvaluationImages",
     "Pairing",
     "Protocol",
