@@ -41,9 +41,7 @@ class Certificates:
     certified: Tensor
 
 
-def certify(
-    model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, method: Method = "crown"
-) -> Certificates:
+def certify(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, method: Method = "crown") -> Certificates:
     """Lower bounds of the margins of images over all of their ε-ball in L∞, within [0, 1].
 
     ``ibp`` is interval bound propagation (Gowal et al. 2018), with everything behind the last operation that is not
@@ -72,7 +70,7 @@ def certify(
         graph = graph_of(model)
         found = [
             _certified(model, graph, few.detach().clone(), classes.long(), epsilon, method)
-            for few, classes in zip(images.split(AT_ONCE), labels.split(AT_ONCE), strict=True)
+            for few, classes in zip(torch.split(images, AT_ONCE), torch.split(labels, AT_ONCE), strict=True)
         ]
     return Certificates(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
@@ -107,5 +105,10 @@ def _must_be_sound(images: Tensor, labels: Tensor, epsilon: float, method: str) 
         raise ValueError(f"epsilon {epsilon:g} is outside [0, 1]: distances are in units of the [0, 1] pixel range")
     if not images.is_floating_point() or not len(images) or not ((images >= 0) & (images <= 1)).all():
         raise ValueError(f"images of type {images.dtype}; give some, as floats in [0, 1] (8-bit pixels over 255)")
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool or (labels < 0).any():
+    if (
+        labels.shape != images.shape[:1]
+        or labels.is_floating_point()
+        or labels.dtype == torch.bool
+        or (labels < 0).any()
+    ):
         raise ValueError(f"labels {tuple(labels.shape)} of type {labels.dtype}; give one class for each image, from 0")

@@ -87,7 +87,7 @@ class Propagation:
     def portions(self, value: Value, *columns: Tensor) -> Sequence[tuple[Tensor, ...]]:
         """Some columns ``(R,)`` that describe rows of a value, in parts whose rows fit into memory."""
         widest = max(one.box.lower[0].numel() for one in self.values[: value.place + 1])
-        return list(zip(*(column.split(max(1, ELEMENTS // widest)) for column in columns), strict=True))
+        return list(zip(*(torch.split(column, max(1, ELEMENTS // widest)) for column in columns), strict=True))
 
     def _closer(self, value: Value, reader: Operation) -> Value:
         """A value with a closer box where that matters to what reads it."""

@@ -232,7 +232,12 @@ def same(x: Value, *_options: Any, **_more: Any) -> Made:
 
 def activation(function: Callable[[Tensor], Tensor]) -> Callable[..., Made]:
     """The rule of an activation that nowhere falls and has no options but ``inplace``."""
-    return lambda x, inplace=False: rising(x, function)
+
+    def rule(x: Value, inplace: bool = False) -> Made:
+        del inplace
+        return rising(x, function)
+
+    return rule
 
 
 MODULES: dict[type[nn.Module], Callable[[Any, Value], Made]] = {
@@ -240,15 +245,15 @@ MODULES: dict[type[nn.Module], Callable[[Any, Value], Made]] = {
     nn.Conv2d: convolution,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
-    nn.ReLU: lambda layer, x: relu(x),
+    nn.ReLU: lambda _, x: relu(x),
     nn.LeakyReLU: lambda layer, x: leaky_relu(x, layer.negative_slope),
-    nn.Sigmoid: lambda layer, x: (sigmoid(), [x]),
-    nn.Tanh: lambda layer, x: (tanh(), [x]),
-    nn.ReLU6: lambda layer, x: rising(x, F.relu6),
+    nn.Sigmoid: lambda _, x: (sigmoid(), [x]),
+    nn.Tanh: lambda _, x: (tanh(), [x]),
+    nn.ReLU6: lambda _, x: rising(x, F.relu6),
     nn.Hardtanh: lambda layer, x: clamped(x, layer.min_val, layer.max_val),
-    nn.Hardsigmoid: lambda layer, x: rising(x, F.hardsigmoid),
+    nn.Hardsigmoid: lambda _, x: rising(x, F.hardsigmoid),
     nn.ELU: lambda layer, x: elu(x, layer.alpha),
-    nn.SELU: lambda layer, x: rising(x, F.selu),
+    nn.SELU: lambda _, x: rising(x, F.selu),
     nn.Softplus: lambda layer, x: rising(x, partial(F.softplus, beta=layer.beta, threshold=layer.threshold)),
     nn.MaxPool2d: lambda layer, x: max_pool2d(
         x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode, layer.return_indices
@@ -257,9 +262,9 @@ MODULES: dict[type[nn.Module], Callable[[Any, Value], Made]] = {
     nn.AdaptiveAvgPool2d: within,
     nn.ZeroPad2d: within,
     nn.Flatten: shaped,
-    nn.Identity: lambda layer, x: x,
-    nn.Dropout: lambda layer, x: x,
-    nn.Dropout2d: lambda layer, x: x,
+    nn.Identity: lambda _, x: x,
+    nn.Dropout: lambda _, x: x,
+    nn.Dropout2d: lambda _, x: x,
 }
 """Layer → its rule, called with the layer and what it reads."""
 
@@ -299,12 +304,20 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Made]] = {
 }
 """Function → its rule, called as the function is."""
 
+WRITTEN: dict[str, Callable[..., Made]] = {
+    "relu": relu,
+    "add": add,
+    "sub": sub,
+    "mul": mul,
+    "div": div,
+    "clamp": clamped,
+}
+"""Methods that there are in place too."""
+
 METHODS: dict[str, Callable[..., Made]] = {
     **{name: partial(shaped, getattr(Tensor, name)) for name in ("view", "reshape", "flatten", "squeeze", "unsqueeze")},
     **{name: partial(within, getattr(Tensor, name)) for name in ("mean", "sum", "permute", "transpose")},
-    **{name + end: rule for end in ("", "_") for name, rule in {
-        "relu": relu, "add": add, "sub": sub, "mul": mul, "div": div, "clamp": clamped,
-    }.items()},
+    **{name + end: rule for name, rule in WRITTEN.items() for end in ("", "_")},
     "sigmoid": FUNCTIONS[torch.sigmoid],
     "tanh": FUNCTIONS[torch.tanh],
     "to": cast,
