@@ -28,14 +28,13 @@ class Rectifier(Activation):
 
     def lines(self, box: Interval) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         lower, upper = box
-        at_ends = self.function(lower), self.function(upper)
-        open_sign = self.loose(box)
-        decided = torch.where(lower >= 0, 1.0, self.negative_slope).to(lower)
-        width = torch.where(open_sign, upper - lower, 1.0)
-        chord = torch.where(open_sign, (at_ends[1] - at_ends[0]) / width, decided)
-        nearest = torch.where(upper > -lower, 1.0, self.negative_slope).to(lower)
-        above = torch.where(open_sign, at_ends[1] - chord * upper, 0.0)
-        return torch.where(open_sign, nearest, decided), torch.zeros_like(lower), chord, above
+        one, flat = torch.ones_like(lower), torch.full_like(lower, self.negative_slope)
+        open_sign, nothing = self.loose(box), torch.zeros_like(lower)
+        decided = torch.where(lower >= 0, one, flat)
+        rise = upper - self.function(lower)  # where the sign is open, f(u) is u
+        chord = torch.where(open_sign, rise / torch.where(open_sign, upper - lower, one), decided)
+        below = torch.where(open_sign, torch.where(upper > -lower, one, flat), decided)
+        return below, nothing, chord, torch.where(open_sign, (one - chord) * upper, nothing)
 
     def loose(self, inputs: Interval) -> Tensor:
         return (inputs.lower < 0) & (inputs.upper > 0)

@@ -50,8 +50,8 @@ def certify(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, me
     whose sign is open, each of which takes passes back through all that is before it.
 
     It is computed in float64, without directed rounding; the box is wider by what float32 rounds an image to, and
-    ``SAFETY`` and ``TIMES`` say what a margin must exceed. So it holds for the network in float32 as long as that differs
-    within the ball by no more than so many times what it does at the image: sound in practice, no proof about rounding.
+    ``SAFETY`` and ``TIMES`` say what a margin must exceed. So it holds for the network in float32 as long as rounding
+    moves its logits within the ball no further than that: sound in practice, no proof about rounding.
 
     Args:
         model: images to logits ``(B, C)``; judged in evaluation mode, and left as found.

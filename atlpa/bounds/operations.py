@@ -82,7 +82,7 @@ class Affine(Operation):
     def backward(self, rows: Tensor, images: Tensor, inputs: Sequence[Interval]) -> tuple[Sequence[Tensor], Any]:
         del images
         at = [rows.new_zeros(len(rows), *one.lower.shape[1:]) for one in inputs]
-        _, transposed = torch.func.vjp(self.linear, *at)
+        transposed = torch.func.vjp(self.linear, *at)[1]
         added: Any = 0.0 if self.offset is None else (rows * self.offset.to(rows)).flatten(start_dim=1).sum(dim=1)
         return transposed(rows), added
 

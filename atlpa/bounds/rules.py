@@ -82,7 +82,10 @@ def _constant(x: Value, given: Any) -> Tensor:
     constant: Tensor = given if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float64)
     shape = x.box.lower.shape
     own = constant.ndim == len(shape) and len(constant) > 1
-    if own or len(constant.shape) > len(shape) or torch.broadcast_shapes(constant.shape, shape) != shape:
+    fits = constant.ndim <= len(shape) and all(
+        here in (1, there) for here, there in zip(reversed(constant.shape), reversed(shape), strict=False)
+    )
+    if own or not fits:
         raise NoBound(f"constants of shape {tuple(constant.shape)} for values of shape {tuple(shape)}")
     return constant
 

@@ -85,8 +85,8 @@ NETWORKS = Networks(
         "small_cnn": small_cnn,
     },
 )
-"""Name → what makes the network: torchvision's classifiers, ResNets and a CNN for small images, ``timm:NAME``, entry points,
-``package.module:factory``."""
+"""Name → what makes the network: torchvision's classifiers, ResNets and a CNN for small images, ``timm:NAME``, entry
+points, ``package.module:factory``."""
 
 
 def _known(name: str) -> str:
