@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,9 +12,9 @@ from atlpa.bounds.interval import Interval, pixel_box
 from atlpa.bounds.margins import margins
 from atlpa.bounds.propagation import Propagation
 from atlpa.bounds.rules import NoBound
+from atlpa.float32 import ieee_float32
 from atlpa.model_state import eval_mode
-
-Method = Literal["ibp", "crown"]
+from atlpa.records import BoundMethod
 
 AT_ONCE = 16
 """Images whose boxes are in memory at a time."""
@@ -41,7 +40,9 @@ class Certificates:
     certified: Tensor
 
 
-def certify(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, method: Method = "crown") -> Certificates:
+def certify(
+    model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, method: BoundMethod = "crown"
+) -> Certificates:
     """Lower bounds of the margins of images over all of their ε-ball in L∞, within [0, 1].
 
     ``ibp`` is interval bound propagation (Gowal et al. 2018), with everything behind the last operation that is not
@@ -66,7 +67,7 @@ def certify(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, me
             another path through its code than its call does.
     """
     _must_be_sound(images, labels, epsilon, method)
-    with torch.inference_mode(False), torch.no_grad(), eval_mode(model):
+    with torch.inference_mode(False), torch.no_grad(), ieee_float32(), eval_mode(model):
         graph = graph_of(model)
         found = [
             _certified(model, graph, few.detach().clone(), classes.long(), epsilon, method)
@@ -76,7 +77,7 @@ def certify(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, me
 
 
 def _certified(
-    model: nn.Module, graph: fx.Graph, images: Tensor, labels: Tensor, epsilon: float, method: Method
+    model: nn.Module, graph: fx.Graph, images: Tensor, labels: Tensor, epsilon: float, method: BoundMethod
 ) -> tuple[Tensor, Tensor]:
     """Margins, and which of the images are certified."""
     exact = images.double()

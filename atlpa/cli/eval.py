@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
+from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilons_without_attack, protocols
 from atlpa.cli.command import Parser, count, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
@@ -17,9 +17,9 @@ from atlpa.component import dump
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
-from atlpa.records import Credibility, Evaluation, Threat, verdict
-from atlpa.report import advice, each_accuracy, findings_table, protocol
-from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
+from atlpa.records import Bound, BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
+from atlpa.report import Results, advice, bounds_section, each_accuracy, findings_table, protocol, read_results
+from atlpa.runs import IMAGES, BoundRun, CredibilityRun, evaluate, pair
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
         f"--limit images (default {IMAGES})",
     )
+    add(
+        "--bound",
+        choices=get_args(BoundMethod),
+        help="in place of an attack, certify at --eps (default 8/255) that none can fell an image: by intervals (ibp), "
+        "or by linear bounds too (crown), which takes longer and says more",
+    )
     add_trust_option(parser)
     add(
         "--add-check",
@@ -84,11 +90,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge or check, print, and write what was asked for."""
+    """Judge, check or bound, print, and write what was asked for."""
     alone()
     if arguments.json:
         check_json(Path(arguments.json))
-    records = check(arguments) if arguments.check else judge(arguments)
+    if arguments.add_check and not arguments.check:
+        raise UserError("--add-check has no meaning without --check")
+    if arguments.check and arguments.bound:
+        raise UserError("--check and --bound each stand in place of an attack; give one of them")
+    made = check if arguments.check else bound if arguments.bound else judge
+    records: Sequence[MeasuredRecord] = made(arguments)
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -108,7 +119,7 @@ def check_json(file: Path) -> None:
 
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
-    epsilons = check_epsilons(arguments)
+    epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks")
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
@@ -130,10 +141,27 @@ def _checked(one: CredibilityRun, record: Credibility) -> Credibility:
     return record
 
 
+def bound(arguments: argparse.Namespace) -> list[Bound]:
+    """Bound networks and print what is certain, beside the attacks on record of the same images."""
+    epsilons = epsilons_without_attack(arguments, "--bound", "which holds for every attack")
+    if arguments.seed:
+        raise UserError("--seed has no meaning with --bound, which draws nothing")
+    device = pick_device(arguments.device)
+    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+    networks = [network for run in runs for network in run.networks]
+    asked = [BoundRun(one, arguments.bound, epsilon, arguments.limit) for one in networks for epsilon in epsilons]
+    on_record = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
+    records = [record or one.make(device) for one, record in zip(asked, on_record, strict=True)]
+    attacked = read_results(file for one in networks for file in sorted(one.records.glob("white-*.json")))
+    section = bounds_section(Results(attacked.evaluations, bounds=records))
+    assert section is not None
+    print(section.table.markdown(), end="")
+    print(section.note, end="")
+    return records
+
+
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
-    if arguments.add_check:
-        raise UserError("--add-check has no meaning without --check")
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     if keep and not keep.is_dir() and (problem := unwritable(keep)):
         raise UserError(f"--keep-images {keep} cannot be made: {problem}")

@@ -1,6 +1,8 @@
 """Records: what was measured, on what, with what, as versioned JSON. Tables and figures are drawn from them alone."""
 
 from atlpa.records.analysis import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
+from atlpa.records.bound import Bound
+from atlpa.records.bound import Method as BoundMethod
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
 from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
@@ -13,6 +15,8 @@ __all__ = [
     "VERSION",
     "Analysis",
     "Attention",
+    "Bound",
+    "BoundMethod",
     "Budget",
     "CorrectByDraw",
     "Credibility",

@@ -2,6 +2,8 @@
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
+from atlpa.report.accuracy_sections import bounds_section
+from atlpa.report.bounds import bounds_table
 from atlpa.report.checks import advice, checked, findings_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
@@ -23,6 +25,8 @@ __all__ = [
     "accuracy_curves",
     "advice",
     "beside_paper",
+    "bounds_section",
+    "bounds_table",
     "checked",
     "collect",
     "each_accuracy",

@@ -87,7 +87,7 @@ MAKERS = {
 
 
 def network(name: str) -> nn.Module:
-    """One of them in float32 and evaluation mode, with weights and BatchNorm's statistics that are not the initial ones."""
+    """One of them in float32 and evaluation mode, with weights and statistics that are not the initial ones."""
     torch.manual_seed(0)
     made = MAKERS[name]()
     with torch.no_grad():
