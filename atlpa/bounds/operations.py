@@ -56,6 +56,8 @@ class Affine(Operation):
         linear: W x, of batches of any size.
         offset: b, without the dimension of the batch; ``None`` for 0.
         magnitude: \\|W\\| x; by default the same as ``linear``, where no entry of W is negative.
+        transposed: Wᵀ of rows, given these and the shape of the only input, images aside; by default what autograd makes
+            of ``linear``, which computes that too.
         single: see ``Operation``.
     """
 
@@ -66,11 +68,12 @@ class Affine(Operation):
         linear: Callable[..., Tensor],
         offset: Tensor | None = None,
         magnitude: Callable[..., Tensor] | None = None,
+        transposed: Callable[[Tensor, torch.Size], Tensor] | None = None,
         *,
         single: bool = False,
     ) -> None:
         self.linear, self.offset, self.single = linear, offset, single
-        self.magnitude = magnitude or linear
+        self.magnitude, self.transposed = magnitude or linear, transposed
 
     def forward(self, *inputs: Interval) -> Interval:
         center = self.linear(*(one.center for one in inputs))
@@ -81,10 +84,11 @@ class Affine(Operation):
 
     def backward(self, rows: Tensor, images: Tensor, inputs: Sequence[Interval]) -> tuple[Sequence[Tensor], Any]:
         del images
-        at = [rows.new_zeros(len(rows), *one.lower.shape[1:]) for one in inputs]
-        transposed = torch.func.vjp(self.linear, *at)[1]
         added: Any = 0.0 if self.offset is None else (rows * self.offset.to(rows)).flatten(start_dim=1).sum(dim=1)
-        return transposed(rows), added
+        if self.transposed:
+            return [self.transposed(rows, inputs[0].lower.shape[1:])], added
+        at = [rows.new_zeros(len(rows), *one.lower.shape[1:]) for one in inputs]
+        return torch.func.vjp(self.linear, *at)[1](rows), added
 
 
 class Activation(Operation):

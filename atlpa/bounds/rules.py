@@ -24,19 +24,17 @@ Made = tuple[Operation, Sequence[Value]] | Value
 """An operation and what it reads, or a value as it is."""
 
 
-def weighted(function: Callable[..., Tensor], x: Value, weight: Tensor, bias: Tensor | None, *rest: Any) -> Made:
-    """A convolution or matrix product; ``rest`` is what follows the bias in its call."""
-
-    def of(weight: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda x: function(x, weight.to(x), None, *rest)
-
-    places = (1,) * (x.box.lower.ndim - 2) if function is not F.linear else ()
-    return Affine(of(weight), None if bias is None else bias.view(-1, *places), of(weight.abs())), [x]
-
-
 def linear(x: Value, weight: Tensor, bias: Tensor | None = None) -> Made:
     """W x + b."""
-    return weighted(F.linear, x, weight, bias)
+    return (
+        Affine(
+            lambda x: F.linear(x, weight.to(x)),
+            bias,
+            lambda x: F.linear(x, weight.abs().to(x)),
+            lambda rows, _: rows @ weight.to(rows),
+        ),
+        [x],
+    )
 
 
 def conv2d(
@@ -49,7 +47,22 @@ def conv2d(
     groups: int = 1,
 ) -> Made:
     """A convolution with zeros around the map."""
-    return weighted(F.conv2d, x, weight, bias, stride, padding, dilation, groups)
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    def transposed(rows: Tensor, shape: torch.Size) -> Tensor:
+        gradient: Any = torch.nn.grad.conv2d_input  # that of a convolution is what it is the transpose of
+        found: Tensor = gradient((len(rows), *shape), weight.to(rows), rows, **how)
+        return found
+
+    return (
+        Affine(
+            lambda x: F.conv2d(x, weight.to(x), None, **how),
+            None if bias is None else bias.view(-1, 1, 1),
+            lambda x: F.conv2d(x, weight.abs().to(x), None, **how),
+            None if isinstance(padding, str) else transposed,
+        ),
+        [x],
+    )
 
 
 def convolution(layer: nn.Conv2d, x: Value) -> Made:

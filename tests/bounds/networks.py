@@ -21,9 +21,9 @@ class Residual(nn.Module):
 
     def forward(self, x):
         x = F.relu(self.norm(self.first(x)), inplace=True)
-        out = torch.relu(self.second(x))
+        out = self.second(x)
         out += x
-        return self.head(F.relu(out).mean([2, 3]))
+        return self.head(torch.relu(out).mean([2, 3]))
 
 
 class Joined(nn.Module):

@@ -60,7 +60,7 @@ def test_of_a_linear_network_they_are_exact(images, method):
 def test_two_layers_by_hand():
     """x in [0.2, 0.4]: h = relu((x₁ − x₂, x₁ + x₂ − 0.7)) is in [0, 0.2] × [0, 0.1], and z = (h₁ + h₂, 1 − h₂).
 
-    The margin of class 1 is 1 − h₁ − 2 h₂ ≥ 1 − 0.2 − 0.2 = 0.6 by intervals. The lines of CROWN: h₁ ≤ ½ (x₁ − x₂ + 0.2),
+    The margin of class 1 is 1 − h₁ − 2 h₂ ≥ 1 − 0.2 − 0.2 = 0.6 by intervals. By lines, h₁ ≤ ½ (x₁ − x₂ + 0.2),
     and h₂ ≤ ¼ (x₁ + x₂ − 0.4), since x₁ + x₂ − 0.7 is in [−0.3, 0.1]. So it is at least 1 − x₁ − 0.1 + 0.2 ≥ 0.7.
     """
     model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)).double()
