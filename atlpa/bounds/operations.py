@@ -56,8 +56,8 @@ class Affine(Operation):
         linear: W x, of batches of any size.
         offset: b, without the dimension of the batch; ``None`` for 0.
         magnitude: \\|W\\| x; by default the same as ``linear``, where no entry of W is negative.
-        transposed: Wᵀ of rows, given these and the shape of the only input, images aside; by default what autograd makes
-            of ``linear``, which computes that too.
+        transposed: Wᵀ of rows, given these and the shape of the only input, images aside; by default what autograd
+            makes of ``linear``, which computes that too.
         single: see ``Operation``.
     """
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 from atlpa.bounds.activations import Rectifier, sigmoid, tanh
 from atlpa.bounds.operations import Activation, Affine, MaxPool, Operation
@@ -50,9 +51,7 @@ def conv2d(
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
     def transposed(rows: Tensor, shape: torch.Size) -> Tensor:
-        gradient: Any = torch.nn.grad.conv2d_input  # that of a convolution is what it is the transpose of
-        found: Tensor = gradient((len(rows), *shape), weight.to(rows), rows, **how)
-        return found
+        return conv2d_input((len(rows), *shape), weight.to(rows), rows, **how)
 
     return (
         Affine(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from atlpa.attacks import PGD, Ensemble
 from atlpa.bounds import certify, worst_case_logits
@@ -86,7 +87,9 @@ def test_training_by_bounds_raises_them(trained, digits):
 
 def small():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).double()
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)
+    ).double()
 
 
 @pytest.fixture
@@ -138,16 +141,34 @@ def test_the_term_mixes_both_cross_entropies_as_epsilon_rises(batch):
     images, labels = batch
     model = small()
     term = validate(Defense, load_preset("ibp").fields).terms["worst_case"]
-    clean, worst = (F.cross_entropy(logits, labels) for logits in (model(images), worst_case_logits(model, images, labels, 0.04)))
+    clean, worst = (
+        F.cross_entropy(logits, labels) for logits in (model(images), worst_case_logits(model, images, labels, 0.04))
+    )
     for risen, share in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
         views = Views(labels=labels, images=images, clean=model(images), model=model, epsilon=0.04, risen=risen)
         assert torch.allclose(term(views, 0.0), share * clean + (1 - share) * worst)
 
 
+def test_they_cost_two_passes_as_the_term_says(digits):
+    """Centers and radii: multiplications are counted on a network of convolutions."""
+    images, labels = (part[:16] for part in digits)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3)
+    )
+    with FlopCounterMode(display=False) as once:
+        model(images)
+    with FlopCounterMode(display=False) as bounds:
+        worst_case_logits(model, images, labels, 0.01)
+    cost = validate(Defense, load_preset("ibp").fields).terms["worst_case"].own_cost
+    assert bounds.get_total_flops() / once.get_total_flops() == pytest.approx(cost.forwards, rel=0.1)
+
+
 def test_a_step_bounds_the_network_as_it_is_judged(digits):
     """BatchNorm by its running statistics, dropout off; modes as they were."""
     images, labels = (part[:8] for part in digits)
-    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3))
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)
+    )
     model = Classifier(backbone).train()
     before = worst_case_logits(model, images, labels, 0.01)
     assert model.training
@@ -157,7 +178,9 @@ def test_a_step_bounds_the_network_as_it_is_judged(digits):
 
 def test_a_network_without_bounds_is_refused_before_training():
     defense = validate(Defense, load_preset("ibp").fields)
-    with pytest.raises(ValueError, match=r"^defense.terms.worst_case: no bound is known of Hardswish \(backbone.features.0.2\)"):
+    with pytest.raises(
+        ValueError, match=r"^defense.terms.worst_case: no bound is known of Hardswish \(backbone.features.0.2\)"
+    ):
         defense.build(ModelSpec(architecture="mobilenet_v3_small", weights="none"), 10, seed=0, size=32)
 
 

@@ -34,7 +34,9 @@ def runs(made, tmp_path, monkeypatch):
 
 
 def table(text):
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:1] == "|"][2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:1] == "|"][
+        2:
+    ]
 
 
 def refused(capsys, *arguments):
