@@ -51,7 +51,8 @@ def conv2d(
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
     def transposed(rows: Tensor, shape: torch.Size) -> Tensor:
-        return conv2d_input((len(rows), *shape), weight.to(rows), rows, **how)
+        found: Tensor = conv2d_input((len(rows), *shape), weight.to(rows), rows, **how)  # type: ignore[no-untyped-call]
+        return found
 
     return (
         Affine(
