@@ -17,7 +17,7 @@ from atlpa.defenses.terms import Terms
 from atlpa.defenses.weight_perturbation import WeightPerturbation
 from atlpa.dotted import merged
 from atlpa.errors import UserError
-from atlpa.models import ANY_SIDE, RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
+from atlpa.models import RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
 
 class Defense(Component):
@@ -173,7 +173,7 @@ class Defense(Component):
             raise UserError(f"{error}; model.stages names layers of {model.architecture}") from error
         for name, term in self.terms.items():
             try:
-                term.check_network(network, size or ANY_SIDE)
+                term.check_network(network, size)
             except ValueError as error:
                 raise UserError(f"defense.terms.{name}: {error}") from error
         return network

@@ -96,12 +96,12 @@ class Term(Component):
         del available
         return ()
 
-    def check_network(self, network: nn.Module, size: int) -> None:
+    def check_network(self, network: nn.Module, size: int | None) -> None:
         """Refuse a network that the term can make nothing of, before it is trained.
 
         Args:
             network: images to logits.
-            size: H = W of the images.
+            size: H = W of the images, where it is known.
 
         Raises:
             ValueError: why.

@@ -43,9 +43,10 @@ class WorstCase(Term):
         """Centers and radii pass each layer once, forward and back."""
         return Cost(2, 2)
 
-    def check_network(self, network: nn.Module, size: int) -> None:
-        with torch.no_grad():
-            worst_case_logits(network, torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.long), 0.0)
+    def check_network(self, network: nn.Module, size: int | None) -> None:
+        if size:
+            with torch.no_grad():
+                worst_case_logits(network, torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.long), 0.0)
 
     def __call__(self, views: Views, adversarial_fraction: float) -> Tensor:
         del adversarial_fraction

@@ -2,7 +2,7 @@
 
 from atlpa.models.averaged import Averaged
 from atlpa.models.classifier import Classifier
-from atlpa.models.denoise import ANY_SIDE, Denoising, DenoisingBlock
+from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
 from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, slug
@@ -14,7 +14,6 @@ from atlpa.models.stages import record_stages, stage_layers
 from atlpa.models.weights import load_weights
 
 __all__ = [
-    "ANY_SIDE",
     "IMAGENET",
     "NETWORKS",
     "RESNET_STAGES",

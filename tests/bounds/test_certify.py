@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atlpa.bounds import NoBound, certify
-from atlpa.models import Classifier, InputNoise
+from atlpa.models import Classifier, InputNoise, ModelSpec
 from tests.bounds.networks import CLASSES, MAKERS, network
 
 METHODS = ("ibp", "crown")
@@ -174,6 +174,17 @@ def test_a_larger_ball_has_no_larger_margin(images, name, method):
         assert all((larger <= smaller + 1e-9).all() for smaller, larger in itertools.pairwise(lowest))
     assert torch.allclose(found[0].float(), leads(model(images), labels).detach(), atol=1e-4)
     assert all((margins <= found[0] + 1e-9).all() for margins in found)
+
+
+def test_a_resnet_can_be_followed():
+    """At no distance its margins are those of its logits; at 1/255 they say nothing, as of any deep network."""
+    model = ModelSpec(architecture="resnet18", weights="none").build(CLASSES, seed=0).eval()
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = predicted(model, image)
+    found = certify(model, image, labels, 0.0, "ibp")
+    assert torch.allclose(found.margins.float(), leads(model(image), labels).detach(), atol=1e-4)
+    assert found.certified.all()
+    assert not certify(model, image, labels, 1 / 255, "ibp").certified.any()
 
 
 @pytest.mark.parametrize("method", METHODS)
