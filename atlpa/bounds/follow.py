@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import fx, nn
@@ -12,14 +13,9 @@ from atlpa.bounds.rules import FUNCTIONS, METHODS, MODULES, Made, NoBound
 from atlpa.engine.tracing import has_foreign_hooks, trace
 from atlpa.errors import reason
 
-SHAPES: dict[str, Callable[..., Any]] = {
-    "size": lambda tensor, *dim: tensor.size(*dim),
-    "dim": lambda tensor: tensor.dim(),
-    "numel": lambda tensor: tensor.numel(),
-}
-"""Methods that ask for a tensor's shape alone."""
-
+QUERIES = ("size", "dim", "numel")
 ATTRIBUTES = ("shape", "ndim", "dtype", "device")
+"""Methods and attributes that do not depend on a tensor's numbers."""
 
 
 def graph_of(model: nn.Module) -> fx.Graph:
@@ -70,7 +66,6 @@ def propagate(model: nn.Module, graph: fx.Graph, flow: Propagation) -> Value:
 
 def _value_of(node: fx.Node, arguments: Any, options: Any, modules: dict[str, nn.Module], flow: Propagation) -> Any:
     """What a node gives: a value with its box, or whatever does not depend on the images."""
-    bounded = _holds_value(arguments) or _holds_value(options)
     if node.op == "placeholder":
         return arguments[0] if arguments else flow.values[0]
     if node.op == "output":
@@ -78,33 +73,32 @@ def _value_of(node: fx.Node, arguments: Any, options: Any, modules: dict[str, nn
     if node.op == "get_attr":
         owner, _, name = str(node.target).rpartition(".")
         return getattr(modules[owner], name)
-    if node.op == "call_module":
-        layer = modules[str(node.target)]
-        if not bounded:
-            return layer(*arguments, **options)
-        rule: Callable[..., Made] | None = MODULES.get(type(layer))
-        arguments = (layer, *arguments)
-    elif node.op == "call_method":
-        name = str(node.target)
-        if not bounded:
-            return getattr(arguments[0], name)(*arguments[1:], **options)
-        if name in SHAPES:
-            return SHAPES[name](arguments[0].box.lower, *arguments[1:], **options)
-        rule = METHODS.get(name)
-    else:
-        function: Any = node.target
-        if not bounded:
-            return function(*arguments, **options)
-        if function is getattr and arguments[1] in ATTRIBUTES:
-            return getattr(arguments[0].box.lower, arguments[1])
-        rule = FUNCTIONS.get(function)
+    called, rule = _called(node, modules)
+    if not (_holds_value(arguments) or _holds_value(options)):
+        return called(*arguments, **options)
+    asks = node.op == "call_method" and node.target in QUERIES
+    if asks or (node.target is getattr and arguments[1] in ATTRIBUTES):
+        return called(arguments[0].box.lower, *arguments[1:], **options)
     if rule is None:
         raise NoBound("none in atlpa.bounds.rules")
     try:
         made = rule(*arguments, **options)
-        return made if isinstance(made, Value) else flow.apply(made[0], *made[1])
     except TypeError as error:  # an option that the rule does not have
         raise NoBound(reason(error)) from error
+    return made if isinstance(made, Value) else flow.apply(made[0], *made[1])
+
+
+def _called(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Callable[..., Any], Callable[..., Made] | None]:
+    """What a node calls, and its rule if there is one."""
+    if node.op == "call_module":
+        layer = modules[str(node.target)]
+        of_layer = MODULES.get(type(layer))
+        return layer, of_layer and partial(of_layer, layer)
+    if node.op == "call_method":
+        name = str(node.target)
+        return lambda this, *arguments, **options: getattr(this, name)(*arguments, **options), METHODS.get(name)
+    function: Any = node.target
+    return function, FUNCTIONS.get(function)
 
 
 def _holds_value(arguments: Any) -> bool:

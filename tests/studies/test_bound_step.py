@@ -5,8 +5,7 @@ import pytest
 from atlpa.cli.study import main
 from atlpa.records import Bound, Evaluation, read
 
-STUDY = """name: certified
-config: digits-certified
+STUDY = """config: digits-certified
 changes: {training.iterations: 2, training.batch_size: 4}
 defenses: [ibp]
 attack: {step: 0.01}
