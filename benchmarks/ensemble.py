@@ -3,6 +3,8 @@
 On the same images of three kinds of networks: undefended at a small ε, adversarially trained, and one that draws. For
 each seed both attack in turn; the record holds who stands after each, processor seconds and peak memory, so that images
 that one fells and the other does not can be counted both ways. Where the machine computes in bfloat16, ours do too.
+With ``--parts`` each of the four attacks meets all images by itself, theirs and ours; ``torchattacks`` has an
+AutoAttack too, whose parts take 10 steps where the paper's take 100.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import Attack, AutoAttack, Ensemble
+from atlpa.attacks import Attack, AutoAttack, Ensemble, Stepwise, read_attack
+from atlpa.attacks.auto_attack import MOST_TARGETS
+from atlpa.attacks.foreign import seed_of
 from atlpa.component import dump
 from atlpa.data import load_images
 from atlpa.engine import supported_precision
@@ -26,14 +30,15 @@ from atlpa.evaluation import evaluate
 from atlpa.evaluation.correctness import to_batch
 from atlpa.files import write_text
 from atlpa.memory import keep_memory
-from atlpa.model_state import RandomLayer
-from atlpa.randomness import sample
+from atlpa.model_state import Logits, RandomLayer
+from atlpa.randomness import Generators, sample
 from atlpa.runs import Run
 from atlpa.runs.evaluate import judged_images
 from benchmarks.__main__ import machine
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "ensemble"
 CPU = torch.device("cpu")
+PARTS = ("apgd-ce", "apgd-t", "fab-t", "square")
 NOISE = 8 / 255
 """Standard deviation of the noise that makes a network draw."""
 
@@ -52,11 +57,60 @@ def drawing(model: nn.Module) -> nn.Module:
     return nn.Sequential(noise, model).eval()
 
 
-def contestants(epsilon: float, *, draws: bool) -> dict[str, Attack]:
-    """AutoAttack, and ours in each version and precision."""
+class TheirPart(Attack):
+    """One attack of AutoAttack's package.
+
+    Fields:
+        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        part: its name there.
+    """
+
+    name = "their_part"
+    part: str = ""
+
+    def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
+        """What it alone finds."""
+        import pyautoattack
+
+        with torch.random.fork_rng():
+            how: dict[str, Any] = {"version": "custom", "attacks_to_run": [self.part], "device": images.device}
+            theirs = pyautoattack.AutoAttack(model, eps=self.epsilon, seed=seed_of(generator), **how)
+            for attack in (theirs.apgd_targeted, theirs.fab):
+                attack.n_target_classes = min(MOST_TARGETS, model(images[:1]).shape[1] - 1)
+            theirs.apgd.loss = "ce"
+            found: Tensor = theirs.run_standard_evaluation(images.clone(), labels, batch_size=len(images))[0]
+        return found.clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
+
+
+class OurPart(Ensemble):
+    """The stages of the ensemble that one attack makes."""
+
+    name = "our_part"
+    part: str = ""
+
+    def stages(self, classes: int) -> Sequence[Stepwise]:
+        """Those whose title is the part's."""
+        return [stage for stage in super().stages(classes) if stage.title == self.part]
+
+
+def parts(epsilon: float) -> dict[str, Attack]:
+    """Each attack by itself, theirs and ours."""
+    found: dict[str, Attack] = {}
+    for part in PARTS:
+        found[f"AutoAttack {part}"] = TheirPart(epsilon, part)
+        found[f"standard {part}"] = OurPart(epsilon, "standard", part=part)
+    return found
+
+
+def contestants(epsilon: float, classes: int, *, draws: bool) -> dict[str, Attack]:
+    """AutoAttack of two packages, and ours in each version and precision."""
     precisions = ("fp32", "bf16") if supported_precision("bf16", CPU) == "bf16" else ("fp32",)
     versions = ("rand",) if draws else ("standard", "fast")
     found: dict[str, Attack] = {"AutoAttack": AutoAttack(epsilon)}
+    if not draws:
+        found["torchattacks"] = read_attack(
+            {"name": "torchattacks:AutoAttack", "epsilon": epsilon, "n_classes": classes}
+        )
     for version in versions:
         found |= {f"{version} {precision}": Ensemble(epsilon, version, precision=precision) for precision in precisions}
     return found
@@ -88,16 +142,24 @@ def main() -> None:
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     add("--only", nargs="+", default=[], help="contestants; default: all")
     add("--noise", action="store_true", help="put noise before the network, so that it draws")
+    add("--parts", action="store_true", help="each attack by itself")
     add("--output", type=Path, default=FOLDER, help="default: docs/results/ensemble")
     arguments = parser.parse_args()
     model, images, labels = opened(arguments.run, arguments.data_root, arguments.count)
     if arguments.noise:
         model = drawing(model)
-    name = f"{arguments.run.name}{'-noise' * arguments.noise}-eps{arguments.eps:g}"
+    name = f"{arguments.run.name}{'-noise' * arguments.noise}{'-parts' * arguments.parts}-eps{arguments.eps:g}"
+    with torch.no_grad():
+        classes = model(images[:1]).shape[1]
+    attacks = (
+        parts(arguments.eps / 255)
+        if arguments.parts
+        else contestants(arguments.eps / 255, classes, draws=arguments.noise)
+    )
     path, entries = arguments.output / f"{name}.json", []
     say: Callable[..., None] = print
     for seed in arguments.seeds:
-        for title, attack in contestants(arguments.eps / 255, draws=arguments.noise).items():
+        for title, attack in attacks.items():
             if arguments.only and title not in arguments.only:
                 continue
             entries.append({"seed": seed, "attack": title, **attacked(attack, model, images, labels, seed)})
@@ -110,7 +172,7 @@ def main() -> None:
                 "images": arguments.count,
                 "threads": torch.get_num_threads(),
                 "machine": machine(CPU),
-                "attacks": {title: dump(one) for title, one in contestants(1 / 255, draws=arguments.noise).items()},
+                "attacks": {title: dump(one) for title, one in attacks.items()},
                 "results": entries,
             }
             arguments.output.mkdir(parents=True, exist_ok=True)

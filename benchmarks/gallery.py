@@ -80,7 +80,7 @@ def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]
     yield "fast 0", shown(context, Ensemble(EPSILON, version="fast"))
     for rival in (*(rival for make in RIVALS for rival in make(context)), *by_hand(way_in, context)):
         name = rival.name if rival.name.startswith("by hand") else f"rival: {rival.name}"
-        yield name, lambda rival=rival: rival.stands(context, context.clean)  # type: ignore[misc]
+        yield name, lambda rival=rival: rival.meet(context, context.clean).stands  # type: ignore[misc]
 
 
 def standard(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:

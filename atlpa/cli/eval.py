@@ -6,20 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilons_without_attack, protocols
-from atlpa.cli.command import Parser, count, path, run_command
+from atlpa.cli.bound import bound
+from atlpa.cli.bundle import bundle, repeat
+from atlpa.cli.command import Parser, count, number, path, run_command
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
+from atlpa.evaluation.checks import check_claim, claim
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
-from atlpa.records import Bound, BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
-from atlpa.report import Results, advice, bounds_section, each_accuracy, findings_table, protocol, read_results
-from atlpa.runs import IMAGES, BoundRun, CredibilityRun, evaluate, pair
+from atlpa.records import BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
+from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,8 +74,27 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--check",
         action="store_true",
-        help="in place of an attack, look for evidence that PGD's accuracy at --eps (default 8/255) is overstated, on "
-        f"--limit images (default {IMAGES})",
+        help="in place of an attack, judge by all of them together, and look for evidence that an accuracy at --eps "
+        f"(default 8/255) is overstated; on --limit images, default {IMAGES}",
+    )
+    add(
+        "--claimed",
+        type=number,
+        metavar="X",
+        help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
+        "fell are kept in the run's folder",
+    )
+    add(
+        "--bundle",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, write everything that shows the run's numbers into one file, for others to repeat",
+    )
+    add(
+        "--verify",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
     )
     add(
         "--bound",
@@ -90,12 +115,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge, check or bound, print, and write what was asked for."""
+    """Judge, check, bound, bundle or verify; print, and write what was asked for."""
     alone()
+    for option, does in (("verify", repeat), ("bundle", bundle)):
+        if getattr(arguments, option):
+            check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
+            does(arguments)
+            return
     if arguments.json:
         check_json(Path(arguments.json))
-    if arguments.add_check and not arguments.check:
-        raise UserError("--add-check has no meaning without --check")
+    for option in ("add_check", "claimed"):
+        if getattr(arguments, option) not in (None, []) and not arguments.check:
+            raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
     if arguments.check and arguments.bound:
         raise UserError("--check and --bound each stand in place of an attack; give one of them")
     made = check if arguments.check else bound if arguments.bound else judge
@@ -103,6 +134,18 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
+    """Refuse all that an option which attacks nothing new would ignore.
+
+    Raises:
+        UserError: such an argument was given.
+    """
+    defaults = vars(_parser().parse_args([]))
+    for name, value in vars(arguments).items():
+        if name not in {option, "device", "trust_code", *beside} and value != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
 
 
 def check_json(file: Path) -> None:
@@ -120,6 +163,12 @@ def check_json(file: Path) -> None:
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
     epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks")
+    claimed: float | None = arguments.claimed
+    if claimed is not None:
+        try:
+            check_claim(claimed)
+        except ValueError as error:
+            raise UserError(f"--claimed: {error}") from error
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
@@ -127,37 +176,28 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
         for epsilon in epsilons
     ]
     records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
-    return [_checked(one, record or one.make(device)) for one, record in zip(asked, records, strict=True)]
+    return [_checked(one, record, claimed, device) for one, record in zip(asked, records, strict=True)]
 
 
-def _checked(one: CredibilityRun, record: Credibility) -> Credibility:
-    """Print what was found."""
+def _checked(
+    one: CredibilityRun, record: Credibility | None, claimed: float | None, device: torch.device
+) -> Credibility:
+    """Print what was found, and what it says of a claim."""
+    keep = claimed is not None
+    if record is None or (keep and record.correct is not None and not one.fallen.exists()):
+        record = one.make(device, keep=keep)
     data = record.data
+    if claimed is not None:
+        finding = claim(claimed, record.correct, record.felled_by)
+        record = replace(record, findings=(*record.findings, finding))
     which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
     print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
     print(findings_table(record).markdown(), end="")
-    print("".join(f"{line}\n" for line in advice(record)), end="")
+    print("".join(f"{line}\n" for line in [*what_stands(record), *advice(record)]), end="")
+    if keep and record.felled_by:
+        print(one_line(f"the images that fell, and what felled each (numpy.load): {one.fallen}"))
     print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
     return record
-
-
-def bound(arguments: argparse.Namespace) -> list[Bound]:
-    """Bound networks and print what is certain, beside the attacks on record of the same images."""
-    epsilons = epsilons_without_attack(arguments, "--bound", "which holds for every attack")
-    if arguments.seed:
-        raise UserError("--seed has no meaning with --bound, which draws nothing")
-    device = pick_device(arguments.device)
-    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    networks = [network for run in runs for network in run.networks]
-    asked = [BoundRun(one, arguments.bound, epsilon, arguments.limit) for one in networks for epsilon in epsilons]
-    on_record = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
-    records = [record or one.make(device) for one, record in zip(asked, on_record, strict=True)]
-    attacked = read_results(file for one in networks for file in sorted(one.records.glob("white-*.json")))
-    section = bounds_section(Results(attacked.evaluations, bounds=records))
-    assert section is not None
-    print(section.table.markdown(), end="")
-    print(section.note, end="")
-    return records
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:

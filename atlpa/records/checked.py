@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from atlpa.component import Component
+from atlpa.component import Component, FromList
 from atlpa.errors import one_line
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -30,6 +30,10 @@ Seconds = Annotated[float, Field(ge=0)]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, or a distance between images in units of the [0, 1] pixel range."""
+
+
+Places = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList]
+"""Where some images are in the data, counted from 0."""
 
 
 class Checked(Component):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
-from atlpa.records.checked import Checked, Line, Share
+from atlpa.records.checked import Checked, Line, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -41,19 +41,31 @@ class Credibility(MeasuredRecord):
     Fields:
         epsilon: ε of the attacks, in units of the [0, 1] pixel range.
         findings: one for each check, in order.
+        correct: which images stand under every attack that was made, a 1 or 0 for each: the number that is judged;
+            ``null`` where no attack could be made, and in records of versions before 0.4.
+        felled_by: the places of the images that each attack felled, by its name.
+        diagnosis: how plain PGD went, in numbers.
         rejudged: whether their statuses were given anew, by later tolerances, to what had been measured.
     """
 
     kind: Literal["credibility"] = "credibility"
     epsilon: Share
     findings: Annotated[tuple[Finding, ...], FromList, Field(min_length=1)]
+    correct: Annotated[str, Field(pattern="^[01]+$")] | None = None
+    felled_by: Annotated[dict[str, Places], AfterValidator(as_lines)] = Field(default_factory=dict)
+    diagnosis: Line | None = None
     rejudged: bool = False
 
     def contradictions(self) -> Iterator[str]:
-        """Two findings of one check."""
+        """Two findings of one check, or other images than said."""
         names = [finding.check for finding in self.findings]
         if twice := next((name for name in names if names.count(name) > 1), None):
             yield f"two findings of the check {twice}"
+        if self.correct is not None and len(self.correct) != self.data.count:
+            yield f"correct judges {len(self.correct)} images, but data.count is {self.data.count}"
+        for name, places in self.felled_by.items():
+            if any(self.correct is None or self.correct[place : place + 1] != "0" for place in places):
+                yield f"felled_by says that {name} felled an image that stands"
 
 
 def verdict(findings: Sequence[Finding], most: int = 3) -> str:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
 from atlpa.errors import shown
-from atlpa.records.checked import Checked, Count, Share, as_lines
+from atlpa.records.checked import Checked, Count, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network
 
 ROUNDING = 2e-6
@@ -51,9 +51,6 @@ def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
 
 AttackSettings = Annotated[dict[str, Any], AfterValidator(check_settings)]
 """An attack's name, its ε and its other settings as plain values."""
-
-
-Places = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList]
 
 
 class Budget(Checked):

@@ -4,7 +4,7 @@ from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.accuracy_sections import bounds_section
 from atlpa.report.bounds import bounds_table
-from atlpa.report.checks import advice, checked, findings_table
+from atlpa.report.checks import advice, checked, findings_table, what_stands
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
 from atlpa.report.published import published
@@ -41,5 +41,6 @@ __all__ = [
     "summary",
     "threat_table",
     "tidy",
+    "what_stands",
     "write_report",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from atlpa.records import Credibility, Network, verdict
 from atlpa.report.table import Linked, Table
+from atlpa.statistics import share
 
 
 def checked_epsilons(checks: Sequence[Credibility]) -> list[float]:
@@ -28,3 +29,15 @@ def findings_table(record: Credibility) -> Table:
 def advice(record: Credibility) -> list[str]:
     """What to do about each check that did not pass."""
     return [f"{f.check} ({f.status}): {f.advice}" for f in record.findings if f.status in ("fail", "warn")]
+
+
+def what_stands(record: Credibility) -> list[str]:
+    """What is left under all attacks together, what felled how many, and how plain PGD went; a line each."""
+    lines = []
+    if record.correct is not None:
+        left = share([record.correct])
+        by = ", ".join(f"{name} {len(places)}" for name, places in record.felled_by.items())
+        lines.append(
+            f"under all attacks together {left.percent()} of {left.n} stand" + (f"; felled by {by}" if by else "")
+        )
+    return [*lines, f"plain PGD: {record.diagnosis}"] if record.diagnosis else lines

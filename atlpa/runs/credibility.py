@@ -18,6 +18,7 @@ from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import Credibility, digest
 from atlpa.runs.evaluate import judged_images
+from atlpa.runs.fallen_images import keep_fallen
 from atlpa.runs.folder import Run
 from atlpa.runs.on_record import check_place, on_record
 from atlpa.runs.threats import sources_beside
@@ -76,10 +77,16 @@ class CredibilityRun:
             "limit": self.limit,
             "seed": self.seed,
             "atlpa": __version__,
+            "judged": "all attacks together",
         }
         if others := sorted({*CHECKS, *self.more} - CHECKS.built_in.keys()):
             everything["checks"] = others
         return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest(everything, 8)}.json"
+
+    @property
+    def fallen(self) -> Path:
+        """Where the images that fell are kept, if that is wanted."""
+        return self.run.folder / "fallen" / f"{self.path.stem}.npz"
 
     @property
     def recorded(self) -> Credibility | None:
@@ -90,14 +97,19 @@ class CredibilityRun:
         """
         return on_record(Credibility, self.path, self.run.network)
 
-    def make(self, device: torch.device) -> Credibility:
+    def make(self, device: torch.device, *, keep: bool = False) -> Credibility:
         """Make all checks, and write their record.
+
+        Args:
+            device: where.
+            keep: whether the images that fell are kept beside it.
 
         Raises:
             UserError: it cannot be written, which is found before anything is measured.
         """
         run = self.run
-        check_place(self.path)
+        for place in (self.path, self.fallen) if keep else (self.path,):
+            check_place(place)
         items, judged = judged_images(run, run.read_index(run.training.data), self.limit)
         loaded = load_images(items, judged.size, device, f"{judged.dataset}, {judged.part}")
         images, labels = to_batch(loaded, torch.arange(len(loaded)), device)
@@ -111,7 +123,7 @@ class CredibilityRun:
         began = time.monotonic()
         title = f"checks {run.folder.name} ε {self.epsilon:g}"
         with Progress(title, len(self.checks), "check") as progress:
-            findings = credibility(
+            found = credibility(
                 run.load_model(device),
                 images,
                 labels,
@@ -127,10 +139,15 @@ class CredibilityRun:
             data=judged,
             epsilon=self.epsilon,
             seed=self.seed,
-            findings=tuple(findings),
+            findings=found.findings,
+            correct=found.standing.correct if found.standing else None,
+            felled_by=found.standing.refuting if found.standing else {},
+            diagnosis=str(found.diagnosis) if found.diagnosis else None,
             seconds=time.monotonic() - began,
             machine=describe(device),
             atlpa=__version__,
         )
+        if keep and found.standing:
+            keep_fallen(self.fallen, items, found.standing)
         record.save(self.path)
         return record

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from atlpa.cli.eval import main
 from atlpa.cli.train import main as train
 from atlpa.component import validate
 from atlpa.records import Evaluation
+from atlpa.runs import Run
 
 REPOSITORY = Path(__file__).parents[2]
 FAST = ["--limit", "8", "--iters", "2"]
@@ -416,6 +419,34 @@ def test_checks_are_on_record_and_stand_in_the_report(runs, capsys):
     assert "checks 0.03137" in report
     verdict = out.split("verdict: ")[1].split(":")[0].split()[0]
     assert verdict in rows(report)[0][-1]
+
+
+def test_a_claim_is_held_against_what_stands_and_the_images_that_refute_it_are_kept(runs, capsys):
+    """The kept images, shown to the network again, fool it; another claim asks no attack."""
+    run = Run.open(runs / "pat-resnet18")
+    command = ["--run", str(run.folder), "--check", "--limit", "16", "--eps", "0.1", "--seed", "3"]
+    assert main([*command, "--claimed", "0.99", "--json", "claim.json"]) == 0
+    out = capsys.readouterr().out
+    assert rows(out)[-1][:2] == ["claim", "fail"]
+    (kept,) = (run.folder / "fallen").glob("credibility-eps0.1-*.npz")
+    assert str(kept) in out.replace("\n", " ")
+    found, record = np.load(kept), json.loads(Path("claim.json").read_text())[0]
+    fell = record["correct"].count("0")
+    assert 1 <= len(found["label"]) <= fell
+    with torch.no_grad():
+        logits = run.load_model(torch.device("cpu"))(torch.from_numpy(found["adversarial"]))
+    assert (logits.argmax(dim=1).numpy() != found["label"]).all()
+    assert sorted(record["felled_by"]) == sorted(set(found["felled_by"].tolist()))
+    written = kept.stat().st_mtime_ns
+    assert main([*command, "--claimed", "0"]) == 0
+    assert kept.stat().st_mtime_ns == written
+    assert rows(capsys.readouterr().out)[-1][:2] == ["claim", "pass"]
+
+
+def test_a_claim_is_a_share(runs, capsys):
+    assert "for 53 % give 0.53" in refused(capsys, "--check", "--claimed", "53")
+    assert "between 0 and 1" in refused(capsys, "--check", "--claimed", "-0.1")
+    assert "--claimed has no meaning without --check" in refused(capsys, "--claimed", "0.5")
 
 
 @pytest.mark.parametrize("option", [["--iters", "3"], ["--attack", "fgsm"], ["--threat", "gray"], ["--draws", "3"]])

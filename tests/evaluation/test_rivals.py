@@ -147,7 +147,7 @@ def test_the_rivals_leave_nothing_of_what_hides_an_undefended_network(name):
     left = context.clean
     assert context.pgd_robust.sum() >= 12
     for rival in (rival for make in RIVALS for rival in make(context)):
-        left = rival.stands(context, left)
+        left = rival.meet(context, left).stands
     assert not left.any()
 
 

@@ -13,6 +13,10 @@ from atlpa.evaluation.checks.context import CheckedModel
 from atlpa.evaluation.checks.stand_ins import with_gradient_of
 from atlpa.model_state import eval_mode, random_layers
 
+SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
+COMPILED = ("_orig_mod", "_torchdynamo_orig_callable")
+"""What ``torch.compile`` leaves on modules and functions; to ask for their class would load the compiler."""
+
 
 class Bare(nn.Module):
     """The layers with weights, and what lies between: what is made of the images before and of the logits behind is
@@ -53,7 +57,7 @@ class Bare(nn.Module):
 
 def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
     """The modules that an image passes before those that have weights; and the last of these, if more comes behind."""
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) or out_of_reach(model):
         return [], []
     before: list[nn.Module] = []
     weighty: list[tuple[nn.Module, Tensor]] = []
@@ -73,6 +77,17 @@ def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module
     once = sum(module is last for module, _ in weighty) == 1
     behind = isinstance(output, Tensor) and output.shape == logits.shape and not torch.equal(output, logits)
     return before, [last] if once and behind else []
+
+
+def out_of_reach(model: object) -> list[str]:
+    """The names of what is compiled or scripted, where no operation can be stood in for and no layer hooked."""
+    parts = list(model.named_modules()) if isinstance(model, nn.Module) else [("", model)]
+    sealed = [name for name, part in parts if isinstance(part, SCRIPTED) or any(hasattr(part, it) for it in COMPILED)]
+    return [name for name in sealed if not any(name != other and _inside(name, other) for other in sealed)]
+
+
+def _inside(name: str, other: str) -> bool:
+    return not other or name.startswith(f"{other}.")
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from atlpa.evaluation.checks.context import CheckContext
-from atlpa.evaluation.checks.evidence import TOLERANCE, compare_masks, too_few
+from atlpa.evaluation.checks.evidence import TOLERANCE, compare_masks
+from atlpa.evaluation.checks.standing import Attempt
 from atlpa.records import Finding, Status
 
 
@@ -49,23 +50,16 @@ class Check:
 
 
 def compare(
-    context: CheckContext,
-    before: Tensor,
-    attacks: Sequence[Callable[[Tensor], Tensor]],
-    tolerance: float = TOLERANCE,
+    context: CheckContext, before: Tensor, attempts: Sequence[Attempt], tolerance: float = TOLERANCE
 ) -> tuple[Status, str]:
-    """Weigh what other attacks break of what stands without them; what they break counts in the worst case.
+    """Weigh what other attacks break of what stands without them; what they break no longer stands.
 
     Args:
         context: the model and its images.
         before: ``(N,)`` bool, what stands without them.
-        attacks: as ``CheckContext.under`` takes them.
+        attempts: as ``CheckContext.under`` takes them.
         tolerance: share of what stands that may fall in an honest evaluation.
     """
     standing = int(before.sum())
-    if too_few(standing, tolerance, context.randomized):
-        return "skip", f"{standing} of {len(context)} stand, too few to tell"
-    after = context.under(attacks, before)
-    if not context.randomized:
-        context.worst_case = context.worst_case & (after | ~before)
+    after = context.under(attempts, before) if standing else before
     return compare_masks(before, after, tolerance, context.randomized)

@@ -1,19 +1,22 @@
-"""What all checks share: the model under scrutiny, its images, and what a plain PGD leaves standing."""
+"""What all checks share: the model under scrutiny, its images, and what attacks leave standing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from atlpa.attacks import PGD, Attack
+from atlpa.attacks import PGD, Attack, Ensemble, Square
+from atlpa.attacks.objectives import cross_entropy
 from atlpa.data.images import InMemory
 from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import check_measurable
+from atlpa.evaluation.checks.standing import Attempt, Met, Standing
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.model_state import Logits, eval_mode
@@ -71,7 +74,7 @@ class CheckContext:
 
     @property
     def pgd(self) -> PGD:
-        """The attack that a plain evaluation would make: from the image itself, in steps of ε/8."""
+        """What a plain evaluation would make: PGD on the cross-entropy, from the image itself, in steps of ε/8."""
         return PGD(epsilon=self.epsilon, step=self.epsilon / 8, iterations=ITERATIONS)
 
     @cached_property
@@ -109,86 +112,117 @@ class CheckContext:
         return 2 * votes > DRAWS  # type: ignore[return-value]
 
     @cached_property
-    def by_iterations(self) -> list[Tensor]:
+    def no_gradient(self) -> Tensor:
+        """Which of the images that are right have no gradient in any pixel, ``(N,)``."""
+        none = torch.zeros_like(self.clean)
+        for rows in batches(self.clean):
+            with eval_mode(self.model), torch.enable_grad():
+                images = self.images[rows].clone().requires_grad_(True)
+                loss = cross_entropy(self.model(images), self.labels[rows]).sum()
+                (gradient,) = torch.autograd.grad(loss, images)
+            none[rows] = ((gradient == 0) | ~torch.isfinite(gradient)).flatten(1).all(dim=1)
+        return none
+
+    @cached_property
+    def _standing(self) -> Standing:
+        return Standing.clean(self.clean, self.images, self.randomized)
+
+    @cached_property
+    def by_iterations(self) -> Sequence[Tensor]:
         """What stands ``(N,)`` after the plain PGD's iterations, and after twice as many."""
         attack = replace(self.pgd, iterations=2 * ITERATIONS)
-        return self.standing_at((ITERATIONS, 2 * ITERATIONS), attack, self.clean)
+        met = self.meet(attack, self.clean, budgets=(ITERATIONS, 2 * ITERATIONS))
+        self._standing.note(attack.name, met, self.clean)
+        return met.at
+
+    @property
+    def standing(self) -> Standing:
+        """What stands under plain PGD and every attack made so far: the number that is judged."""
+        _ = self.by_iterations
+        return self._standing
 
     @property
     def pgd_robust(self) -> Tensor:
-        """What plain PGD leaves standing ``(N,)``: the number whose credibility is judged."""
+        """What plain PGD leaves standing ``(N,)``."""
         return self.by_iterations[-1]
 
-    @cached_property
-    def worst_case(self) -> Tensor:
-        """What stands ``(N,)`` under every attack made so far; which each check that attacks brings up to date."""
-        return self.pgd_robust.clone()
+    @property
+    def strongest(self) -> Attack:
+        """The ensemble; of a model without any gradient, as far as its images show, Square alone."""
+        if self.clean.any() and bool((self.no_gradient == self.clean).all()):
+            return Square(self.epsilon)
+        return Ensemble(self.epsilon)
 
-    def under(self, attacks: Sequence[Callable[[Tensor], Tensor]], before: Tensor) -> Tensor:
+    def attempt(self, attack: Attack) -> Attempt:
+        """An attack of the package's on the model under scrutiny."""
+        return attack.name, lambda candidates: self.meet(attack, candidates)
+
+    def under(self, attempts: Sequence[Attempt], before: Tensor) -> Tensor:
         """What stands ``(N,)`` under other attacks, made one after another, each on what the former left.
 
         A randomized model would fall by chance sooner or later: it meets the first of them alone, on all images that
-        are right, so that what it mends by chance can be counted against what it breaks.
+        are right, so that what it mends by chance can be counted against what it breaks. What falls is noted.
 
         Args:
-            attacks: each takes the images ``(N,)`` to attack, and says which of these stand ``(N,)``.
+            attempts: the attacks.
             before: ``(N,)``, what stands without them.
         """
-        if self.randomized:
-            return attacks[0](self.clean)
-        after = before
-        for attack in attacks:
-            after = attack(after)
-        return after
+        candidates = self.clean if self.randomized else before
+        for name, attack in attempts[:1] if self.randomized else attempts:
+            met = attack(candidates)
+            self._standing.note(name, met, candidates)
+            candidates = met.stands
+        return candidates
 
-    def stands(self, attack: Attack, candidates: Tensor, model: CheckedModel | None = None) -> Tensor:
-        """Which images ``(N,)`` stand at the attack's end; the arguments are those of ``standing_at``."""
-        return self.standing_at((getattr(attack, "iterations", 1),), attack, candidates, model)[0]
-
-    def standing_at(
-        self, budgets: Sequence[int], attack: Attack, candidates: Tensor, model: CheckedModel | None = None
-    ) -> list[Tensor]:
-        """Which of some images stand under an attack at each budget, ``(N,)`` each.
+    def meet(
+        self,
+        attack: Attack,
+        candidates: Tensor,
+        model: CheckedModel | None = None,
+        budgets: Sequence[int] = (),
+    ) -> Met:
+        """Attack some images: which of them stand, at each budget if there are several.
 
         A deterministic model must be right at every iterate of PGD; a fallen image costs nothing more. A randomized one
         would fall by chance sooner or later: it is judged at the budgets alone, in most draws.
 
         Args:
-            budgets: iterations, ascending; the last is the attack's own number.
             attack: the attack.
             candidates: ``(N,)`` bool, which images are attacked; the others do not stand.
             model: in place of the model under scrutiny.
+            budgets: iterations, ascending; the last is the attack's own number, which is the only one by default.
         """
         check_measurable(attack)
-        model, positions = model or self.model, torch.nonzero(candidates).flatten()
+        budgets = budgets or (getattr(attack, "iterations", 1),)
+        model, positions, found = model or self.model, torch.nonzero(candidates).flatten(), self.images.clone()
         if not len(positions):  # few models take an empty batch
-            return [torch.zeros_like(candidates) for _ in budgets]
+            return Met(torch.zeros_like(candidates), found, len(budgets) * [torch.zeros_like(candidates)])
         randomized = model is self.model and self.randomized
         stages = () if randomized else attack.stages(self.outputs[0].shape[1])
         if stages:
-            tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon)
-            everything = InMemory(self.images, self.labels)
+            tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon, found)
+            network, everything = stages[0].prepare(model, self.images[:BATCH_SIZE]), InMemory(self.images, self.labels)
             for number, stage in enumerate(stages):
-                standing = torch.nonzero(tracker.robust[-1]).flatten()
-                if not len(standing):
-                    break
-                queue = ActiveQueue(
-                    model, model, everything, stage, standing, seed=None, stage=number, batch_size=BATCH_SIZE
-                )
+                left = torch.nonzero(tracker.robust[-1]).flatten()
+                how: dict[str, Any] = {"seed": None, "stage": number, "batch_size": BATCH_SIZE}
+                queue = ActiveQueue(model, network, everything, stage, left, **how) if len(left) else ()
                 for batch, fallen in queue:
                     tracker.update(batch, fallen, number)
-            return list(tracker.robust.to(candidates.device))
+            at = list(tracker.robust.to(candidates.device))
+            return Met(at[-1], found, at, tracker.felled_by([stage.title for stage in stages]))
         chosen = InMemory(self.images[positions], self.labels[positions])
-        result = [torch.zeros_like(candidates) for _ in budgets]
+        at = [torch.zeros_like(candidates) for _ in budgets]
         for row, part, adversarial in adversarial_batches(model, chosen, attack, budgets, seed=None):
-            result[row][positions[part]] = self.right(model, adversarial, chosen.labels[part])
-        return result
+            at[row][positions[part]] = self.right(model, adversarial, chosen.labels[part])
+            if row == len(budgets) - 1:
+                found[positions[part]] = adversarial.to(found)
+        return Met(at[-1], found, at)
 
-    def correct_on(self, candidates: Tensor, images: Tensor) -> Tensor:
-        """Which of some images ``(N,)`` the model still gets right when it is shown others ``(N, 3, H, W)`` instead."""
+    def show(self, images: Tensor, candidates: Tensor) -> Met:
+        """Show the model other images ``(N, 3, H, W)`` in place of some of its own, ``(N,)`` bool."""
         stands = torch.zeros_like(candidates)
         stands[candidates] = self.right(self.model, images[candidates], self.labels[candidates])
-        return stands
+        return Met(stands, images)
 
 
 def batches(chosen: Tensor) -> Sequence[Tensor]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from atlpa.evaluation.checks import adaptive, gradients, hidden_gradients, inputs, weaker_attacks
 from atlpa.evaluation.checks.check import Check
+from atlpa.evaluation.checks.claim import check_claim, claim
 from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.diagnoses import Diagnosis, diagnose
+from atlpa.evaluation.checks.standing import Standing
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
 from atlpa.records import Finding
@@ -32,6 +37,32 @@ CHECKS: Registry[Check] = Registry(
 """Every check by name, in the order in which they are made; those of installed packages come last."""
 
 
+@dataclass(frozen=True, eq=False)
+class Judged(Sequence[Finding]):
+    """What the checks found, one finding each, as a sequence of them; and what is left of the accuracy.
+
+    Fields:
+        findings: one for each check, in order; and one of the claim, if there is one.
+        standing: which images stand under all that was tried, what felled the others, and where; ``None`` where no
+            attack could be made.
+        diagnosis: how plain PGD went, on some of the images; ``None`` where it was not made.
+    """
+
+    findings: tuple[Finding, ...]
+    standing: Standing | None
+    diagnosis: Diagnosis | None
+
+    @overload
+    def __getitem__(self, key: int) -> Finding: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Finding, ...]: ...
+    def __getitem__(self, key: int | slice) -> Finding | tuple[Finding, ...]:
+        return self.findings[key]
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+
 def credibility(
     model: Logits,
     images: Tensor,
@@ -40,14 +71,15 @@ def credibility(
     reference: Logits | None = None,
     sources: Sequence[Logits] = (),
     *,
+    claimed: float | None = None,
     checks: Iterable[Check] | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda _: None,
-) -> list[Finding]:
+) -> Judged:
     """Look for evidence that a model's robust accuracy is overstated, or its evaluation invalid.
 
-    The number in question is what 80 steps of ε/8 of PGD on the cross-entropy leave standing. The more stands, the more
-    a check can tell; where too little does, it says so.
+    The number that is judged is what stands under plain PGD, the ensemble, and every other attack that a check makes,
+    image by image. The more stands, the more a check can tell; where too little does, it says so.
 
     Args:
         model: images → logits ``(B, C)``; left exactly as found.
@@ -56,15 +88,17 @@ def credibility(
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
         reference: an undefended model, which must fall under the same attack.
         sources: other models for the same task, whose adversarial images must break nothing that stands white-box.
+        claimed: the robust accuracy that somebody claims, in [0, 1]: could it be true?
         checks: which ones, in order; by default all of ``CHECKS``.
         seed: of all that is drawn.
         progress: called with each check's name before it is made.
 
     Returns:
-        One finding for each check; what could not be made says why.
+        One finding for each check, what could not be made with the reason; what stands, and what felled the rest.
 
     Raises:
-        ValueError: no images, other than one label for each, or a model that gives no logits ``(B, C)``.
+        ValueError: no images, other than one label for each, a model that gives no logits ``(B, C)``, or a claim that
+            is no share.
     """
     if images.ndim != 4 or not len(images) or labels.shape != (len(images),):
         raise ValueError(
@@ -72,6 +106,8 @@ def credibility(
         )
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.min() < 0:
         raise ValueError(f"labels of type {labels.dtype}, from {labels.min()}; give integer classes counted from 0")
+    if claimed is not None:
+        check_claim(claimed)
     context = CheckContext(
         CheckedModel(model),
         images.detach(),
@@ -92,4 +128,8 @@ def credibility(
             findings.append(check(context))
             if check.precondition and findings[-1].status == "fail":
                 broken = check.name
-    return findings
+        standing = None if broken else context.standing
+        diagnosis = None if broken else diagnose(context)
+    if claimed is not None:
+        findings.append(claim(claimed, *((standing.correct, standing.refuting) if standing else (None, {}))))
+    return Judged(tuple(findings), standing, diagnosis)

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from atlpa.evaluation.checks.stand_ins import STAND_INS, needs_gradient
 from atlpa.model_state import RandomLayer
-from atlpa.randomness import uniform
+from atlpa.randomness import Generators, uniform
 
 
 class _StandIns(TorchFunctionMode):
@@ -99,8 +99,13 @@ class Neighbors(nn.Module):
         super().__init__()
         self.model = model
         self.near = RandomLayer(
-            lambda images, generators: (images + uniform(images, radius, generators)).clamp(0, 1), in_training=True
+            lambda images, generators: images + self._way(images.detach(), radius, generators), in_training=True
         )
+
+    @staticmethod
+    def _way(images: Tensor, radius: float, generators: Generators) -> Tensor:
+        """From each image to its neighbor: a constant, since a clamp has no gradient for pixels at its border."""
+        return (images + uniform(images, radius, generators)).clamp(0, 1) - images
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, C)`` near images ``(B, 3, H, W)``."""

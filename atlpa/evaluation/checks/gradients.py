@@ -7,12 +7,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.attacks.objectives import cross_entropy, margin
 from atlpa.evaluation.checks.check import Check
-from atlpa.evaluation.checks.context import DRAWS, ITERATIONS, NONE_RIGHT, CheckContext, batches, logits
+from atlpa.evaluation.checks.context import DRAWS, ITERATIONS, NONE_RIGHT, CheckContext, logits
 from atlpa.evaluation.checks.evidence import TOLERANCE, compare_masks, percent, rate_status, too_few
 from atlpa.model_state import eval_mode
 from atlpa.records import Status
@@ -23,14 +22,7 @@ _SAMPLE = 64  # images of the checks that follow an attack closely
 
 
 def _zero_gradients(context: CheckContext) -> tuple[Status, str]:
-    right, zero = int(context.clean.sum()), 0
-    for rows in batches(context.clean):
-        with eval_mode(context.model), torch.enable_grad():
-            images = context.images[rows].clone().requires_grad_(True)
-            loss = F.cross_entropy(context.model(images), context.labels[rows], reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, images)
-        useless = (gradient == 0) | ~torch.isfinite(gradient)
-        zero += int(useless.flatten(1).all(dim=1).sum())
+    right, zero = int(context.clean.sum()), int(context.no_gradient.sum())
     text = f"the gradient is zero everywhere on {zero} of the {right} images that are right"
     return rate_status(zero, right, TOLERANCE), text
 
@@ -109,7 +101,7 @@ def _monotone(context: CheckContext) -> tuple[Status, str]:
     stands = []
     for size in sizes:
         attack = replace(context.pgd, epsilon=size, step=size / 8)
-        stands.append(context.pgd_robust if size == context.epsilon else context.stands(attack, context.clean))
+        stands.append(context.pgd_robust if size == context.epsilon else context.meet(attack, context.clean).stands)
     gaps = [compare_masks(larger, smaller, TOLERANCE, paired=True)[0] for smaller, larger in pairwise(stands)]
     text = ", ".join(f"{percent(stand)} at {size:.4g}" for stand, size in zip(stands, sizes, strict=True))
     return max(gaps, key=("skip", "pass", "warn", "fail").index), text
@@ -120,7 +112,7 @@ def _unbounded(context: CheckContext) -> tuple[Status, str]:
     standing = int(context.pgd_robust.sum())
     if too_few(standing, TOLERANCE):
         return "skip", f"{standing} of {len(context)} stand, too few to tell"
-    left = int(context.stands(attack, context.pgd_robust).sum())
+    left = int(context.meet(attack, context.pgd_robust).stands.sum())
     return rate_status(
         left, standing, TOLERANCE
     ), f"{left} of {standing} that stand at ε {context.epsilon:.4g} stand at ε 1"

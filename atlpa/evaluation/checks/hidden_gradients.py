@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
+from atlpa.evaluation.checks.bare_layers import out_of_reach
 from atlpa.evaluation.checks.check import Check, compare
 from atlpa.evaluation.checks.context import CheckContext
 from atlpa.evaluation.checks.evidence import TOLERANCE
@@ -15,7 +15,7 @@ _NOTHING_TO_PASS = "no layers without weights before the first or behind the las
 
 
 def _against(context: CheckContext, rivals: Iterator[Rival]) -> tuple[Status, str]:
-    return compare(context, context.worst_case, [partial(rival.stands, context) for rival in rivals])
+    return compare(context, context.standing.stands, [rival.attempt(context) for rival in rivals])
 
 
 def _neighbors(context: CheckContext) -> tuple[Status, str]:
@@ -29,12 +29,22 @@ def _stand_ins(context: CheckContext) -> tuple[Status, str]:
         return "skip", "the model draws; see averaged gradients"
     status, text = _against(context, stand_ins(context))
     own = sorted(set(own_backward_passes(context)))
-    return status, f"{text}; its own backward passes: {', '.join(own)}" if own else text
+    text = f"{text}; its own backward passes: {', '.join(own)}" if own else text
+    return status, text + _passed_by(context)
 
 
 def _bare(context: CheckContext) -> tuple[Status, str]:
     rivals = list(bare(context))
-    return _against(context, iter(rivals)) if rivals else ("skip", _NOTHING_TO_PASS)
+    if not rivals:
+        return "skip", _NOTHING_TO_PASS + _passed_by(context)
+    status, text = _against(context, iter(rivals))
+    return status, text + _passed_by(context)
+
+
+def _passed_by(context: CheckContext) -> str:
+    """What these attacks cannot look into."""
+    sealed = [name or "the whole model" for name in out_of_reach(context.model.model)]
+    return f"; compiled or scripted, and so not entered: {', '.join(sealed)}" if sealed else ""
 
 
 def _check(name: str, source: str, advice: str, make: Callable[[CheckContext], tuple[Status, str]]) -> Check:

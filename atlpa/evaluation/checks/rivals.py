@@ -13,6 +13,7 @@ from atlpa.attacks import APGD, PGD, Attack
 from atlpa.evaluation.checks.bare_layers import Bare
 from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
 from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
+from atlpa.evaluation.checks.standing import Attempt, Met
 from atlpa.model_state import eval_mode
 
 LOOK_EVERY = 4
@@ -23,7 +24,6 @@ TARGETS = 3
 """The likeliest wrong classes, which are aimed at."""
 RADIUS = 0.25
 """Of their cube, as a share of ε."""
-
 
 Loss = Literal["cross_entropy", "margin"]
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin")
@@ -43,21 +43,28 @@ class Rival:
     network: nn.Module
     attack: Attack
 
-    def stands(self, context: CheckContext, candidates: Tensor) -> Tensor:
+    def attempt(self, context: CheckContext) -> Attempt:
+        """The attack, as a check makes it."""
+        return self.name, lambda candidates: self.meet(context, candidates)
+
+    def meet(self, context: CheckContext, candidates: Tensor) -> Met:
         """Which of some images ``(N,)`` the model gets right at every iterate that it is shown.
 
         A model that draws would fall by chance at one of many iterates: it is shown the last alone.
         """
-        left = candidates.clone()
+        left, found = candidates.clone(), context.images.clone()
         for rows in batches(candidates):
             steps = self.attack.iterates(self.network, context.images[rows], context.labels[rows])
             for iteration, adversarial in enumerate(steps, 1):
                 last = iteration == self.attack.last_iterate
                 if last or (iteration % LOOK_EVERY == 0 and not context.randomized):
-                    left[rows] &= context.right(context.model, adversarial, context.labels[rows])
+                    right = context.right(context.model, adversarial, context.labels[rows])
+                    fell = rows[left[rows] & ~right]
+                    found[fell] = adversarial[left[rows] & ~right]
+                    left[fell] = False
                     if not context.randomized and not left[rows].any():
                         break
-        return left
+        return Met(left, found)
 
 
 def climb(context: CheckContext, loss: Loss = "margin", draws: int = 1) -> PGD:

@@ -1,0 +1,59 @@
+"""Is a robust accuracy that somebody claims consistent with what stands?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from scipy.stats import binomtest
+
+from atlpa.evaluation.checks.evidence import SIGNIFICANCE
+from atlpa.records import Finding, Status
+from atlpa.statistics import share
+
+_NO_HINT = 0.05
+"""Above this p nobody would speak of a sign."""
+
+
+def check_claim(claimed: float) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: it is no share.
+    """
+    if 0 <= claimed <= 1:
+        return claimed
+    meant = f"; for {claimed:g} % give {claimed / 100:g}" if 1 < claimed <= 100 else ""
+    raise ValueError(f"claimed {claimed:g}: a robust accuracy lies between 0 and 1{meant}")
+
+
+def claim(claimed: float, correct: str | None, felled_by: Mapping[str, Sequence[int]]) -> Finding:
+    """Whether the claim can be true, if these images are a sample of those it is made of.
+
+    Args:
+        claimed: the claimed share, in [0, 1].
+        correct: which images stand under everything that was tried, a 1 or 0 for each; ``None`` if nothing could be.
+        felled_by: the places of the images that each attack felled.
+
+    Returns:
+        ``fail`` if so few would stand by chance with p < 0.01 (exact binomial test, one-sided), ``warn`` with p < 0.05.
+    """
+    status, measured = _weighed(check_claim(claimed), correct, felled_by)
+    return Finding(
+        check="claim",
+        status=status,
+        measured=measured,
+        expected="as many stand as are claimed, up to chance",
+        source="Carlini et al. 2019",
+        advice="look at the images that refute it, and report what stands",
+    )
+
+
+def _weighed(claimed: float, correct: str | None, felled_by: Mapping[str, Sequence[int]]) -> tuple[Status, str]:
+    if correct is None:
+        return "skip", "no attack could be made"
+    standing, n = correct.count("1"), len(correct)
+    p = float(binomtest(standing, n, claimed, alternative="less").pvalue)
+    by = ", ".join(f"{name} {len(places)}" for name, places in felled_by.items() if places)
+    text = f"{100 * claimed:.1f} % claimed; {share([correct]).percent()} of {n} stand (p {p:.2g})"
+    status: Status = "fail" if p < SIGNIFICANCE else "warn" if p < _NO_HINT else "pass"
+    return status, f"{text}; felled by {by}" if by else text
