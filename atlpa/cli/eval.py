@@ -16,6 +16,7 @@ from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilon
 from atlpa.cli.bound import bound
 from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
+from atlpa.cli.given import add_given_options, given_run
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
@@ -25,7 +26,7 @@ from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
-from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
+from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
         "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
+    )
+    add(
+        "--joint",
+        action="store_true",
+        help="attack all --source networks as one, by the mean of their logits: transfer that fools several at once",
     )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
@@ -111,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="with --check, also this check of your own: package.module:check (repeatable)",
     )
     add_attack_options(parser)
+    add_given_options(parser)
     return parser
 
 
@@ -134,6 +141,12 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.json:
         content = [dump(record) for record in records]
         write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def judged_runs(arguments: argparse.Namespace) -> list[Run]:
+    """The runs that are named, the newest, or the network from elsewhere."""
+    given = given_run(arguments)
+    return [given] if given else chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
 
 
 def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
@@ -172,7 +185,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
-        for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+        for run in judged_runs(arguments)
         for epsilon in epsilons
     ]
     records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
@@ -212,14 +225,19 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
                 f"--attack {arguments.attack} is for the judged network itself; leave out --threat and --source"
             )
         arguments.threat = ["white"]
+    if arguments.model and not (arguments.threat or arguments.source):
+        arguments.threat = ["white"]  # nothing is trained to attack a network from elsewhere
     if arguments.source and set(arguments.threat) == {"white"}:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(one_line(f"note: {note}"))
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
-    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    pairings, notes = pair([network for run in runs for network in run.networks], threats, sources)
+    runs = judged_runs(arguments)
+    targets = [network for run in runs for network in run.networks]
+    pairings, notes = (
+        (pair_jointly(targets, threats, sources), []) if arguments.joint else pair(targets, threats, sources)
+    )
     for note in notes:
         print(one_line(f"note: {note}"))
     check_pairings(arguments, pairings)

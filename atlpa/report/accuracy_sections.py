@@ -9,6 +9,7 @@ from atlpa.report.results import Results
 from atlpa.report.section import Section
 from atlpa.report.seed_statistics import defense_differences, seed_statistics
 from atlpa.report.significance import significance
+from atlpa.report.transfer import transfer_table
 
 
 def accuracy_section(results: Results) -> Section | None:
@@ -32,6 +33,18 @@ def bounds_section(results: Results) -> Section | None:
         name="bounds",
         title="Between two bounds: certified, and standing under attack, percent; the gap in points",
         note=MEANING + "".join(f"No bound: {line}\n" for line in without_bound(results.bounds)),
+    )
+
+
+def transfer_section(results: Results) -> Section | None:
+    """Every transfer attack by itself."""
+    return Section.where(
+        transfer_table(results.evaluations),
+        name="transfer",
+        title="Transfer attacks, each target × attack × source, percent",
+        note="Of those right clean: among the images that the target gets right without an attack, with the interval\n"
+        "of as many; what is missing from 100 is what the attack turned over. Networks joined by + were attacked\n"
+        "jointly.\n",
     )
 
 

@@ -54,8 +54,11 @@ def _transfer(
 
 def _column(records: Sequence[Evaluation], like: Evaluation) -> list[Evaluation]:
     """Each network under the same attack from the same source."""
-    settings = (like.threat, like.source.weights, like.attack)
-    return [record for record in records if (record.threat, record.source.weights, record.attack) == settings]
+
+    def settings(record: Evaluation) -> tuple[object, ...]:
+        return record.threat, [source.weights for source in record.sources], record.attack, record.eight_bit
+
+    return [record for record in records if settings(record) == settings(like)]
 
 
 def _chance(ranked: Sequence[Evaluation], titles: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from atlpa.records import Evaluation, MeasuredRecord, Network
 
@@ -33,7 +33,17 @@ def network_titles(records: Sequence[MeasuredRecord]) -> dict[str, str]:
 
 
 def _named(record: MeasuredRecord) -> Sequence[Network]:
-    return (record.source, record.target) if isinstance(record, Evaluation) else (record.target,)
+    return (*record.sources, record.target) if isinstance(record, Evaluation) else (record.target,)
+
+
+def source_title(record: Evaluation, titles: Mapping[str, str]) -> str:
+    """What was attacked: ``itself``, a network, or several jointly, ``none resnet18 + pat resnet18``.
+
+    Args:
+        record: the attack.
+        titles: what networks are called, by their weights.
+    """
+    return "itself" if record.threat == "white" else " + ".join(titles[source.weights] for source in record.sources)
 
 
 def targets(records: Iterable[MeasuredRecord]) -> list[Network]:

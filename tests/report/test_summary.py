@@ -43,7 +43,7 @@ FILES = {f"{name}.{kind}" for name in ("curves", "trade-off") for kind in ("png"
     "table.csv",
     "index.html",
 }
-FILES |= {"table1.tex", "table1-paper.tex", "significance.tex"}
+FILES |= {"table1.tex", "table1-paper.tex", "transfer.tex", "significance.tex"}
 
 
 def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):
