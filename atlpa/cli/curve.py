@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from atlpa.attacks import PGD
 from atlpa.cli.attack_options import protocols
 from atlpa.cli.command import number, settings
+from atlpa.cli.given import judged_runs
 from atlpa.component import field_names
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.distances import GRID, STEPS, default_attack
 from atlpa.machine import pick_device
 from atlpa.records import Distances
 from atlpa.report import distances_note, distances_table
-from atlpa.runs import DistanceRun, Protocol, Run
+from atlpa.runs import DistanceRun, Protocol
 
 ELSEWHERE = (
     "threat",
@@ -47,9 +48,7 @@ def add_curve_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def curves(
-    arguments: argparse.Namespace, judged_runs: Callable[[argparse.Namespace], Sequence[Run]]
-) -> list[Distances]:
+def curves(arguments: argparse.Namespace) -> list[Distances]:
     """Find the distances of the networks that are named, and print what they come to.
 
     Raises:

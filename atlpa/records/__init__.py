@@ -1,6 +1,8 @@
 """Records: what was measured, on what, with what, as versioned JSON. Tables and figures are drawn from them alone."""
 
 from atlpa.records.analysis import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
+from atlpa.records.bound import Bound
+from atlpa.records.bound import Method as BoundMethod
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
 from atlpa.records.distances import Distances
@@ -15,6 +17,8 @@ __all__ = [
     "VERSION",
     "Analysis",
     "Attention",
+    "Bound",
+    "BoundMethod",
     "Budget",
     "CorrectByDraw",
     "Credibility",

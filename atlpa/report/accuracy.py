@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atlpa.records import NORM_SIGNS, Credibility, Evaluation, Network
+from atlpa.records import NORM_SIGNS, Bound, Credibility, Evaluation, Network
 from atlpa.report.attack_words import measured
+from atlpa.report.bounds import bounded_epsilons, certified
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
 from atlpa.report.networks import network_titles, row_order, source_title, targets
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import share, share_among
+
+CERTIFIED = "certified"
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
@@ -38,14 +41,18 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
     return Table(columns.split(","), rows)
 
 
-def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> Table:
+def threat_table(
+    records: Sequence[Evaluation], checks: Sequence[Credibility] = (), bounds: Sequence[Bound] = ()
+) -> Table:
     """Networks × threats and ε at the largest budget: percent with the 95 % Wilson interval, and what the checks say.
 
-    A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
+    A gray-box source that is the judged network itself makes the attack white-box; such a cell says so. What is
+    certified stands behind the white-box accuracies at the same ε.
 
     Args:
         records: one for each network, threat and ε.
         checks: of these networks.
+        bounds: of these networks.
 
     Raises:
         ValueError: two measurements for one cell.
@@ -60,7 +67,7 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
                 "settings; give one"
             )
         found[key] = record
-    attacks = sorted({key for _, key in found})
+    attacks = _with_certified(sorted({key for _, key in found}), bounded_epsilons(bounds))
     itself = {(weights, "gray") for weights in undefended(records)}
     rows = []
     for network in networks:
@@ -68,6 +75,9 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
         for attack in attacks:
+            if attack.attack == CERTIFIED:
+                row.append(certified(bounds, network, attack.epsilon, records))
+                continue
             entry = found.get((network.weights, attack))
             absent = "= white" if (network.weights, attack.attack) in itself else "–"
             row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else absent)
@@ -75,6 +85,16 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     columns = ["network", "clean", *map(str, attacks)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
+
+
+def _with_certified(attacks: Sequence[Column], epsilons: Sequence[float]) -> list[Column]:
+    """Columns of attacks, with one for what is certified at each ε behind the white-box ones there."""
+    columns = list(attacks)
+    for epsilon in epsilons:
+        white = [place for place, column in enumerate(columns) if column.place == 0]
+        there = [place for place in white if columns[place].epsilon == epsilon] or white
+        columns.insert(there[-1] + 1 if there else 0, Column(0, CERTIFIED, epsilon))
+    return columns
 
 
 def protocol(records: Sequence[Evaluation]) -> str:

@@ -24,13 +24,16 @@ def network_title(network: Network, *, architecture: bool = True) -> str:
 
 def network_titles(records: Sequence[MeasuredRecord]) -> dict[str, str]:
     """What all networks are called, by their weights; where two would be called the same, by their folder."""
-    attackers = [one for record in records if isinstance(record, Evaluation) for one in record.sources]
-    networks = {network.weights: network for network in (*attackers, *(record.target for record in records))}
+    networks = {network.weights: network for record in records for network in _named(record)}
     titles = {weights: network_title(network) for weights, network in networks.items()}
     return {
         weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
         for weights, title in titles.items()
     }
+
+
+def _named(record: MeasuredRecord) -> Sequence[Network]:
+    return (*record.sources, record.target) if isinstance(record, Evaluation) else (record.target,)
 
 
 def source_title(record: Evaluation, titles: Mapping[str, str]) -> str:

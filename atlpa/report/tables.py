@@ -8,6 +8,7 @@ from atlpa.errors import UserError, reason
 from atlpa.registry import Registry
 from atlpa.report.accuracy_sections import (
     accuracy_section,
+    bounds_section,
     defenses_section,
     paper_section,
     seeds_section,
@@ -62,6 +63,7 @@ TABLES: Registry[TableOf] = Registry(
     "atlpa.tables",
     {
         "table1": accuracy_section,
+        "bounds": bounds_section,
         "table1-paper": paper_section,
         "transfer": transfer_section,
         "significance": significance_section,

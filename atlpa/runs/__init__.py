@@ -3,6 +3,7 @@
 from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
 from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
+from atlpa.runs.bound import BoundRun
 from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.distances import DistanceRun
 from atlpa.runs.evaluate import evaluate
@@ -20,6 +21,7 @@ __all__ = [
     "AnalysisKind",
     "AnalysisSettings",
     "AnalysisTask",
+    "BoundRun",
     "CredibilityRun",
     "DistanceRun",
     "EvaluationImages",
