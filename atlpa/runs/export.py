@@ -120,6 +120,6 @@ def difference(ours: Logits, theirs: Logits, size: int) -> float:
 
 def _images(size: int) -> Tensor:
     """Four random images, black, white, and two whose every value is 0 or 1: ``(8, 3, size, size)``."""
-    inside, corners = torch.rand(6, 3, size, size, generator=generator(0, "export")).split([4, 2])
+    drawn = torch.rand(6, 3, size, size, generator=generator(0, "export"))
     borders = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, size, size)
-    return torch.cat([inside, borders, corners.round()])
+    return torch.cat([drawn[:4], borders, drawn[4:].round()])
