@@ -11,14 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 
 from atlpa.attacks import PGD, AnyAttack
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component, Number
 from atlpa.defenses import Defense
 from atlpa.engine import Precision
 from atlpa.errors import UserError
 from atlpa.training.averaging import Averaging
 from atlpa.training.collapse import Collapse
 from atlpa.training.schedule import Schedule, with_schedule
-from atlpa.training.trackers import TrackerName
+from atlpa.training.trackers import Trackers
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -75,7 +75,7 @@ class Recipe(Component):
     select_by: AnyAttack | None = None
     precision: Precision = "fp32"
     collapse: Collapse | Literal[False] | None = None
-    trackers: Annotated[tuple[TrackerName, ...], FromList] = ()
+    trackers: Trackers = ()
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from atlpa.component import FromList
 from atlpa.errors import UserError, one_line, reason
 from atlpa.records.log import Line
 from atlpa.registry import Registry
@@ -26,12 +28,12 @@ def tensorboard(folder: Path, _experiment: Mapping[str, Any]) -> Iterator[Write]
     """Event files in the folder ``tensorboard`` of the run."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(folder / "tensorboard") as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(folder / "tensorboard") as writer:
 
         def write(step: int, values: Mapping[str, float]) -> None:
             for name, value in values.items():
-                writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
-            writer.flush()  # type: ignore[no-untyped-call]  # a killed process would lose two minutes
+                writer.add_scalar(name, value, step)
+            writer.flush()  # a killed process would lose two minutes
 
         yield write
 
@@ -46,8 +48,14 @@ def _known(name: str) -> str:
     return name
 
 
-TrackerName = Annotated[str, AfterValidator(_known)]
-"""A field that names a tracker; what is no name is refused with the nearest."""
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"tracker {twice!r} is named twice; once is enough")
+    return names
+
+
+Trackers = Annotated[tuple[Annotated[str, AfterValidator(_known)], ...], FromList, AfterValidator(_each_once)]
+"""A field that names trackers; what is no name is refused with the nearest."""
 
 
 def must_be_installed(names: Sequence[str]) -> None:
@@ -107,7 +115,7 @@ class Tracking:
         """Tell of all lines so far."""
         lines, self._waiting = self._waiting, []
         for name, write in list(self._writes.items()):
-            self._try(name, lambda write=write: [write(line["step"], numbers(line)) for line in lines])
+            self._try(name, partial(_tell, write, lines))
 
     def _try(self, name: str, work: Callable[[], object]) -> None:
         try:
@@ -115,6 +123,11 @@ class Tracking:
         except Exception as error:  # likewise
             self._writes.pop(name, None)
             self._say(one_line(f"note: tracker {name} is told no more ({reason(error)}); log.jsonl has everything"))
+
+
+def _tell(write: Write, lines: Sequence[Line]) -> None:
+    for line in lines:
+        write(line["step"], numbers(line))
 
 
 def numbers(line: Line) -> dict[str, float]:
