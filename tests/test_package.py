@@ -70,7 +70,7 @@ USER = """\
 from atlpa.losses import ATLPALoss
 
 objective = ATLPALoss(alpha=0.1)
-terms: dict[str, int] = objective.weights
+alpha: str = objective.alpha
 ATLPALoss(alpha="much")
 """
 
