@@ -14,6 +14,7 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from torch import nn
 
 from atlpa.cli.export import main
 from atlpa.experiment import load
@@ -21,7 +22,18 @@ from atlpa.models import ModelSpec
 from atlpa.runs import FORMATS, train_run
 from tests.conftest import TINY
 
+SMALL = "tests.cli.test_export:small"
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+
+
+def small(classes):
+    """A network with a stage for a denoising block, which is followed in a moment."""
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)),
+    )
+    network.stages = {"early": "2"}
+    return network
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +106,7 @@ def test_safetensors_for_timm(tiny_run):
 @pytest.mark.parametrize("defense", ["pat", "fd"])
 def test_onnx_takes_images_and_holds_denoising_blocks(tiny_run, defense):
     """Whether the blocks do anything is seen by leaving them out: γ is no longer zero after three steps."""
-    run = tiny_run(defense)
+    run = tiny_run(defense, SMALL)
     file = exported(run, "onnx", "network.onnx")
     onnx.checker.check_model(onnx.load(file), full_check=True)
     session = onnxruntime.InferenceSession(str(file))
@@ -131,7 +143,7 @@ def selecting(tmp_path_factory):
     attack = {"name": "pgd", "epsilon": "8/255", "step": "8/255", "iterations": 1}
     fields = [("training.select_by", attack), ("training.validate_every", 1), ("training.learning_rate", 0.2)]
     folder = tmp_path_factory.mktemp("selecting") / "run"
-    changes = [*TINY, ("final", False), ("model.architecture", "resnet18"), *fields, ("output", str(folder))]
+    changes = [*TINY, ("final", False), ("model.architecture", SMALL), *fields, ("output", str(folder))]
     run = train_run(load("digits", changes), say=lambda _: None)
     assert [one.judged for one in run.networks] == ["best", "last"]
     return run
@@ -149,13 +161,13 @@ def test_of_two_networks_the_one_that_is_judged_first_unless_another_is_named(se
 
 
 def test_a_best_network_that_is_none(tiny_run, capsys):
-    assert "selects no best network" in refused(capsys, tiny_run("pat"), "torch", "--kept", "best")
+    assert "selects no best network" in refused(capsys, tiny_run("pat", SMALL), "torch", "--kept", "best")
 
 
 @pytest.mark.parametrize(
     ("defense", "to", "words"),
     [
-        ("fd", "torch", "has denoising blocks (defense.denoise), which a plain resnet18 has no place for; --to onnx"),
+        ("fd", "torch", f"has denoising blocks (defense.denoise), which a plain {SMALL} has no place for; --to onnx"),
         ("fd", "safetensors", "has denoising blocks"),
         ("rat", "torch", "draws at every inference (defense.noise)"),
         ("rat", "onnx", "draws at every inference (defense.noise)"),
@@ -163,38 +175,38 @@ def test_a_best_network_that_is_none(tiny_run, capsys):
     ],
 )
 def test_what_a_format_cannot_hold(tiny_run, capsys, defense, to, words):
-    assert words in refused(capsys, tiny_run(defense), to)
+    assert words in refused(capsys, tiny_run(defense, SMALL), to)
 
 
 @pytest.mark.parametrize("there", ["network", "network.json"])
 def test_what_is_there_is_not_replaced(tiny_run, capsys, there):
     Path(there).write_text("mine")
-    assert f"{there} is there already, and is not replaced" in refused(capsys, tiny_run("pat"), "torch")
+    assert f"{there} is there already, and is not replaced" in refused(capsys, tiny_run("pat", SMALL), "torch")
     assert Path(there).read_text() == "mine"
 
 
 def test_nor_a_runs_own_checkpoint(tiny_run, capsys):
-    run = tiny_run("pat")
+    run = tiny_run("pat", SMALL)
     assert "last.pt is there already" in refused(capsys, run, "torch", file=str(run.folder / "last.pt"))
 
 
 def test_a_folder_that_cannot_be_made(tiny_run, capsys):
     Path("file").write_text("")
-    assert "cannot be written" in refused(capsys, tiny_run("pat"), "torch", file="file/network")
+    assert "cannot be written" in refused(capsys, tiny_run("pat", SMALL), "torch", file="file/network")
 
 
 @pytest.mark.parametrize(("package", "to"), [("onnxscript", "onnx"), ("safetensors", "safetensors")])
 def test_a_missing_package_is_asked_for(tiny_run, capsys, monkeypatch, package, to):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else real(name))
-    assert f"--to {to} needs {package}; pip install 'atlpa[export]'" in refused(capsys, tiny_run("pat"), to)
+    assert f"--to {to} needs {package}; pip install 'atlpa[export]'" in refused(capsys, tiny_run("pat", SMALL), to)
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda told, state: (told, {**state, "fc.bias": state["fc.bias"] + 1e-3}),
-        lambda told, state: (told, {**state, "fc.bias": state["fc.bias"] * torch.nan}),
+        lambda told, state: (told, {**state, "5.bias": state["5.bias"] + 1e-3}),
+        lambda told, state: (told, {**state, "5.bias": state["5.bias"] * torch.nan}),
         lambda told, state: ({**told, "normalization": {"mean": [0.5] * 3, "std": [0.25] * 3}}, state),
         lambda told, state: ({**told, "classes": told["classes"][::-1]}, state),
     ],
@@ -212,7 +224,7 @@ def test_an_export_that_is_another_network_is_refused_and_gone(tiny_run, capsys,
         torch.save(state, path)
 
     monkeypatch.setitem(FORMATS, "torch", replace(whole, write=write))
-    assert "nothing was written" in refused(capsys, tiny_run("pat"), "torch")
+    assert "nothing was written" in refused(capsys, tiny_run("pat", SMALL), "torch")
 
 
 def test_a_folder_without_a_run(tmp_path, capsys):
@@ -225,5 +237,5 @@ def test_the_tracer_says_why_it_cannot_follow(tiny_run, capsys, monkeypatch):
         raise RuntimeError("no such operator\nand a page of advice")
 
     monkeypatch.setattr(torch.onnx, "export", fail)
-    line = refused(capsys, tiny_run("pat"), "onnx")
-    assert line == "atlpa-export: resnet18 cannot be written as ONNX: no such operator"
+    line = refused(capsys, tiny_run("pat", SMALL), "onnx")
+    assert line == f"atlpa-export: {SMALL} cannot be written as ONNX: no such operator"

@@ -3,12 +3,10 @@
 import importlib.util
 import json
 import sys
-from contextlib import contextmanager
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 from atlpa.cli.train import main
 from atlpa.errors import Interrupted, UserError
@@ -17,41 +15,13 @@ from atlpa.runs import Run, train_run
 from atlpa.training import loop
 from tests.runs.test_train_run import stop_after
 from tests.together import processes
+from tests.training.some_trackers import calls
 
-HERE = "tests.training.test_trackers"
+HERE = "tests.training.some_trackers"
 SHORT = [
     *(("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1), ("data.size", 16)),
     *(("training.validate_every", 4), ("model.architecture", f"{HERE}:small"), ("model.weights", "none")),
 ]
-calls: list[tuple] = []
-
-
-def small(classes):
-    return nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 49, classes))
-
-
-@contextmanager
-def remembering(folder, experiment):
-    calls.append(("begins", folder.name, experiment["training.iterations"]))
-    yield lambda step, values: calls.append((step, values))
-    calls.append(("ends",))
-
-
-@contextmanager
-def failing(folder, experiment):
-    def write(step, values):
-        if step == 2:
-            raise ConnectionError("no route\nto the host")
-        calls.append((step, values))
-
-    yield write
-    calls.append(("ends",))
-
-
-@contextmanager
-def without_a_key(folder, experiment):
-    raise PermissionError("log in first")
-    yield
 
 
 @pytest.fixture(autouse=True)
