@@ -132,6 +132,11 @@ class Experiment(Component):
         return self
 
     @property
+    def undefended(self) -> bool:
+        """Whether nothing defends the network; of one that was trained elsewhere nobody here can say."""
+        return self.defense.undefended and self.training.iterations > 0
+
+    @property
     def unseen_parts(self) -> tuple[Part, ...]:
         """The parts that are not trained on."""
         return tuple(part for part in PARTS if part not in self.training_parts)

@@ -44,7 +44,31 @@ class Share(NamedTuple):
 def share(correct: Sequence[str]) -> Share:
     """The share of 1 among a record's answers: one string per draw, one character per image; at least one image."""
     n = len(correct[0])
-    draws = [draw.count("1") / n for draw in correct]
+    return _wilson([draw.count("1") / n for draw in correct], n)
+
+
+def share_among(correct: Sequence[str], clean: Sequence[str]) -> Share | None:
+    """The same among the images that are right clean, in each draw by itself; ``None`` where a draw has none.
+
+    With several draws, whose numbers of such images differ, n is their mean, rounded down.
+
+    Args:
+        correct: answers under attack, one string per draw, one character per image.
+        clean: answers without, of the same draws and images.
+
+    Raises:
+        ValueError: other draws or images.
+    """
+    counts = [draw.count("1") for draw in clean]
+    pairs = list(zip(correct, clean, strict=True))
+    right = [sum(pair == ("1", "1") for pair in zip(*draw, strict=True)) for draw in pairs]
+    if not all(counts):
+        return None
+    return _wilson([both / count for both, count in zip(right, counts, strict=True)], sum(counts) // len(counts))
+
+
+def _wilson(draws: Sequence[float], n: int) -> Share:
+    """Shares of n images, one for each draw, as their mean with its interval."""
     value = statistics.fmean(draws)
     center = (value + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, permutation_test, ttest_ind
 from scipy.stats import t as student
 
-from atlpa.statistics import by_seed, over_seeds, share, smallest_p
+from atlpa.statistics import by_seed, over_seeds, share, share_among, smallest_p
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 340), (170, 340), (339, 340), (76, 152)])
@@ -28,6 +28,21 @@ def test_draws_are_averaged_and_their_spread_shown():
     assert actual[:4] == pytest.approx(share(["1" * 24 + "0" * 16])[:4])
     assert actual.spread == pytest.approx(statistics.stdev([0.5, 0.55, 0.75]))
     assert str(actual) == "60.0 ± 13.2 [44.6, 73.7]"
+
+
+def test_among_images_that_are_right_clean():
+    """Clean errors count for nothing, and neither does what an attack sets right by chance."""
+    found = share_among(["1" * 30 + "0" * 20 + "1" * 7], ["1" * 50 + "0" * 7])
+    expected = binomtest(30, 50).proportion_ci(method="wilson")
+    assert (found.value, found.n) == (0.6, 50)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    both = share_among(["1100", "0001"], ["1110", "0011"])
+    assert both.value == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert both.n == 2
+    assert both.spread == pytest.approx(statistics.stdev([2 / 3, 1 / 2]))
+    assert share_among(["11", "11"], ["11", "00"]) is None
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        share_among(["11"], ["111"])
 
 
 def test_as_tables_show_it():

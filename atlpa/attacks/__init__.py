@@ -8,6 +8,7 @@ from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from atlpa.attacks.mi_fgsm import BSR, DIFGSM, MIFGSM, NIFGSM, SIFGSM, TIFGSM, VMIFGSM
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD
@@ -17,12 +18,19 @@ from atlpa.attacks.square import Square
 __all__ = [
     "APGD",
     "ATTACKS",
+    "BSR",
+    "DIFGSM",
     "FAB",
     "FGSM",
+    "MIFGSM",
     "NFGSM",
+    "NIFGSM",
     "OBJECTIVES",
     "PGD",
     "RSFGSM",
+    "SIFGSM",
+    "TIFGSM",
+    "VMIFGSM",
     "AnyAttack",
     "Attack",
     "AutoAttack",

@@ -159,6 +159,25 @@ class Attack(Component, kw_only=False):
         """How many classes a network must have."""
         return 2
 
+    @property
+    def smallest_side(self) -> int:
+        """How many pixels a side an image must have."""
+        return 1
+
+    def unfit(self, *, classes: int | None = None, side: int | None = None) -> str | None:
+        """Why it cannot be made, as set, on so many classes or on images of such a side; ``None`` where it can.
+
+        Args:
+            classes: how many the network tells apart, if it matters.
+            side: of the images in pixels, the shorter one, if it matters.
+        """
+        needs = f"{self.name} as it is set needs at least"
+        if classes is not None and classes < self.fewest_classes:
+            return f"{classes} classes; {needs} {self.fewest_classes}"
+        if side is not None and side < self.smallest_side:
+            return f"images of {side} pixels a side; {needs} {self.smallest_side}"
+        return None
+
     def settings(self) -> dict[str, Any]:
         """Name and fields as plain values, as YAML and records hold them."""
         return {"name": self.name, **dump(self)}

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
+from atlpa.attacks.momentum import accumulated
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, cross_entropy, fools
 from atlpa.attacks.rows import State
 from atlpa.attacks.with_precision import WithPrecision
@@ -119,10 +120,8 @@ class PGD(WithPrecision, Attack):
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
             gradient, _ = self.climb(model, adversarial, batch, generator)
-            if self.momentum:
-                size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
-                gradient = direction = self.momentum * direction + gradient / size.clamp(min=1e-30)
-            adversarial = self._step(adversarial, gradient, bounds)
+            direction = accumulated(direction, gradient, self.momentum)
+            adversarial = self._step(adversarial, direction, bounds)
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:

@@ -32,6 +32,7 @@ def add_attack_options(parser: argparse.ArgumentParser) -> None:
     for name, kinds in _fields_of_attacks().items():
         _add_field(attack, name, kinds)
     add("--attack-set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the attack (repeatable)")
+    add("--eight-bit", action="store_true", help="show transferred images as 8-bit ones, rounded to 1/255 within ε")
     add("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
     random = parser.add_argument_group("randomized networks")
     random.add_argument(
@@ -67,7 +68,8 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
         raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
     if kind.budget and budgets:
         given[kind.budget] = budgets[-1]
-    judging = {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
+    judging: dict[str, Any] = {"eight_bit": arguments.eight_bit}
+    judging |= {name: value for name in ("draws", "average") if (value := getattr(arguments, name)) is not None}
     found = []
     for epsilon in arguments.eps or [_default(kind, "epsilon")]:
         try:
@@ -86,7 +88,11 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
     """
     chosen = [*_given(arguments), *(name for name in ("iters", "draws", "average") if getattr(arguments, name))]
     chosen += ["attack"] if arguments.attack != "pgd" else []
-    chosen += [name for name in ("attack_set", "threat", "source", "keep_images") if getattr(arguments, name)]
+    chosen += [
+        name
+        for name in ("attack_set", "threat", "source", "joint", "eight_bit", "keep_images")
+        if getattr(arguments, name)
+    ]
     for option in chosen:
         raise UserError(f"{_spelled(option)} has no meaning with --check, which makes its own attacks")
     epsilons = arguments.eps or [8 / 255]
@@ -102,7 +108,7 @@ def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -
     Raises:
         UserError: such an option would be ignored.
     """
-    attacked = any(pairing.source.randomized for pairing in pairings)
+    attacked = any(pairing.randomized for pairing in pairings)
     judged = any(pairing.target.randomized for pairing in pairings)
     transferred = any(pairing.threat != "white" for pairing in pairings)
     white = any(pairing.threat == "white" for pairing in pairings)
@@ -115,8 +121,9 @@ def check_pairings(arguments: argparse.Namespace, pairings: Sequence[Pairing]) -
     for option in {**_given(arguments), **_attack_settings(arguments)}:
         if option in serves and (why := unserved[serves[option]]):
             raise UserError(f"{_spelled(option)} {why}")
-    if arguments.keep_images and not transferred:
-        raise UserError(f"--keep-images {unserved['transfer']}")
+    for option in ("keep_images", "eight_bit"):
+        if getattr(arguments, option) and not transferred:
+            raise UserError(f"{_spelled(option)} {unserved['transfer']}")
     for option in ("draws", "average"):
         if getattr(arguments, option) is not None and not judged:
             raise UserError(f"{_spelled(option)} is for randomized networks, and none is judged here")

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -13,7 +14,9 @@ from typing import get_args
 import torch
 
 from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
+from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
+from atlpa.cli.given import add_given_options, given_run
 from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
@@ -23,7 +26,7 @@ from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, Evaluation, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
-from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair
+from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,11 +61,16 @@ def _parser() -> argparse.ArgumentParser:
         help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
         "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
     )
+    add(
+        "--joint",
+        action="store_true",
+        help="attack all --source networks as one, by the mean of their logits: transfer that fools several at once",
+    )
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
-    add("--json", type=path, metavar="FILE", help="also write the records into one file")
+    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
     add(
         "--keep-images",
         type=path,
@@ -82,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
         help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
         "fell are kept in the run's folder",
     )
+    add(
+        "--bundle",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, write everything that shows the run's numbers into one file, for others to repeat",
+    )
+    add(
+        "--verify",
+        type=path,
+        metavar="FILE",
+        help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
+    )
     add_trust_option(parser)
     add(
         "--add-check",
@@ -91,18 +111,44 @@ def _parser() -> argparse.ArgumentParser:
         help="with --check, also this check of your own: package.module:check (repeatable)",
     )
     add_attack_options(parser)
+    add_given_options(parser)
     return parser
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge or check, print, and write what was asked for."""
+    """Judge, check, bundle or verify; print, and write what was asked for."""
     alone()
-    if arguments.json:
+    for option, does in (("verify", repeat), ("bundle", bundle)):
+        if getattr(arguments, option):
+            check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
+            does(arguments)
+            return
+    piped = arguments.json == "-"
+    if arguments.json and not piped:
         check_json(Path(arguments.json))
-    records = check(arguments) if arguments.check else judge(arguments)
+    with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
+        records = check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
-        content = [dump(record) for record in records]
-        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
+        print(text) if piped else write_text(Path(arguments.json), f"{text}\n")
+
+
+def judged_runs(arguments: argparse.Namespace) -> list[Run]:
+    """The runs that are named, the newest, or the network from elsewhere."""
+    given = given_run(arguments)
+    return [given] if given else chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+
+
+def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
+    """Refuse all that an option which attacks nothing new would ignore.
+
+    Raises:
+        UserError: such an argument was given.
+    """
+    defaults = vars(_parser().parse_args([]))
+    for name, value in vars(arguments).items():
+        if name not in {option, "device", "trust_code", *beside} and value != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
 
 
 def check_json(file: Path) -> None:
@@ -129,7 +175,7 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
     device = pick_device(arguments.device)
     asked = [
         CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
-        for run in chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+        for run in judged_runs(arguments)
         for epsilon in epsilons
     ]
     records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
@@ -172,14 +218,19 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
                 f"--attack {arguments.attack} is for the judged network itself; leave out --threat and --source"
             )
         arguments.threat = ["white"]
+    if arguments.model and not (arguments.threat or arguments.source):
+        arguments.threat = ["white"]  # nothing is trained to attack a network from elsewhere
     if arguments.source and set(arguments.threat) == {"white"}:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
         print(one_line(f"note: {note}"))
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
-    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    pairings, notes = pair([network for run in runs for network in run.networks], threats, sources)
+    runs = judged_runs(arguments)
+    targets = [network for run in runs for network in run.networks]
+    pairings, notes = (
+        (pair_jointly(targets, threats, sources), []) if arguments.joint else pair(targets, threats, sources)
+    )
     for note in notes:
         print(one_line(f"note: {note}"))
     check_pairings(arguments, pairings)

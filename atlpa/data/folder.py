@@ -35,12 +35,14 @@ class Folder(Dataset):
         masks: a folder with the key regions, laid out as ``root`` is, black and white, each named as its image but
             ending in ``.png``; images may lack one.
         split_seed: of the stratified split.
+        judge_all: whether all images of ``root/<class>`` are for judging, and none is trained on.
     """
 
     name: Literal["folder"] = "folder"
     root: PathText
     masks: PathText | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
+    judge_all: bool = False
 
     def index(self) -> Index:
         root = find_folder(self.root, "data.root")
@@ -62,6 +64,8 @@ class Folder(Dataset):
     def _split(self, root: Path) -> Index:
         classes = self._classes(root)
         items = self._items(root, root, classes)
+        if self.judge_all:
+            return Index(_names(classes), {"train": [], "validation": [], "test": items})
         groups = stratified_split([item.label for item in items], (0.6, 0.2, 0.2), self.split_seed)
         return Index(
             _names(classes), {part: [items[i] for i in group] for part, group in zip(PARTS, groups, strict=True)}

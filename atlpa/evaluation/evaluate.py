@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from atlpa.attacks import Attack
-from atlpa.data import Images
 from atlpa.errors import shown
+from atlpa.evaluation.admission import check_callable, check_network, check_restarts, check_source
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
-from atlpa.evaluation.correctness import BATCH_SIZE, device_of, to_batch
+from atlpa.evaluation.correctness import BATCH_SIZE
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
-from atlpa.model_state import Logits, eval_mode, random_layers
-from atlpa.out_of_memory import must_fit
+from atlpa.model_state import Logits
 
 
 def evaluate(
@@ -28,7 +23,8 @@ def evaluate(
     attack: Attack | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    source: Logits | None = None,
+    source: Logits | Sequence[Logits] | None = None,
+    eight_bit: bool = False,
     draws: int = 1,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
@@ -39,7 +35,7 @@ def evaluate(
 
     White-box, the model itself is attacked, and an image stands if it is right clean and at every iterate so far. With
     a ``source`` the images are made on that network, once, and shown to the model: transfer, an upper bound that says
-    little about robustness.
+    little about robustness. Several sources are attacked jointly: by the mean of their logits.
 
     Example::
 
@@ -55,7 +51,8 @@ def evaluate(
         labels: ``(N,)`` true classes; left out where the images bring theirs.
         attack: any attack.
         budgets: iteration budgets, all from one run; by default the attack's own.
-        source: the network that is attacked in place of the model.
+        source: the network that is attacked in place of the model; or several, as a list.
+        eight_bit: whether transferred images are shown as 8-bit ones, rounded to multiples of 1/255 within ε.
         draws: how often a randomized model is asked.
         seed: of all that is drawn, keyed by image.
         batch_size: images attacked at a time.
@@ -63,22 +60,21 @@ def evaluate(
         keep_adversarial: whether the result holds the adversarial images of the last budget.
 
     Raises:
-        ValueError: images or labels that cannot be attacked, a model that gives no logits for them or has too few
-            classes, budgets beyond the attack's own, restarts where the images are made in one run, or an attack that
-            leaves its ε-ball.
+        ValueError: images or labels that cannot be attacked, a model or source that gives no logits for them or has
+            too few classes, sources of different tasks, budgets beyond the attack's own, restarts where the images are
+            made in one run, an attack that leaves its ε-ball, or an ε that holds no 8-bit image.
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")
     if not isinstance(attack, Attack):
         raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
-    for given, role in ((model, "model"), *([(source, "source")] if source is not None else [])):
-        if not callable(given):
-            raise ValueError(f"the {role} is {shown(given)}; give a module or another callable: images → logits")
-    check_restarts(model, attack, source)
+    check_callable(model, "model")
+    if eight_bit and source is None:
+        raise ValueError("eight_bit serves transfer; leave it out, or name a source")
+    check_restarts(model, attack, transferred=source is not None)
     data = as_images(images, labels, precision_of(model))
-    for network, role in ((model, "the model"), (source, "the source")):
-        if network is not None:
-            check_network(network, data, attack, role)
+    check_network(model, data, attack, "the model")
+    attacked = None if source is None else check_source(source, data, attack)
     own = attack.last_iterate
     asked = sorted(set(budgets or [own]))
     if asked[0] < 1 or asked[-1] > own:
@@ -87,44 +83,6 @@ def evaluate(
         raise ValueError(f"the last budget is {asked[-1]}, but {attack.name} goes on to {own}; let them agree")
     options: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size}
     options |= {"progress": progress, "keep_adversarial": keep_adversarial}
-    if source is None:
+    if attacked is None:
         return white_box(model, data, attack, asked, **options)
-    return transfer(source, {"": model}, data, attack, asked, **options)[""]
-
-
-def check_restarts(model: Logits, attack: Attack, source: Logits | None) -> None:
-    """Refuse what would be left out without a word: restarts, where the images are made in one run.
-
-    Raises:
-        ValueError: a field that serves white-box evaluation, by transfer; or restarts on a randomized model.
-    """
-    if source is None:
-        attack.suited_to(white_box=True, randomized=bool(random_layers(model)))
-        return
-    defaults = {field.name: field.default for field in fields(attack)}
-    idle = [name for name, purpose in attack.serves.items() if purpose == "white-box"]
-    for name in idle:
-        if (value := getattr(attack, name)) != defaults[name]:
-            raise ValueError(f"{name} {value} of {attack.name} serves white-box evaluation; leave it out with a source")
-
-
-@torch.no_grad()
-def check_network(network: Logits, images: Images, attack: Attack, role: str) -> None:
-    """Refuse what gives no logits for these images, or has too few classes for them or for the attack.
-
-    Raises:
-        ValueError: what was given, and what is wanted.
-    """
-    few, _ = to_batch(images, torch.arange(min(2, len(images))), device_of(network, images))
-    with eval_mode(network), must_fit():
-        logits = network(few)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(few):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"{role} gave {shape} for {len(few)} images; it must give logits (images, classes)")
-    if not logits.isfinite().all():
-        raise ValueError(f"{role} gave NaN or infinite logits; no class is the largest of them")
-    classes, highest = logits.shape[1], int(images.labels.max())
-    if highest >= classes:
-        raise ValueError(f"label {highest} but {role} has {classes} classes; labels are counted from 0")
-    if classes < attack.fewest_classes:
-        raise ValueError(f"{role} has {classes} classes; {attack.name} needs at least {attack.fewest_classes}")
+    return transfer(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]

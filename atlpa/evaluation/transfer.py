@@ -15,6 +15,7 @@ from atlpa.evaluation.adversarial_cache import adversarial_cache
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import AttackResult, Perturbation, check_measurable, measure
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, correct_over_draws, device_of, draws_of, to_batch
+from atlpa.evaluation.eight_bit import eight_bit as to_eight_bit
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
 
@@ -31,6 +32,7 @@ def transfer(
     draws: int = 1,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] = lambda _: None,
+    eight_bit: bool = False,
     keep: Path | None = None,
     keep_adversarial: bool = False,
 ) -> dict[str, AttackResult]:
@@ -46,11 +48,13 @@ def transfer(
         draws: how often a randomized target is asked; the others are asked once.
         batch_size: images attacked at a time.
         progress: called with the number of images × iterates that are done.
-        keep: a file for the adversarial images; if it is there, they are read from it.
+        eight_bit: whether the images are rounded to multiples of 1/255 within ε before they are shown.
+        keep: a file for the adversarial images as they were made; if it is there, they are read from it.
         keep_adversarial: whether the results hold the adversarial images of the last budget.
 
     Raises:
-        ValueError: an attack that leaves its ε-ball or [0, 1], or that has fewer iterates than the last budget.
+        ValueError: an attack that leaves its ε-ball or [0, 1], or that has fewer iterates than the last budget; an ε
+            that holds no 8-bit image.
     """
     check_measurable(attack)
     device = device_of(source, images)
@@ -65,7 +69,7 @@ def transfer(
     shape = (len(budgets), len(images), *images[torch.arange(1)].shape[1:])
     for row, positions, made in adversarial_cache(keep, shape, make, batch_size) if keep else make():
         batch, labels = to_batch(images, positions, device)
-        adversarial = made.to(device)
+        adversarial = to_eight_bit(made.to(device), batch, attack.epsilon) if eight_bit else made.to(device)
         perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon, attack.name)
         for name, target in targets.items():
             asked = robust[name].shape[1]

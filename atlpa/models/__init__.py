@@ -5,6 +5,7 @@ from atlpa.models.classifier import Classifier
 from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
+from atlpa.models.joint import Joint
 from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, expression_of, slug
 from atlpa.models.normalization import IMAGENET, Normalization
 from atlpa.models.outputs import record_outputs
@@ -23,6 +24,7 @@ __all__ = [
     "DenoisingBlock",
     "Features",
     "InputNoise",
+    "Joint",
     "ModelSpec",
     "NetworkName",
     "Normalization",

@@ -74,6 +74,12 @@ class ModelSpec(Component):
                 side=next(iter(size_of(NETWORKS[self.architecture], size).values()), None),
             )
 
-    def load_initial_weights(self, model: Classifier, size: int | None = None) -> list[str]:
-        """Load ``weights`` into a network that ``build`` made for this size; returns remarks for the user."""
-        return load_weights(model, self.weights, self.architecture, size)
+    def load_initial_weights(self, model: Classifier, size: int | None = None, *, whole: bool = False) -> list[str]:
+        """Load ``weights`` into a network that ``build`` made for this size; returns remarks for the user.
+
+        Args:
+            model: the network.
+            size: H = W of the images.
+            whole: whether a head of another number of classes is refused, rather than replaced.
+        """
+        return load_weights(model, self.weights, self.architecture, size, whole=whole)

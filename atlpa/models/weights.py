@@ -18,7 +18,9 @@ BLOCKS = "denoise."
 """Before the names of denoising blocks in a classifier's state."""
 
 
-def load_weights(model: Classifier, weights: str, architecture: str, size: int | None = None) -> list[str]:
+def load_weights(
+    model: Classifier, weights: str, architecture: str, size: int | None = None, *, whole: bool = False
+) -> list[str]:
     """Fill a classifier's backbone with weights from elsewhere.
 
     Args:
@@ -28,6 +30,7 @@ def load_weights(model: Classifier, weights: str, architecture: str, size: int |
             package or of others, or a state dict of the backbone.
         architecture: the name of the classifier's network, for messages and for ``imagenet``.
         size: H = W of the images, for networks that are made for one.
+        whole: whether a head of another number of classes is refused, rather than replaced.
 
     Returns:
         What a user should be told, e.g. that a head of another size was left as initialized.
@@ -38,14 +41,14 @@ def load_weights(model: Classifier, weights: str, architecture: str, size: int |
     if weights == "none":
         return []
     if weights == "imagenet":
-        return _fill(model, _pretrained(architecture, size), architecture, "ImageNet weights")
+        return _fill(model, _pretrained(architecture, size), architecture, "ImageNet weights", whole)
     path = Path(weights)
     if path.is_dir():
         path = next((path / name for name in ("best.pt", "last.pt") if (path / name).is_file()), path)
     if not path.is_file():
         allowed = "imagenet, none, a run's folder, or a file of weights"
         raise UserError(f"model.weights: no file {weights!r}; allowed: {allowed}")
-    return _fill(model, _own_state(path, model), architecture, str(path))
+    return _fill(model, _own_state(path, model), architecture, str(path), whole)
 
 
 def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:
@@ -108,12 +111,14 @@ def _prefix(content: Collection[str], own: Collection[str]) -> str:
     return min(whole, key=len, default=ours)
 
 
-def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str) -> list[str]:
+def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str, whole: bool) -> list[str]:
     own = model.backbone.state_dict()
     head = [name for name in (f"{model.head}.weight", f"{model.head}.bias") if name in own]
     notes = []
     if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in head):
         given, wanted = len(state[head[0]]), len(own[head[0]])
+        if given != wanted and whole:
+            raise UserError(f"model.weights: {origin} is for {given} classes, and the data has {wanted}")
         if given != wanted:
             state = {**state, **{name: own[name] for name in head}}
             notes.append(f"{origin}: the head of {given} classes was replaced by a new one of {wanted}")

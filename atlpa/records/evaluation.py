@@ -85,10 +85,12 @@ class Evaluation(MeasuredRecord):
 
     Fields:
         source: the network that the attack computed its gradients on; the target itself when white-box.
+        joint: further networks that were attacked together with it, by the mean of all logits.
         threat: ``white`` (the target itself), ``gray`` (an undefended network of the same architecture), ``surrogate``
             (the same defense and architecture, another seed), ``black`` (an undefended network of another
-            architecture) or ``transfer`` (any other network).
+            architecture) or ``transfer`` (any other network, or several jointly).
         attack: the attack's name and settings.
+        eight_bit: whether the target was shown the images rounded to multiples of 1/255 within ε.
         average: how many draws a randomized network's prediction is the mean of.
         clean: per image, whether the target is right without an attack.
         budgets: the outcome at each iteration budget.
@@ -101,11 +103,18 @@ class Evaluation(MeasuredRecord):
     source: Network
     threat: Threat
     attack: AttackSettings
+    joint: Annotated[tuple[Network, ...], FromList] = ()
+    eight_bit: bool = False
     average: Count = 1
     clean: CorrectByDraw
     budgets: Annotated[tuple[Budget, ...], FromList, Field(min_length=1)]
     steps: Annotated[int, Field(ge=0)] | None
     felled_by: Annotated[dict[str, Places], AfterValidator(as_lines)] = Field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[Network, ...]:
+        """All networks that were attacked."""
+        return self.source, *self.joint
 
     def contradictions(self) -> Iterator[str]:
         """Other draws or images than said, budgets out of order, and what its threat does not allow."""
@@ -122,13 +131,23 @@ class Evaluation(MeasuredRecord):
         for one in self.budgets:
             if one.linf_max > epsilon + ROUNDING:
                 yield f"budget {one.iterations}: linf_max {one.linf_max:g} is above the attack's epsilon {epsilon:g}"
+        if self.eight_bit and self.threat == "white":
+            yield "threat white, but eight_bit, which only transferred images are"
         named = sorted(place for places in self.felled_by.values() for place in places)
         pairs = enumerate(zip(self.clean[0], self.budgets[-1].correct[0], strict=False))
         fell = [place for place, pair in pairs if pair == ("1", "0")]
         if self.felled_by and named != fell:
             yield f"felled_by names {len(named)} images, but other ones fell, {len(fell)} of them"
-        yield from self._threat_contradictions()
+        yield from self._joint_contradictions() if self.joint else self._threat_contradictions()
         yield from self._white_box_contradictions() if self.threat == "white" else ()
+
+    def _joint_contradictions(self) -> Iterator[str]:
+        """Networks attacked jointly that are not all different, the target among them, or another threat."""
+        if self.threat != "transfer":
+            yield f"threat {self.threat}, but several networks are attacked jointly, which is transfer"
+        weights = {network.weights for network in (*self.sources, self.target)}
+        if len(weights) < len(self.sources) + 1:
+            yield f"{len(self.sources)} networks are attacked jointly, but with the target they are {len(weights)}"
 
     def _threat_contradictions(self) -> Iterator[str]:
         """A source that is not what the threat says."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from atlpa.errors import shown
-from atlpa.records.checked import Checked, Count, Hash, Line, Seconds, Share
+from atlpa.records.checked import LARGEST_COUNT, Checked, Count, Hash, Line, Seconds, Share
 from atlpa.records.record import Machine, Network, Record
 
 
@@ -40,7 +40,7 @@ class Training(Record):
         network: what came out in the end.
         selected: what did best on the way, where the training selects.
         data: digest of the data set's index.
-        iterations: steps taken.
+        iterations: steps taken; 0 of a network that was trained elsewhere.
         collapsed: after which step a collapse was seen, if one was.
         seconds: wall time of the steps, over all sittings.
         experiment: the resolved experiment.
@@ -53,7 +53,7 @@ class Training(Record):
     network: Network
     selected: Selected | None = None
     data: Hash
-    iterations: Count
+    iterations: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
     seconds: Seconds
     experiment: dict[str, Any]
     finished: Annotated[str, AfterValidator(_in_utc)]

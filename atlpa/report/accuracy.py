@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from atlpa.errors import one_line
-from atlpa.records import Credibility, Evaluation
+from atlpa.records import Credibility, Evaluation, Network
+from atlpa.report.attack_words import measured
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
-from atlpa.report.networks import network_titles, row_order, targets
+from atlpa.report.networks import network_titles, row_order, source_title, targets
 from atlpa.report.table import Linked, Table
-from atlpa.statistics import share
+from atlpa.statistics import share, share_among
 
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
@@ -20,7 +20,7 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
         (
             titles[record.target.weights],
             record.threat,
-            "itself" if record.threat == "white" else titles[record.source.weights],
+            source_title(record, titles),
             f"{record.attack['epsilon']:.4g}",
             budget.iterations,
             share(budget.correct),
@@ -78,9 +78,10 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
 
 def protocol(records: Sequence[Evaluation]) -> str:
     """What was measured, on which images, and what counts; a line for each kind of measurement."""
-    kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in records))
+    kinds = "".join(f"{line}\n" for line in dict.fromkeys(measured(record) for record in records))
     transfer = (
-        "Transfer attacks are made on any other network, which tables name, and are judged likewise.\n"
+        "Transfer attacks are made on any other network, or on several jointly (a + b), which tables name, and are\n"
+        "judged likewise.\n"
         if any(record.threat == "transfer" for record in records)
         else ""
     )
@@ -107,44 +108,18 @@ def _randomness(records: Sequence[Evaluation]) -> str:
     )
 
 
-def _kind(record: Evaluation) -> str:
-    attack, data, last = record.attack, record.data, record.budgets[-1].iterations
-    name = attack["name"]
-    ours = f"the ensemble, {attack.get('version')} version"
-    how = {"autoattack": "AutoAttack", "ensemble": ours, "square": f"Square attack, {last} queries"}.get(
-        name, name.upper() if name in ("pgd", "fgsm", "noise", "none") else _others(attack, last)
-    )
-    if how == "PGD" and last == 1 and attack["step"] == attack["epsilon"]:
-        how = "FGSM"
-    elif how == "PGD":
-        how += f", {attack['start']} start, step {attack['step']:.4g}, {last} iterations"
-        how += "" if attack["loss"] == "cross_entropy" else f", climbing {attack['loss']}"
-        how += f", momentum {attack['momentum']:g}" if attack.get("momentum") else ""
-        how += f", input diversity {attack['diversity']:g}" if attack.get("diversity") else ""
-        how += f", {attack['restarts']} restarts" if attack["restarts"] > 1 else ""
-        how += f", gradients averaged over {attack['eot']} draws" if attack["eot"] > 1 else ""
-        how += ", draws held fixed" if attack["fixed_draws"] else ""
-        how += ", gradients in bf16" if attack.get("precision") == "bf16" else ""
-    return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
-
-
-def _others(attack: Mapping[str, object], budget: int) -> str:
-    """An attack that this package does not come with, with every setting."""
-    settings = [one_line(f"{name} {value}", 120) for name, value in attack.items() if name not in ("name", "epsilon")]
-    return ", ".join([str(attack["name"]), *([f"{budget} iterates"] if budget > 1 else []), *settings])
-
-
 def tidy(records: Sequence[Evaluation]) -> Table:
     """One row per record and budget with plain numbers, for other programs."""
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),
-            *(record.source.defense, record.source.architecture, record.source.seed),
+            *_joined(record.sources),
             *(record.attack["name"], record.attack["epsilon"], budget.iterations),
             *share(budget.correct),
             share(record.clean).value,
             *(len(record.clean), record.average),
             *(budget.linf_max, budget.linf_mean, budget.at_bound),
+            *(int(record.eight_bit), among.value if (among := share_among(budget.correct, record.clean)) else None),
         )
         for record in records
         for budget in record.budgets
@@ -162,8 +137,19 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         *("attack", "epsilon", "iterations", "accuracy", "low95", "high95", "n", "spread", "clean_accuracy"),
         *("draws", "average"),
         *("linf_max", "linf_mean", "at_bound"),
+        *("eight_bit", "accuracy_of_right_clean"),
     )
     return Table(columns, rows)
+
+
+def _joined(sources: Sequence[Network]) -> tuple[str, str, str | int]:
+    """Defense, architecture and seed of what was attacked; of several networks each joined by a plus."""
+    if len(sources) == 1:
+        return sources[0].defense, sources[0].architecture, sources[0].seed
+    defenses, architectures, seeds = zip(
+        *((one.defense, one.architecture, str(one.seed)) for one in sources), strict=True
+    )
+    return "+".join(defenses), "+".join(architectures), "+".join(seeds)
 
 
 def measured_threats(records: Sequence[Evaluation]) -> list[str]:

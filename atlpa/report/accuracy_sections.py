@@ -8,6 +8,7 @@ from atlpa.report.results import Results
 from atlpa.report.section import Section
 from atlpa.report.seed_statistics import defense_differences, seed_statistics
 from atlpa.report.significance import significance
+from atlpa.report.transfer import transfer_table
 
 
 def accuracy_section(results: Results) -> Section | None:
@@ -22,6 +23,18 @@ def accuracy_section(results: Results) -> Section | None:
         )
     table = threat_table(results.evaluations, results.checks)
     return Section("table1", "Accuracy under attack, percent", table, note)
+
+
+def transfer_section(results: Results) -> Section | None:
+    """Every transfer attack by itself."""
+    return Section.where(
+        transfer_table(results.evaluations),
+        name="transfer",
+        title="Transfer attacks, each target × attack × source, percent",
+        note="Of those right clean: among the images that the target gets right without an attack, with the interval\n"
+        "of as many; what is missing from 100 is what the attack turned over. Networks joined by + were attacked\n"
+        "jointly.\n",
+    )
 
 
 def paper_section(results: Results) -> Section | None:

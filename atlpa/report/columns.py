@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from atlpa.errors import one_line
 from atlpa.records import Evaluation, Threat
+from atlpa.report.attack_words import PGD, attack_title
+from atlpa.report.networks import source_title
 
-PGD = "pgd"
 THREATS: tuple[Threat, ...] = get_args(Threat)
 
 
@@ -18,7 +18,7 @@ class Column(NamedTuple):
     Fields:
         place: the threat's among the threats.
         attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns; and the attack, where
-            it is not PGD: ``white (ensemble)``.
+            it is not PGD, and that its images were rounded: ``white (ensemble)``, ``gray (NI-FGSM, 8-bit)``.
         epsilon: ε.
     """
 
@@ -33,9 +33,10 @@ class Column(NamedTuple):
 
 def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
     """Where a record belongs; ``titles`` says what networks are called, by their weights."""
-    source = f" from {titles[record.source.weights]}" if record.threat == "transfer" else ""
-    name = one_line(record.attack["name"], 60)
-    attack = record.threat + source + ("" if name == PGD else f" ({name})")
+    source = f" from {source_title(record, titles)}" if record.threat == "transfer" else ""
+    name = "" if record.attack["name"] == PGD else attack_title(record.attack)
+    how = ", ".join(filter(None, (name, "8-bit" if record.eight_bit else "")))
+    attack = record.threat + source + (f" ({how})" if how else "")
     return Column(THREATS.index(record.threat), attack, record.attack["epsilon"])
 
 

@@ -15,6 +15,7 @@ from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.analysis_figures import embedding_figure, landscape_figure
 from atlpa.report.results import Results
 from atlpa.report.section import check_name
+from atlpa.report.trade_off import trade_off
 from atlpa.report.training import training_figure
 
 
@@ -72,6 +73,12 @@ def _curves(results: Results) -> ReportFigure | None:
     return ReportFigure(title, accuracy_curves(results.evaluations))
 
 
+def _trade_off(results: Results) -> ReportFigure | None:
+    figure = trade_off(results.evaluations, results.trainings)
+    title = "Clean against robust: white-box at the smallest ε, by the strongest attack on record, with 95 % intervals"
+    return ReportFigure(title, figure) if figure else None
+
+
 def _embedding(results: Results) -> ReportFigure | None:
     figure = embedding_figure(results.analyses)
     return ReportFigure("Figure 7: t-SNE of the pooled features", figure) if figure else None
@@ -95,6 +102,12 @@ def _training(results: Results) -> ReportFigure | None:
 FIGURES: Registry[FigureOf] = Registry(
     "figure",
     "atlpa.figures",
-    {"curves": _curves, "embedding": _embedding, "landscape": _landscape, "training": _training},
+    {
+        "curves": _curves,
+        "trade-off": _trade_off,
+        "embedding": _embedding,
+        "landscape": _landscape,
+        "training": _training,
+    },
 )
 """Name → what draws the figure; a package announces its own as entry points of the group ``atlpa.figures``."""

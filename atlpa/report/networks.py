@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from atlpa.records import Evaluation, MeasuredRecord, Network
 
@@ -24,12 +24,22 @@ def network_title(network: Network, *, architecture: bool = True) -> str:
 
 def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
     """What all networks are called, by their weights; where two would be called the same, by their folder."""
-    networks = {network.weights: network for record in records for network in (record.source, record.target)}
+    networks = {network.weights: network for record in records for network in (*record.sources, record.target)}
     titles = {weights: network_title(network) for weights, network in networks.items()}
     return {
         weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
         for weights, title in titles.items()
     }
+
+
+def source_title(record: Evaluation, titles: Mapping[str, str]) -> str:
+    """What was attacked: ``itself``, a network, or several jointly, ``none resnet18 + pat resnet18``.
+
+    Args:
+        record: the attack.
+        titles: what networks are called, by their weights.
+    """
+    return "itself" if record.threat == "white" else " + ".join(titles[source.weights] for source in record.sources)
 
 
 def targets(records: Iterable[MeasuredRecord]) -> list[Network]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -10,12 +11,19 @@ from pathlib import Path
 
 from atlpa.report.checks import advice, findings_table, what_stands
 from atlpa.report.escape import hypertext, link
+from atlpa.report.findings import findings
 from atlpa.report.networks import network_title
 from atlpa.report.results import Results
 from atlpa.report.section import Section
 from atlpa.report.table import Linked, Table
 
 COMPARED = "Figures 5 and 6: what defenses attend to (the deepest stage with 4×4 places), clean and adversarial"
+FIRST = ("trade-off", "curves")
+"""The figure above all tables: the first of these that there is."""
+INTERVAL = re.compile(r"\[[-+.\d]+, [-+.\d]+\]")
+"""What a narrow screen must not break in two."""
+LONG = 16
+"""Rows of a table that is not folded."""
 STAGES = "Figure 1: attention of every stage, {}"
 
 
@@ -28,9 +36,11 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
         figures: the PNG files that were drawn from the records, with their titles.
         folder: where the page will lie, and figures that were drawn from pixels (attention*.png) do.
     """
-    parts = [_how(results)]
-    parts += [_section(s.name, s.title, _table(s.table, results, folder) + _note(s.note)) for s in tables]
-    parts += [_figure(file, title) for file, title in (*figures.items(), *_attention(folder).items())]
+    shown = {**figures, **_attention(folder)}
+    first = next((file for name in FIRST for file in shown if file.stem == name), None)
+    parts = [_how(results), _found(results)] + ([_figure(first, shown.pop(first))] if first else [])
+    parts += [_section(s.name, s.title, _folded(s, _table(s.table, results, folder)) + _note(s.note)) for s in tables]
+    parts += [_figure(file, title) for file, title in shown.items()]
     parts += [_checks(results, folder)] if results.checks else []
     parts.append(_cost(results))
     own = files("atlpa.report")
@@ -42,6 +52,20 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{''.join(parts)}</main>\n"
         f'<dialog><img alt=""></dialog>\n<script>\n{script}</script>\n</body>\n</html>\n'
     )
+
+
+def _found(results: Results) -> str:
+    """Three sentences, before any table."""
+    items = "".join(f"<li>{hypertext(sentence)}</li>\n" for sentence in findings(results))
+    return f"<ul class=lead>\n{items}</ul>\n" if items else ""
+
+
+def _folded(section: Section, table: str) -> str:
+    """A long table behind a line that opens it; never the first, which is what the page is about."""
+    rows = len(section.table.rows)
+    if rows <= LONG or section.name == "table1":
+        return table
+    return f"<details><summary>{rows} rows</summary>\n{table}</details>\n"
 
 
 def _attention(folder: Path) -> dict[Path, str]:
@@ -99,7 +123,8 @@ def _word(number: int, table: Table) -> str:
 
 def _cell(cell: object, results: Results, folder: Path) -> str:
     file = results.file(cell.record) if isinstance(cell, Linked) else None
-    return f'<a href="{link(file, folder)}">{hypertext(cell)}</a>' if file else hypertext(cell)
+    text = INTERVAL.sub(lambda found: found[0].replace(" ", "&nbsp;"), hypertext(cell))
+    return f'<a href="{link(file, folder)}">{text}</a>' if file else text
 
 
 def _note(note: str) -> str:

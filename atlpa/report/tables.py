@@ -12,6 +12,7 @@ from atlpa.report.accuracy_sections import (
     paper_section,
     seeds_section,
     significance_section,
+    transfer_section,
 )
 from atlpa.report.analysis_sections import attention_section, embedding_section, landscapes_section, regions_section
 from atlpa.report.results import Results
@@ -61,6 +62,7 @@ TABLES: Registry[TableOf] = Registry(
     {
         "table1": accuracy_section,
         "table1-paper": paper_section,
+        "transfer": transfer_section,
         "significance": significance_section,
         "seeds": seeds_section,
         "defenses": defenses_section,

@@ -10,6 +10,7 @@ from atlpa.runs.export import export
 from atlpa.runs.export_formats import FORMATS
 from atlpa.runs.finished import finished_runs, newest_run
 from atlpa.runs.folder import Run
+from atlpa.runs.joint import pair_jointly
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing, pair
 from atlpa.runs.train import train_run
@@ -32,6 +33,7 @@ __all__ = [
     "finished_runs",
     "newest_run",
     "pair",
+    "pair_jointly",
     "save_attention",
     "train_run",
 ]

@@ -117,7 +117,7 @@ class CredibilityRun:
         undefended = [
             source
             for source in sources
-            if source.experiment.defense.undefended
+            if source.experiment.undefended
             and source.experiment.model.architecture == run.experiment.model.architecture
         ]
         began = time.monotonic()

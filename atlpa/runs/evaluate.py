@@ -99,11 +99,12 @@ def judged_images(run: Run, index: Index, limit: int | None) -> tuple[Sequence[I
 
 def _sharing_an_attack(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Measurements by source and part; white-box ones each alone, since they stop at the first wrong iterate."""
-    groups: dict[tuple[str, str], list[Measurement]] = {}
+    groups: dict[tuple[object, ...], list[Measurement]] = {}
     for measurement in measurements:
         if not measurement.white_box:
             pairing = measurement.pairing
-            images = pairing.source.network.weights, pairing.target.experiment.judged_part
+            sources = (source.network.weights for source in pairing.sources)
+            images = *sources, pairing.target.experiment.judged_part
             groups.setdefault(images, []).append(measurement)
     return [*([measurement] for measurement in measurements if measurement.white_box), *groups.values()]
 
@@ -113,8 +114,9 @@ def _attack(
 ) -> list[AttackResult]:
     """One attack on one source, judged by every target of a group."""
     first = group[0]
-    attack, protocol, source = first.attack, first.protocol, first.model(first.pairing.source, device)
-    title = f"{first.pairing.threat} {first.pairing.source.folder.name} ε {attack.epsilon:g}"
+    attack, protocol, source = first.attack, first.protocol, first.attacked(device)
+    names = " + ".join(run.folder.name for run in first.pairing.sources)
+    title = f"{first.pairing.threat} {names} ε {attack.epsilon:g}"
     stages = stages_of(source, images, attack) if first.white_box else ()
     total, unit = (len(images) * len(stages), "image") if stages else (len(images) * protocol.budgets[-1], "step")
     with Progress(title, total, unit) as progress:
@@ -122,7 +124,8 @@ def _attack(
         if first.white_box:
             return [white_box(source, images, attack, protocol.budgets, **how)]
         targets = {str(number): one.model(one.pairing.target, device) for number, one in enumerate(group)}
-        return list(transfer(source, targets, images, attack, protocol.budgets, **how, keep=keep).values())
+        how |= {"eight_bit": first.eight_bit, "keep": keep}
+        return list(transfer(source, targets, images, attack, protocol.budgets, **how).values())
 
 
 def _record(
@@ -133,16 +136,18 @@ def _record(
     return Evaluation(
         target=pairing.target.network,
         source=pairing.source.network,
+        joint=tuple(run.network for run in pairing.joint),
         threat=pairing.threat,
         data=images,
         attack=measurement.settings,
+        eight_bit=measurement.eight_bit,
         seed=protocol.seed,
         average=measurement.average_of(pairing.target),
         clean=as_strings(result.clean),
         budgets=tuple(result.budget(row) for row in range(len(protocol.budgets))),
         seconds=seconds,
         felled_by=dict(result.felled_by),
-        steps=result.passes and result.passes * measurement.average_of(pairing.source),
+        steps=result.passes and result.passes * measurement.passes,
         machine=describe(device),
         atlpa=__version__,
     )

@@ -14,7 +14,7 @@ from atlpa import __version__
 from atlpa.attacks import Attack
 from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.models import Averaged, slug
+from atlpa.models import Averaged, Joint, slug
 from atlpa.records import EvaluatedImages, Evaluation, digest
 from atlpa.runs.folder import Run
 from atlpa.runs.on_record import on_record
@@ -47,7 +47,7 @@ class Measurement:
         if not white and not protocol.attack.transferable:
             raise UserError(f"images of the attack {protocol.attack.name} say nothing about other networks")
         try:
-            attack = protocol.attack.suited_to(white_box=white, randomized=pairing.source.randomized)
+            attack = protocol.attack.suited_to(white_box=white, randomized=pairing.randomized)
         except ValueError as error:
             raise UserError(f"{pairing.target.folder}: {error}") from error
         return cls(pairing, protocol, attack)
@@ -62,6 +62,11 @@ class Measurement:
         """The attack as a record holds it; its iterations are the budgets."""
         return {name: value for name, value in self.attack.settings().items() if name != self.attack.budget}
 
+    @property
+    def eight_bit(self) -> bool:
+        """Whether the target is shown 8-bit images."""
+        return self.protocol.eight_bit and not self.white_box
+
     def average_of(self, run: Run) -> int:
         """How many draws a run's prediction is the mean of."""
         return self.protocol.average if run.randomized else 1
@@ -71,13 +76,21 @@ class Measurement:
         model, average = run.load_model(device), self.average_of(run)
         return Averaged(model, average) if average > 1 else model
 
+    def attacked(self, device: torch.device) -> nn.Module:
+        """The network that the attack sees: the source, or several as one."""
+        models = [self.model(run, device) for run in self.pairing.sources]
+        return Joint(models) if len(models) > 1 else models[0]
+
+    @property
+    def passes(self) -> int:
+        """How often an image passes a network in one pass of the attack."""
+        return sum(self.average_of(run) for run in self.pairing.sources)
+
     def check_classes(self, classes: int) -> None:
-        """Refuse an attack that a network of this many classes does not admit."""
-        if classes < self.attack.fewest_classes:
-            raise UserError(
-                f"{self.pairing.target.folder} has {classes} classes; --attack {self.attack.name} as it was asked for "
-                f"needs at least {self.attack.fewest_classes}"
-            )
+        """Refuse an attack that a network of this many classes, or of images of its size, does not admit."""
+        target = self.pairing.target
+        if problem := self.attack.unfit(classes=classes, side=target.experiment.data.size):
+            raise UserError(f"{target.folder} has {problem}")
 
     @cached_property
     def path(self) -> Path:
@@ -86,6 +99,7 @@ class Measurement:
         # Fields at their default are left out, so that a field that is added later does not orphan what is on record.
         changed = dump(self.attack, exclude_defaults=True)
         changed.pop(self.attack.budget or "", None)
+        further = self._jointly | ({"eight_bit": True} if self.eight_bit else {})
         everything = {
             "target": target.network.weights,
             "source": source.weights,
@@ -98,11 +112,19 @@ class Measurement:
             "draws": protocol.draws if target.randomized else 1,
             "average": self.average_of(target),
             "atlpa": __version__,
-        }
+        } | further
         by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{slug(source.architecture)}"
+        if self.pairing.joint:
+            by = f"{self.pairing.threat}-{len(self.pairing.sources)}-jointly"
         name = slug(self.attack.name)
         which = f"{target.judged}-" if target.selects else ""
         return target.records / f"{which}{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
+
+    @property
+    def _jointly(self) -> dict[str, Any]:
+        """What a joint attack is told apart by from one on its first source; nothing of any other."""
+        joint = self.pairing.joint
+        return {"joint": [(run.network.weights, self.average_of(run)) for run in joint]} if joint else {}
 
     @property
     def recorded(self) -> Evaluation | None:
@@ -124,5 +146,5 @@ class Measurement:
             "seed": protocol.seed,
             "average": self.average_of(source),
             "atlpa": __version__,
-        }
+        } | self._jointly
         return folder / f"{digest(everything, 32)}.npy"

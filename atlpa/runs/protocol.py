@@ -21,6 +21,7 @@ class Protocol:
         seed: of random starts, noise and randomized networks' draws.
         draws: how often a randomized network is asked.
         average: how many draws its prediction is the mean of, each time, under attack too.
+        eight_bit: whether transferred images are rounded to multiples of 1/255 within ε before they are shown.
 
     Raises:
         UserError: an attack that no evaluation can measure.
@@ -32,6 +33,7 @@ class Protocol:
     seed: int = 0
     draws: int = 10
     average: int = 1
+    eight_bit: bool = False
 
     def __post_init__(self) -> None:
         check_measurable(self.attack)

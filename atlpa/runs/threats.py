@@ -26,11 +26,29 @@ FOR_TRAINING = {"mirror", "augmentation", "resize", "extra", "skip_unreadable"}
 
 @dataclass(frozen=True)
 class Pairing:
-    """One attack: images made on ``source``, judged by ``target``."""
+    """One attack: images made on ``source``, judged by ``target``.
+
+    Fields:
+        target: the network judged.
+        source: the network attacked.
+        threat: what they make together.
+        joint: further networks that are attacked jointly with the source.
+    """
 
     target: Run
     source: Run
     threat: Threat
+    joint: tuple[Run, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Run, ...]:
+        """All networks that are attacked."""
+        return self.source, *self.joint
+
+    @property
+    def randomized(self) -> bool:
+        """Whether one of them draws."""
+        return any(source.randomized for source in self.sources)
 
 
 def pair(
@@ -62,9 +80,9 @@ def pair(
         for threat in TRANSFERS:
             if threats and threat not in threats:
                 continue
-            matching = [source for source in candidates if _threat(target, source) == threat]
+            matching = [source for source in candidates if threat_of(target, source) == threat]
             for source in matching:
-                _must_fit(target, source)
+                must_fit(target, source)
             pairings += [Pairing(target, source, threat) for source in matching]
             # That nobody trained a defense twice is worth a word only where it was asked for; so is the last threat.
             if threat in ("surrogate", "transfer") and not threats:
@@ -90,8 +108,8 @@ def sources_beside(target: Run) -> list[Run]:
     )
     chosen: dict[tuple[bool, str], Run] = {}
     for run in beside:
-        undefended, architecture = run.experiment.defense.undefended, run.experiment.model.architecture
-        if (undefended or _threat(target, run) == "surrogate") and not _unfit(target, run):
+        undefended, architecture = run.experiment.undefended, run.experiment.model.architecture
+        if (undefended or threat_of(target, run) == "surrogate") and not _unfit(target, run):
             chosen.setdefault((undefended, architecture), run)
     return [run for run in chosen.values() if not _same_folder(run, target)]
 
@@ -137,7 +155,12 @@ def _listed(run: Run) -> list[list[tuple[str, str]]]:
     return [list(parts[part].items()) for part in PARTS]
 
 
-def _must_fit(target: Run, source: Run) -> None:
+def must_fit(target: Run, source: Run) -> None:
+    """Refuse a source whose images cannot be shown to a target.
+
+    Raises:
+        UserError: the reason.
+    """
     if reason := _unfit(target, source):
         raise UserError(f"source {source.folder} does not fit {target.folder}: {reason}")
 
@@ -146,27 +169,28 @@ def _same_folder(one: Run, other: Run) -> bool:
     return one.folder.resolve() == other.folder.resolve()
 
 
-def _threat(target: Run, source: Run) -> Threat:
+def threat_of(target: Run, source: Run) -> Threat:
+    """What a source makes with a target; ``white`` where they are one network."""
     if _same_folder(source, target) or source.network.weights == target.network.weights:
         return "white"
     theirs, own = source.experiment, target.experiment
     same = theirs.model.architecture == own.model.architecture
-    if theirs.defense.undefended:
+    if theirs.undefended:
         return "gray" if same else "black"
     return "surrogate" if same and theirs.defense == own.defense and theirs.seed != own.seed else "transfer"
 
 
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
     """Why a threat has no source for a target, and what to do; ``named``: the user named the sources."""
-    made = {source.folder: _threat(target, source) for source in candidates}
-    if threat == "gray" and target.experiment.defense.undefended and (not named or "white" in made.values()):
+    made = {source.folder: threat_of(target, source) for source in candidates}
+    if threat == "gray" and target.experiment.undefended and (not named or "white" in made.values()):
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
     if named:
         kind = f"{threat}-box" if threat in ("gray", "black") else threat
         theirs = ", ".join(f"{folder}: {its}" for folder, its in made.items())
         return f"{target.folder}: none of the sources that were named makes a {kind} attack on it ({theirs})"
     if threat == "surrogate":
-        if target.experiment.defense.undefended:
+        if target.experiment.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
         seed, beside = str(target.experiment.seed + 1), _beside(target, f"{target.folder.name}-surrogate")
         another = shlex.join([*_anew(target), "--seed", seed, *beside])

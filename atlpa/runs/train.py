@@ -80,6 +80,8 @@ def _nothing(_: str) -> None:
 
 def _existing(experiment: Experiment, say: Say, here: Processes, held: ExitStack) -> Run | None:
     """The run that is there, owned by the first process while it is not finished."""
+    if not experiment.training.iterations:
+        raise UserError("training.iterations 0 trains nothing; atlpa-eval --model judges a network as it is")
     experiment.resolved()  # what could not be written down is refused before any work
     run = Run.existing(experiment)
     if run and not run.finished and here.first:

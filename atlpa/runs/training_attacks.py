@@ -34,16 +34,14 @@ def check_training_attacks(experiment: Experiment, classes: int) -> None:
         classes: of its data set.
 
     Raises:
-        UserError: one needs more classes, or a package that is missing; or that which selects cannot judge.
+        UserError: one needs more classes, larger images or a package that is missing; or that which selects cannot
+            judge.
     """
     for place, attack in training_attacks(experiment).items():
         if reason := attack.missing():
             raise UserError(f"{place}: {attack.name} cannot be made here: {reason}")
-        if classes < attack.fewest_classes:
-            raise UserError(
-                f"{place}: {experiment.data.name} has {classes} classes; {attack.name} as it is set needs at least "
-                f"{attack.fewest_classes}"
-            )
+        if problem := attack.unfit(classes=classes, side=experiment.data.size):
+            raise UserError(f"{place}: {experiment.data.name} has {problem}")
     if select_by := experiment.training.select_by:
         try:
             check_measurable(select_by)

@@ -10,7 +10,8 @@ from atlpa.attacks import PGD
 from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
-from atlpa.runs import Pairing, Protocol, Run, evaluate, pair
+from atlpa.report.attack_words import attack_title
+from atlpa.runs import Pairing, Protocol, Run, evaluate, pair, pair_jointly
 from atlpa.runs.measurement import Measurement
 from atlpa.runs.threats import TRANSFERS
 from atlpa.studies.step import MeasuringStep
@@ -22,6 +23,7 @@ class AttackStep(MeasuringStep):
 
     Fields:
         source: the network attacked.
+        joint: further networks that are attacked jointly with it.
         targets: the networks judged; the source itself when white-box.
         protocol: the attack and the images.
         keep: a folder for transferred images; those that lie there are shown again.
@@ -31,13 +33,19 @@ class AttackStep(MeasuringStep):
     targets: tuple[Experiment, ...]
     protocol: Protocol
     keep: Path | None = None
+    joint: tuple[Experiment, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Experiment, ...]:
+        """All networks that are attacked."""
+        return self.source, *self.joint
 
     @property
     def title(self) -> str:
         """What a plan calls it."""
         attack, kind = self.protocol.attack, "white-box" if self.white_box else f"transfer to {len(self.targets)}"
-        name = "" if attack.name == PGD.name else f" {attack.name}"
-        return f"{kind}{name}, {self.source.folder.name}, ε {attack.epsilon:g}"
+        name = "" if attack.name == PGD.name else f" {attack_title(attack.settings())}"
+        return f"{kind}{name}, {' + '.join(one.folder.name for one in self.sources)}, ε {attack.epsilon:g}"
 
     @property
     def white_box(self) -> bool:
@@ -46,13 +54,15 @@ class AttackStep(MeasuringStep):
 
     def needs(self) -> Sequence[Experiment]:
         """The networks that must be trained first."""
-        return self.source, *self.targets
+        return *self.sources, *self.targets
 
     def pairings(self) -> list[Pairing]:
         """Target and source as runs, which must be trained."""
-        source = Run.open(self.source.folder)
-        threats: tuple[Threat, ...] = ("white",) if self.white_box else TRANSFERS
         networks = [network for target in self.targets for network in Run.open(target.folder).networks]
+        source, *joint = (Run.open(one.folder) for one in self.sources)
+        if joint:
+            return pair_jointly(networks, ["transfer"], [source, *joint])
+        threats: tuple[Threat, ...] = ("white",) if self.white_box else TRANSFERS
         return [pairing for network in networks for pairing in pair([network], threats, [source])[0]]
 
     def paths(self) -> list[Path]:
@@ -71,7 +81,8 @@ class AttackStep(MeasuringStep):
     @property
     def like(self) -> Hashable:
         """The same attack of the same kind on the same architecture."""
-        return AttackStep, self.white_box, self.protocol.attack.name, self.source.model
+        models = (one.model for one in self.sources)
+        return AttackStep, self.white_box, attack_title(self.protocol.attack.settings()), *models
 
     def seconds(self) -> float | None:
         """How long attack and judging took; targets that shared the attack carry the time of all."""

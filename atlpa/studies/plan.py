@@ -77,9 +77,10 @@ def plan(
     first = study.seeds[0]
     gray = study.experiment(UNDEFENDED, first, where)
     device = pick_device(gray.device)
-    protocols, judges = ([one.on(device) for one in some] for some in (study.protocols(), study.judges()))
+    asked = (study.protocols(), study.judges(), study.transfer_protocols())
+    protocols, judges, transfers = ([one.on(device) for one in some] for some in asked)
     # Attacks that say nothing about other networks need none to be made on; the checks compare with the undefended one.
-    sources = [gray] if study.checks or any(one.attack.transferable for one in protocols) else []
+    sources = [gray] if study.checks or any(one.attack.transferable for one in (*protocols, *transfers)) else []
     if sources and study.black_box and study.black_box != gray.model.architecture:
         sources.append(study.experiment(UNDEFENDED, first, where, study.black_box))
     rows = [study.experiment(defense, seed, where) for defense in study.defenses for seed in study.seeds]
@@ -87,9 +88,12 @@ def plan(
     surrogates = [study.experiment(defense, max(study.seeds) + 1, where) for defense in study.surrogates]
     networks = (*targets, *surrogates)
     _must_lie_apart(networks)
+    if study.joint and len(sources) < 2:
+        raise UserError(f"joint: gray and black box are both {gray.model.architecture}; name another black_box")
     attacks = []
-    for protocol in protocols:
-        attacks += [AttackStep(target, (target,), protocol, keep) for target in targets]
+    for protocol in (*protocols, *transfers):
+        if protocol in protocols:
+            attacks += [AttackStep(target, (target,), protocol, keep) for target in targets]
         if not protocol.attack.transferable:
             continue
         attacks += [
@@ -100,6 +104,9 @@ def plan(
             AttackStep(surrogate, tuple(row for row in rows if row.defense == surrogate.defense), protocol, keep)
             for surrogate in surrogates
         ]
+        if study.joint:
+            others = tuple(target for target in targets if target not in sources)
+            attacks.append(AttackStep(sources[0], others, protocol, keep, tuple(sources[1:])))
     attacks += [AttackStep(target, (target,), judge, keep) for judge in judges for target in targets]
     checks = [CheckStep(target, networks, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
     analyzed = tuple(row for row in rows if row.seed == first)
@@ -113,10 +120,10 @@ def _must_share_images(attacks: Sequence[AttackStep], analyses: Sequence[Analysi
     advice = "what a row changes of data and final must suit the others"
     for attack in attacks:
         for target in attack.targets:
-            if reason := misfit(target, attack.source):
-                raise UserError(
-                    f"defenses: images of {attack.source.folder} cannot be shown to {target.folder}: {reason}; {advice}"
-                )
+            for source in attack.sources:
+                if reason := misfit(target, source):
+                    shown_to = f"images of {source.folder} cannot be shown to {target.folder}: {reason}"
+                    raise UserError(f"defenses: {shown_to}; {advice}")
     for first, *others in (step.targets for step in analyses):
         for other in others:
             if differing := differences(_judged_on(first), _judged_on(other)):

@@ -92,10 +92,10 @@ class Indices:
 def _must_be_the_same(step: AttackStep, indices: Indices) -> None:
     """Refuse images that are not the target's, where the data is found in several places."""
     here = indices.of(step.source)
-    for target in step.targets:
-        if (there := indices.of(target)) is not here and there.digest != here.digest:
+    for other in (*step.joint, *step.targets):
+        if (there := indices.of(other)) is not here and there.digest != here.digest:
             raise UserError(
-                f"images of {step.source.folder} cannot be shown to {target.folder}: its data set holds other images"
+                f"images of {step.source.folder} cannot be shown to {other.folder}: its data set holds other images"
             )
 
 
@@ -107,15 +107,13 @@ def _must_be_writable(report: Path) -> None:
 
 
 def _must_admit(step: AttackStep, classes: int) -> None:
+    randomized = any(source.defense.randomized for source in step.sources)
     try:
-        attack = step.protocol.attack.suited_to(white_box=step.white_box, randomized=step.source.defense.randomized)
+        attack = step.protocol.attack.suited_to(white_box=step.white_box, randomized=randomized)
     except ValueError as error:
         raise UserError(f"{step.source.folder}: {error}") from error
-    if classes < attack.fewest_classes:
-        raise UserError(
-            f"{step.source.data.name} has {classes} classes; the attack {attack.name} as it is asked for needs at "
-            f"least {attack.fewest_classes}"
-        )
+    if problem := attack.unfit(classes=classes, side=step.source.data.size):
+        raise UserError(f"{step.source.data.name} has {problem}")
 
 
 def _must_have_regions(step: AnalysisStep, index: Index) -> None:

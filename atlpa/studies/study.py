@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import PGD, Attack, Ensemble, attack_class, read_attack
-from atlpa.component import Component, FromList, Name, PixelDistance, Seed, field_names, validate
+from atlpa.component import FromList, Name, PixelDistance, Seed, field_names, validate
 from atlpa.errors import UserError, explain, shown
 from atlpa.experiment import Experiment, load
 from atlpa.models import NetworkName
 from atlpa.runs import IMAGES, Protocol
+from atlpa.studies.transfers import Transfers
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
@@ -32,7 +33,7 @@ OWN_FIELDS = {
 """Fields of an experiment that a study decides for each of its networks, and what says them."""
 
 
-class Study(Component):
+class Study(Transfers):
     """Every defense × seed under every attack, against sources that are the same for all.
 
     Fields:
@@ -87,7 +88,7 @@ class Study(Component):
         for name in ("epsilon", kind.budget):
             if name in self.attack:
                 raise ValueError(f"attack.{name}: the study's own epsilons and budgets say it")
-        if (self.black_box or self.surrogates) and not kind.transferable and not self.checks:
+        if (self.black_box or self.surrogates) and not (kind.transferable or self.transfers or self.checks):
             raise ValueError(f"black_box, surrogates: images of {kind.name} say nothing about other networks")
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
@@ -102,11 +103,13 @@ class Study(Component):
             for place, value in enumerate(values):
                 if value in values[:place]:
                     raise ValueError(f"{shown(value)} is listed twice")
-        for field, made in (("attack", self.protocols), ("judge", self.judges)):
+        asked = (("attack", self.protocols), ("judge", self.judges), ("transfers", self.transfer_protocols))
+        for field, made in asked:
             try:
                 made()
             except ValidationError as error:
                 raise ValueError(explain(error, field)) from error
+        self.check_transfers(self.protocols()[0].attack, self.black_box)
         return self
 
     def protocols(self) -> list[Protocol]:
@@ -120,8 +123,12 @@ class Study(Component):
             attack: Attack = read_attack({**self.attack, "epsilon": epsilon})
             if budgets:
                 attack = read_attack({**attack.settings(), attack.budget: budgets[-1]})
-            found.append(Protocol(attack, budgets or (attack.last_iterate,), self.limit))
+            found.append(Protocol(attack, budgets or (attack.last_iterate,), self.limit, eight_bit=self.eight_bit))
         return found
+
+    def transfer_protocols(self) -> list[Protocol]:
+        """Of transfer alone, beside those of ``protocols``; errors are theirs."""
+        return self.transferred(self.epsilons, self.limit)
 
     def judges(self) -> list[Protocol]:
         """Of white-box attacks alone, beside those of ``protocols``.

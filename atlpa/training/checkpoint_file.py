@@ -83,7 +83,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
-    "step": lambda step: type(step) is int and step >= 1,
+    "step": lambda step: type(step) is int and step >= 0,
     "classes": lambda names: isinstance(names, list) and all(isinstance(name, str) for name in names) and bool(names),
     "data": lambda digest: isinstance(digest, str),
     "experiment": _is_plain,

@@ -27,7 +27,7 @@ class Recipe(Component):
     """How many steps, of what size, against which attack. The defaults are the paper's where it gives a value.
 
     Fields:
-        iterations: number of steps.
+        iterations: number of steps; 0 for a network that is judged as it is.
         batch_size: clean images per step, of all processes together; each may be joined by its adversarial counterpart.
         micro_batch: how many of them each process has in memory at a time, its gradients added up; by default its whole
             part of the batch. BatchNorm takes its statistics of so many.
@@ -57,7 +57,7 @@ class Recipe(Component):
         checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost.
     """
 
-    iterations: Count = 6000
+    iterations: Annotated[int, Field(ge=0)] = 6000
     batch_size: Annotated[int, Field(ge=2, le=2**16)] = 16
     micro_batch: Count | None = None
     sync_batchnorm: bool | None = None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlpa.attacks import APGD, FAB, NFGSM, PGD, RSFGSM, AutoAttack, Noise, Square
+from atlpa.attacks import APGD, BSR, FAB, NFGSM, PGD, RSFGSM, VMIFGSM, AutoAttack, Noise, Square
 
 ATTACKS = {
     "pgd": PGD(iterations=2),
@@ -15,6 +15,7 @@ ATTACKS = {
     "apgd": APGD(iterations=2),
     "rs_fgsm": RSFGSM(),
     "n_fgsm": NFGSM(),
+    "vmi_fgsm": VMIFGSM(iterations=2, neighbors=1),
     "fab": FAB(iterations=2),
     "square": Square(iterations=3),
     "autoattack": AutoAttack(),
@@ -68,7 +69,7 @@ def test_bad_input_is_refused_with_its_range_and_the_remedy(attack, way, change,
     "attack",
     [
         *(PGD(iterations=1, loss=loss) for loss in ("cross_entropy", "margin", "dlr")),
-        *(ATTACKS[name] for name in ("kl", "restarts", "apgd", "n_fgsm", "fab", "square", "autoattack")),
+        *(ATTACKS[name] for name in ("kl", "restarts", "apgd", "n_fgsm", "vmi_fgsm", "fab", "square", "autoattack")),
     ],
     ids=str,
 )
@@ -128,7 +129,7 @@ def test_steps_of_a_part_of_a_batch_are_those_of_the_whole(attack, small_cnn, im
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["pgd", "apgd", "n_fgsm", "square", "noise"])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "n_fgsm", "vmi_fgsm", "square", "noise"])
 def test_the_ends_of_the_range_are_in_it(name, small_cnn, images, labels):
     black_and_white = images.round()
     assert black_and_white.unique().tolist() == [0, 1]
@@ -137,7 +138,14 @@ def test_the_ends_of_the_range_are_in_it(name, small_cnn, images, labels):
 
 @pytest.mark.parametrize(
     "attack",
-    [PGD(iterations=2, restarts=3, start="uniform"), APGD(iterations=2), NFGSM(), Square(iterations=2), Noise()],
+    [
+        PGD(iterations=2, restarts=3, start="uniform"),
+        APGD(iterations=2),
+        NFGSM(),
+        BSR(iterations=1, copies=1),
+        Square(iterations=2),
+        Noise(),
+    ],
 )
 def test_no_image_is_no_error(attack):
     adversarial = attack(lambda x: x.flatten(1)[:, :5], torch.rand(0, 3, 8, 8), torch.zeros(0, dtype=torch.long))
@@ -156,7 +164,13 @@ class Counting(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     "attack",
-    [PGD(iterations=6, restarts=3, start="uniform"), APGD(iterations=30), Square(iterations=20), Noise()],
+    [
+        PGD(iterations=6, restarts=3, start="uniform"),
+        APGD(iterations=30),
+        BSR(iterations=2, copies=2),
+        Square(iterations=20),
+        Noise(),
+    ],
     ids=str,
 )
 def test_looked_at_once_an_attack(attack, small_cnn, images, labels):

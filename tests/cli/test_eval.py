@@ -22,18 +22,6 @@ REPOSITORY = Path(__file__).parents[2]
 FAST = ["--limit", "8", "--iters", "2"]
 
 
-@pytest.fixture
-def runs(tiny_run, tmp_path, monkeypatch):
-    """Three trained networks side by side, as ``runs/`` of the present folder; ``pat`` is the newest."""
-    monkeypatch.chdir(tmp_path)
-    made = [tiny_run(), tiny_run("none", "resnet34"), tiny_run("pat")]
-    for run in made:
-        shutil.copytree(run.folder, Path("runs") / run.folder.name, ignore=shutil.ignore_patterns("*.json"))
-        (Path("runs") / run.folder.name / "records").mkdir(exist_ok=True)
-        shutil.copy(run.training_record, Path("runs") / run.folder.name / "records")
-    return Path("runs")
-
-
 def newest_is(name, folder=Path("runs")):
     record = folder / name / "records" / "training.json"
     fields = json.loads(record.read_text())
@@ -89,6 +77,14 @@ def test_epsilons_and_budgets_in_one_call(runs, capsys):
     assert [record.attack["epsilon"] for record in records] == [0.25, 0.5]
     assert records[0].source.defense == "none"
     assert len(list((runs / "pat-resnet18" / "records").glob("gray-none-resnet18-pgd-*.json"))) == 2
+
+
+def test_records_are_piped_as_json_alone(runs, capsys):
+    assert main(["--run", str(runs / "pat-resnet18"), "--threat", "white", *FAST, "--json", "-"]) == 0
+    found = capsys.readouterr()
+    (record,) = [validate(Evaluation, fields) for fields in json.loads(found.out)]
+    assert record.data.count == 8
+    assert "| pat resnet18 |" in found.err
 
 
 def test_what_is_on_record_is_not_measured_again(runs, capsys):
@@ -328,7 +324,7 @@ def test_dlr_needs_three_classes(tmp_path, monkeypatch, capsys):
     )
     assert train(["--config", "two.yaml", "--output", "run"]) == 0
     line = refused(capsys, "--run", "run", "--threat", "white", "--iters", "1", "--loss", "dlr")
-    assert "as it was asked for needs at least 3" in line
+    assert "has 2 classes; pgd as it is set needs at least 3" in line
     assert main(["--run", "run", "--threat", "white", "--iters", "1", "--loss", "margin"]) == 0
     assert "climbing margin" in capsys.readouterr().out
 

@@ -159,7 +159,10 @@ def fewer(images):
         ({"labels": None}, "labels are missing"),
         ({"labels": torch.zeros(4)}, "give integer classes"),
         ({"attack": None}, "no attack"),
-        ({"model": fewer, "attack": PGD(loss="dlr"), "labels": torch.zeros(4).long()}, "pgd needs at least 3"),
+        (
+            {"model": fewer, "attack": PGD(loss="dlr"), "labels": torch.zeros(4).long()},
+            "the model has 2 classes; pgd as it is set needs at least 3",
+        ),
         ({"model": lambda x: x}, "the model gave .* it must give logits"),
         ({"source": lambda x: x}, "the source gave .* it must give logits"),
         ({"budgets": (2, 500)}, "give some from 1 to 8"),

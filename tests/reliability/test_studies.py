@@ -337,4 +337,4 @@ def test_too_few_classes_for_an_attack(runs, capsys, monkeypatch):
     write(config="own.yaml", changes=None, attack="{loss: dlr}")
     monkeypatch.setattr(training_step, "train_run", lambda *_: pytest.fail("trained first"))
     line = refused(capsys)
-    assert "folder has 2 classes; the attack pgd as it is asked for needs at least" in line
+    assert "folder has 2 classes; pgd as it is set needs at least" in line

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
+from scipy.stats import binomtest
 from test_summary import NONE, PAT, record, sha
 
 from atlpa.report import accuracy_curves
+from atlpa.report.trade_off import trade_off
 from atlpa.report.training import WINDOW, training_figure
 
 
@@ -26,6 +29,34 @@ def log(steps, watched=()):
 def panel(figure, label):
     (axes,) = [axes for axes in figure.axes if axes.get_ylabel() == label]
     return axes.get_lines()
+
+
+def crosses(figure, place=0):
+    """The center of every cross of a panel, and half its width and height."""
+    return [
+        (*(line.get_xydata()[0]), *(np.ptp(bars.get_segments()[0], axis=0).max() / 2 for bars in lines))
+        for line, _, lines in (container.lines for container in figure.axes[place].containers)
+    ]
+
+
+def test_the_trade_off_shows_the_strongest_attack_at_the_smallest_epsilon():
+    weak, strong = record(PAT, PAT, "white", 60), record(PAT, PAT, "white", 40)
+    other, elsewhere = record(NONE, NONE, "white", 10), record(PAT, PAT, "white", 5, 0.5)
+    found = crosses(trade_off([weak, elsewhere, strong, other, record(PAT, NONE, "gray", 70)]))
+    assert [(x, y) for x, y, *_ in found] == [(1, 0.1), (1, 0.4)]
+    low, high = binomtest(40, 100).proportion_ci(method="wilson")
+    assert found[1][-1] == pytest.approx((high - low) / 2)
+    assert trade_off([strong]) is None
+    assert trade_off([record(PAT, PAT, "white", 5), record(NONE, NONE, "white", 0)]) is None  # guessing
+
+
+def test_three_seeds_are_one_cross_with_its_networks():
+    networks = [replace(PAT, seed=seed, weights=sha(f"pat {seed}")) for seed in range(3)]
+    records = [record(network, network, "white", 30 + 10 * network.seed) for network in networks]
+    figure = trade_off([*records, record(NONE, NONE, "white", 10)])
+    assert [(x, y) for x, y, *_ in crosses(figure)] == [(1, 0.1), (1, pytest.approx(0.4))]
+    (dots,) = [marks for marks in figure.axes[0].collections if isinstance(marks, PathCollection)]
+    assert sorted(dots.get_offsets()[:, 1].tolist()) == pytest.approx([0.3, 0.4, 0.5])
 
 
 def test_validation_is_drawn_where_it_was_watched():

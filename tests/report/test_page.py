@@ -93,7 +93,7 @@ def test_page_is_whole_without_a_browser(page):
     assert "look &amp; see" in text
     assert "warn: noise" in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
-    assert text.count("data:image/png;base64,") == 3
+    assert text.count("data:image/png;base64,") == 4
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
@@ -117,7 +117,7 @@ def test_page_in_a_browser(page, tmp_path):
     assert found["before"] == ["none resnet18", "pat resnet18", "atlpa resnet18"]
     assert found["names"] == sorted(found["names"])
     assert found["descending"] == found["ascending"][::-1] or len(set(found["ascending"])) == 1
-    assert len(found["images"]) == 3
+    assert len(found["images"]) == 4
     assert min(found["images"]) > 100
     assert found["opened"]
     assert found["enlarged"]

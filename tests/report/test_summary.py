@@ -38,8 +38,12 @@ ATLPA = Network(run="runs/atlpa", defense="atlpa", architecture="resnet18", seed
 BLACK = Network(run="runs/none34", defense="none", architecture="resnet34", seed=0, weights=sha("b"))
 
 
-FILES = {f"curves.{kind}" for kind in ("png", "svg")} | {"table.md", "table.csv", "index.html"}
-FILES |= {"table1.tex", "table1-paper.tex", "significance.tex"}
+FILES = {f"{name}.{kind}" for name in ("curves", "trade-off") for kind in ("png", "svg")} | {
+    "table.md",
+    "table.csv",
+    "index.html",
+}
+FILES |= {"table1.tex", "table1-paper.tex", "transfer.tex", "significance.tex"}
 
 
 def record(target, source, threat, right, epsilon=0.25, n=100, dataset="flowers17"):

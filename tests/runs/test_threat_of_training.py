@@ -39,11 +39,15 @@ REFUSED = {
         [("defense", "none"), ("training.attack.loss", "dlr")],
         r"training\.attack: folder has 2 classes; pgd as it is set needs at least 3",
     ),
+    "a kernel larger than the images": (
+        [("training.attack", {"name": "ti_fgsm", "kernel": 17})],
+        "training attack: folder has images of 16 pixels a side; ti_fgsm as it is set needs at least 17",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_too_few_classes(kind, monkeypatch):
+def test_too_few_classes_or_pixels(kind, monkeypatch):
     monkeypatch.setattr("atlpa.attacks.AutoAttack.missing", classmethod(lambda _: None))
     changes, words = REFUSED[kind]
     with pytest.raises(UserError, match=words):

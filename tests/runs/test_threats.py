@@ -11,7 +11,7 @@ from atlpa.attacks import FGSM
 from atlpa.cli.train import main as train
 from atlpa.errors import UserError
 from atlpa.experiment import load
-from atlpa.runs import Protocol, Run, evaluate, pair, train_run
+from atlpa.runs import Protocol, Run, evaluate, pair, pair_jointly, train_run
 from atlpa.runs.threats import sources_beside
 
 SELECT = [("training.select_by", {"name": "fgsm"}), ("training.validate_every", 1),
@@ -144,3 +144,17 @@ def test_the_way_to_a_source_of_an_extension_begins_anew():
         assert train(way(target, threat)) == 0
         (pairing,) = pair([target], [threat])[0]
         assert pairing.source.experiment.origin is None
+
+
+def test_sources_of_a_joint_attack_must_all_fit():
+    """Those of other images do not, whichever is named first; those that do are one source in one order."""
+    target, gray = trained("pat", "pat"), trained("none", "none")
+    other, larger = trained("none-1", "none", ("seed", 1)), trained("larger", "none", ("data.size", 20))
+    (pairing,) = pair_jointly([target], ["transfer"], [other, gray])
+    assert [source.folder.name for source in pairing.sources] == ["none", "none-1"]
+    assert pair_jointly([target, target], ["transfer"], [gray, other]) == [pairing]
+    for sources in ([gray, larger], [larger, gray]):
+        with pytest.raises(UserError, match=r"larger does not fit .*pat: .*data.size"):
+            pair_jointly([target], ["transfer"], sources)
+    with pytest.raises(UserError, match="pat is judged, and a source of --joint as well"):
+        pair_jointly([target], ["transfer"], [gray, target])

@@ -1,0 +1,51 @@
+"""What ``atlpa-eval`` does with bundles: writing one, and repeating what one claims."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from atlpa.cli.runs import chosen_runs
+from atlpa.errors import UserError, one_line
+from atlpa.files import unwritable_file
+from atlpa.machine import pick_device
+from atlpa.report.table import Table
+from atlpa.runs.bundle import write_bundle
+from atlpa.runs.verify import Repeated, opened, verify
+
+NAMED = 10
+"""Images that are named of those that differ."""
+
+
+def bundle(arguments: argparse.Namespace) -> None:
+    """Write the bundle of one run."""
+    file = Path(arguments.bundle)
+    if problem := unwritable_file(file):
+        raise UserError(f"--bundle {file} cannot be written: {problem}")
+    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+    if len(runs) > 1:
+        raise UserError(f"--bundle holds one network, and {len(runs)} runs are named; give one --run")
+    names = write_bundle(runs[0], file)
+    print(one_line(f"{file}: {len(names)} files, {file.stat().st_size / 2**20:.1f} MiB; repeat what it claims with:"))
+    print(one_line(f"atlpa-eval --verify {file} --data-root DIR"))
+
+
+def repeat(arguments: argparse.Namespace) -> None:
+    """Repeat what a bundle claims, and say image by image what agrees."""
+    file, device, began = Path(arguments.verify), pick_device(arguments.device), time.monotonic()
+    with opened(file, trust_code=arguments.trust_code) as (run, notes):
+        for note in notes:
+            print(one_line(f"note: {note}"))
+        done = list(verify(run.with_data_root(arguments.data_root), device))
+    rows = [(one.what, f"{one.agree} of {one.of}" if one.of else "–", _named(one)) for one in done]
+    print(Table(("claim", "images that agree", "others"), rows).markdown(), end="")
+    agree, of = sum(one.agree for one in done), sum(one.of for one in done)
+    print(f"{agree} of {of} verdicts on images agree; {time.monotonic() - began:.0f} s")
+
+
+def _named(one: Repeated) -> str:
+    if not one.differing:
+        return one.note
+    more = f" and {len(one.differing) - NAMED} more" if len(one.differing) > NAMED else ""
+    return f"images {', '.join(map(str, one.differing[:NAMED]))}{more}"

@@ -1,0 +1,91 @@
+"""A network from elsewhere, named on the command line: ``--model timm:convnext_tiny --weights FILE --data …``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from atlpa.cli.command import count, path, settings
+from atlpa.data import DATASETS
+from atlpa.dotted import set_field
+from atlpa.errors import UserError, one_line
+from atlpa.experiment import parse
+from atlpa.models import slug
+from atlpa.runs import Run
+from atlpa.runs.adopt import adopt
+
+OPTIONS = ("model", "weights", "data", "size", "set")
+
+
+def add_given_options(parser: argparse.ArgumentParser) -> None:
+    """The options that ``given_runs`` reads."""
+    add = parser.add_argument_group("a network from elsewhere, in place of a run").add_argument
+    add("--model", metavar="NAME", help="a network of torchvision's, timm:NAME, or package.module:factory")
+    add("--weights", type=path, metavar="FILE", help="its weights, in whatever layout; imagenet: the published ones")
+    add("--data", type=path, metavar="NAME[:DIR]", help=f"what it is judged on: folder:DIR, {', '.join(_named())}")
+    add("--size", type=count, metavar="S", help="side of the images; default: 224, or that of the data set's own")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any field of its experiment.yaml: model.normalization=none, data.masks=DIR (repeatable)",
+    )
+
+
+def _named() -> list[str]:
+    return [name for name in DATASETS.built_in if name != "folder"]
+
+
+def given_run(arguments: argparse.Namespace) -> Run | None:
+    """The network that was named, as a run; ``None`` where none was.
+
+    Raises:
+        UserError: an option without ``--model``, one that is missing, or a network that cannot be had so.
+    """
+    if arguments.model is None:
+        for option in OPTIONS[1:]:
+            if getattr(arguments, option):
+                raise UserError(f"--{option} is for a network from elsewhere; name it with --model, or leave it out")
+        return None
+    if arguments.run:
+        raise UserError("--run and --model both name what is judged; give one of them")
+    for option, such in (("weights", "a FILE, or imagenet"), ("data", "folder:DIR")):
+        if getattr(arguments, option) is None:
+            raise UserError(f"--model {arguments.model} needs --{option}, such as {such}")
+    run = adopt(parse(_fields(arguments)), lambda line: print(one_line(line)))
+    print(one_line(f"{run.folder}: {arguments.model} with {arguments.weights}"))
+    return run
+
+
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The experiment of no steps that holds the network."""
+    name, _, place = arguments.data.partition(":")
+    data: dict[str, Any] = {"name": name}
+    if name == "folder":
+        data |= {"root": place, "judge_all": not _has_parts(Path(place))}
+    elif place:
+        data["root"] = place
+    if arguments.data_root:
+        data["root"] = arguments.data_root
+    if arguments.size:
+        data |= {"size": arguments.size, "resize": arguments.size}
+    weights = Path(arguments.weights).stem
+    fields: dict[str, Any] = {
+        "name": "given",
+        "data": data,
+        "model": {"architecture": arguments.model, "weights": arguments.weights},
+        "defense": {"preset": "none", "name": "given"},
+        "training": {"iterations": 0},
+        "final": True,
+        "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(name)}",
+    }
+    for field, value in settings(arguments.set):
+        set_field(fields, field, value)
+    return fields
+
+
+def _has_parts(root: Path) -> bool:
+    """Whether a folder says itself which images are for judging."""
+    return (root / "train").is_dir() and (root / "test").is_dir()

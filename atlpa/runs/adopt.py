@@ -1,0 +1,75 @@
+"""A network that was trained elsewhere, as a run of no steps: judged, checked, reported and bundled like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import torch
+
+from atlpa import __version__
+from atlpa.errors import UserError
+from atlpa.experiment import Experiment
+from atlpa.machine import describe
+from atlpa.records import Network, Training
+from atlpa.runs.folder import Run
+from atlpa.runs.lock import run_lock
+from atlpa.runs.split import write_split
+from atlpa.training import Checkpoint
+from atlpa.training.checkpoint_file import save_checkpoint
+
+
+def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
+    """The run of a network as its file holds it, made where it is not there yet.
+
+    Args:
+        experiment: the network, its weights and the data that it is judged on; its training takes no steps.
+        say: told what is noted, a line at a time.
+
+    Raises:
+        UserError: the weights do not fit the network, or the network not the data's classes; or the folder holds
+            another network, as where the file has changed since.
+    """
+    run, index = Run.existing(experiment), experiment.data.index()
+    classes = len(index.classes)
+    model = experiment.defense.build(experiment.model, classes, experiment.seed, experiment.data.size)
+    for note in experiment.model.load_initial_weights(model, experiment.data.size, whole=True):
+        say(f"note: {note}")
+    checkpoint = Checkpoint(
+        step=0,
+        classes=index.classes,
+        data=index.training_digest,
+        experiment=experiment.resolved(),
+        model=model.state_dict(),
+        optimizer=[],
+    )
+    if run and run.finished:
+        if run.network.weights != checkpoint.weights_hash:
+            raise UserError(
+                f"{run.folder} holds another network than {experiment.model.weights} does now; remove it, or choose "
+                "another --output"
+            )
+        return run
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(experiment.folder, say):
+        run = Run.create(experiment)
+        write_split(run.split_path, index, {})
+        save_checkpoint(checkpoint, run.checkpoint_path)
+        network = Network(
+            run=run.folder.as_posix(),
+            defense=experiment.defense.name,
+            architecture=experiment.model.architecture,
+            seed=experiment.seed,
+            weights=checkpoint.weights_hash,
+        )
+        Training(
+            network=network,
+            data=checkpoint.data,
+            iterations=0,
+            seconds=0.0,
+            experiment=experiment.resolved(),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=describe(torch.device("cpu")),
+            atlpa=__version__,
+        ).save(run.training_record)
+    return run

@@ -1,0 +1,133 @@
+"""A network of somebody else's, judged from the command line: its own predictions, whatever its file looks like."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from atlpa.cli.eval import main
+from atlpa.records import Evaluation
+
+SIZE = 32
+ATTACK = ["--attack", "pgd", "--eps", "8/255", "--step", "4/255", "--iters", "2"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Photographs of two classes, and the weights of a network for them."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        for number in range(5):
+            folder = Path("photos") / label
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = draw.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(num_classes=2).eval()
+    torch.save(network.state_dict(), "plain.pth")
+    return network
+
+
+def images():
+    """What a user would load by hand: ``(10, 3, 32, 32)`` in [0, 1], cats first."""
+    files = sorted(Path("photos").glob("*/*.png"))
+    arrays = np.stack([np.asarray(Image.open(file)) for file in files])
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 255, torch.tensor([0] * 5 + [1] * 5)
+
+
+def verdicts(network, mean, std):
+    shown, labels = images()
+    mean, std = (torch.tensor(value)[:, None, None] for value in (mean, std))
+    with torch.no_grad():
+        return "".join(str(int(right)) for right in network((shown - mean) / std).argmax(dim=1) == labels)
+
+
+def judged(*arguments):
+    assert main(["--data", "folder:photos", "--size", str(SIZE), *ATTACK, *arguments, "--json", "out.json"]) == 0
+    return [Evaluation.of(Path("out.json"), fields) for fields in json.loads(Path("out.json").read_text())]
+
+
+def refused(capsys, *arguments):
+    capsys.readouterr()
+    assert main([*arguments]) == 2
+    found = capsys.readouterr().err
+    assert len(found.strip().splitlines()) == 1
+    return found
+
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LAYOUTS = {
+    "plain": lambda state: state,
+    "lightning": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}, "epoch": 3},
+    "parallel": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    "net": lambda state: {"net": state},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_it_is_the_same_network_whatever_its_file_looks_like(layout, here):
+    torch.save(LAYOUTS[layout](here.state_dict()), "weights.pth")
+    (record,) = judged("--model", "resnet18", "--weights", "weights.pth")
+    assert record.clean == (verdicts(here, *IMAGENET),)
+    assert record.threat == "white"
+    assert (record.data.count, record.data.available) == (10, 10)  # all images are judged: nothing was trained here
+
+
+def test_normalization_is_that_which_is_given_or_the_networks_own(here):
+    (record,) = judged("--model", "resnet18", "--weights", "plain.pth", "--set", "model.normalization=none")
+    assert record.clean == (verdicts(here, (0.0,) * 3, (1.0,) * 3),)
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(1)
+    network = timm.create_model("test_vit3", num_classes=2, img_size=SIZE).eval()
+    torch.save(network.state_dict(), "vit.pth")
+    (record,) = judged("--model", "timm:test_vit3", "--weights", "vit.pth")
+    own = network.pretrained_cfg
+    assert record.clean == (verdicts(network, own["mean"], own["std"]),)
+
+
+def test_one_given_network_attacks_another(here, capsys):
+    torch.manual_seed(2)
+    torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
+    judged("--model", "resnet34", "--weights", "other.pth")
+    records = judged("--model", "resnet18", "--weights", "plain.pth", "--source", "runs/given/resnet34-other-folder")
+    found = [(record.threat, record.source.architecture) for record in records]
+    assert found == [("white", "resnet18"), ("transfer", "resnet34")]
+
+
+def test_it_is_checked_and_bundled_like_a_run(here, capsys):
+    given = ["--model", "resnet18", "--weights", "plain.pth", "--data", "folder:photos", "--size", str(SIZE)]
+    assert main([*given, "--check", "--eps", "8/255"]) == 0
+    assert "10 of 10 test images of folder" in capsys.readouterr().out
+    judged("--model", "resnet18", "--weights", "plain.pth")
+    assert main(["--run", "runs/given/resnet18-plain-folder", "--bundle", "given.zip"]) == 0
+    assert main(["--verify", "given.zip"]) == 0
+    assert "10 of 10 verdicts on images agree" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_said(here, capsys):
+    given = ["--data", "folder:photos", "--size", str(SIZE), *ATTACK]
+    judged("--model", "resnet18", "--weights", "plain.pth")
+    state = here.state_dict()
+    torch.save({**state, "fc.bias": state["fc.bias"] + 1}, "plain.pth")
+    said = refused(capsys, *given, "--model", "resnet18", "--weights", "plain.pth")
+    assert "holds another network than plain.pth does now" in said
+    torch.save(torchvision.models.resnet18(num_classes=5).state_dict(), "five.pth")
+    assert "is for 5 classes, and the data has 2" in refused(
+        capsys, *given, "--model", "resnet18", "--weights", "five.pth"
+    )
+    torch.save({name: value for name, value in state.items() if name != "layer1.0.conv1.weight"}, "less.pth")
+    said = refused(capsys, *given, "--model", "resnet18", "--weights", "less.pth")
+    assert "missing layer1.0.conv1.weight" in said
+    assert "'resnet81'" in refused(capsys, *given, "--model", "resnet81", "--weights", "plain.pth")
+    assert "needs --weights" in refused(capsys, *given, "--model", "resnet18")
+    assert "needs --data" in refused(capsys, "--model", "resnet18", "--weights", "plain.pth")
+    assert "name it with --model" in refused(capsys, "--weights", "plain.pth")
+    assert "both name what is judged" in refused(
+        capsys, *given, "--model", "resnet18", "--weights", "plain.pth", "--run", "x"
+    )
+    assert not list(Path("runs/given").glob("*five*"))
