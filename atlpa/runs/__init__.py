@@ -8,6 +8,8 @@ from atlpa.runs.credibility import IMAGES, CredibilityRun
 from atlpa.runs.distances import DistanceRun
 from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
+from atlpa.runs.export import export
+from atlpa.runs.export_formats import FORMATS
 from atlpa.runs.finished import finished_runs, newest_run
 from atlpa.runs.folder import Run
 from atlpa.runs.joint import pair_jointly
@@ -17,6 +19,7 @@ from atlpa.runs.train import train_run
 
 __all__ = [
     "ANALYSES",
+    "FORMATS",
     "IMAGES",
     "AnalysisKind",
     "AnalysisSettings",
@@ -30,6 +33,7 @@ __all__ = [
     "Run",
     "analysis_tasks",
     "evaluate",
+    "export",
     "finished_runs",
     "newest_run",
     "pair",
