@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
-    add("--json", type=path, metavar="FILE", help="also write the records into one file")
+    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
     add(
         "--keep-images",
         type=path,
@@ -122,12 +123,14 @@ def work(arguments: argparse.Namespace) -> None:
             check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
             does(arguments)
             return
-    if arguments.json:
+    piped = arguments.json == "-"
+    if arguments.json and not piped:
         check_json(Path(arguments.json))
-    records = check(arguments) if arguments.check else judge(arguments)
+    with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
+        records = check(arguments) if arguments.check else judge(arguments)
     if arguments.json:
-        content = [dump(record) for record in records]
-        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
+        print(text) if piped else write_text(Path(arguments.json), f"{text}\n")
 
 
 def judged_runs(arguments: argparse.Namespace) -> list[Run]:
