@@ -17,7 +17,7 @@ from atlpa.dotted import flattened, merged, set_field
 from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
-from atlpa.training import Recipe
+from atlpa.training import TRACKERS, Recipe
 from atlpa.yaml_files import find, read, shipped
 
 # What may differ when a run is resumed: where things lie, where and in which portions it computes, what it logs.
@@ -28,6 +28,7 @@ FREE_KEYS = {
     "data.extra.root",
     "origin.run",
     "training.micro_batch",
+    "training.trackers",
     "training.log_every",
     "training.validate_every",
     "training.checkpoint_seconds",
@@ -185,6 +186,7 @@ class Experiment(Component):
             (ATTACKS, self.training.attack.name),
             *((ATTACKS, attack.name) for attack in [self.training.select_by] if attack),
             *((ATTACKS, name) for name in [self.defense.attack.get("name")] if name),
+            *((TRACKERS, name) for name in self.training.trackers),
         ]
         return {name: origin for table, name in named if (origin := table.origin(name))}
 

@@ -1,14 +1,20 @@
-"""What travels in the wheel, and that no two modules of a package need each other."""
+"""What travels in wheel and sdist, what is said about both, and that no two modules of a package need each other."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+import atlpa
 from atlpa.defenses import preset_names
 from atlpa.experiment import shipped_configs
 from atlpa.studies import shipped_studies
@@ -34,6 +40,113 @@ def test_configs_presets_and_types_travel(wheel):
     assert {f"atlpa/report/{name}" for name in drawn} <= names
     assert "atlpa/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "docs", "scripts"))]
+
+
+def test_the_sdist_builds_the_same_wheel_and_holds_what_its_tests_need(wheel, tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run([*command, "-t", "sdist"], cwd=REPOSITORY, check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as content:
+        content.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / path.name.removesuffix(".tar.gz")
+    for name in (
+        "tests",
+        "benchmarks",
+        "scripts",
+        "docs",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CITATION.cff",
+    ):
+        assert (unpacked / name).exists()
+    subprocess.run([*command, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
+    (again,) = tmp_path.glob("*.whl")
+    (ours, theirs) = ({one.filename: one.CRC for one in zipfile.ZipFile(which).infolist()} for which in (wheel, again))
+    assert ours == theirs
+
+
+USER = """\
+from atlpa.losses import ATLPALoss
+
+objective = ATLPALoss(alpha=0.1)
+alpha: str = objective.alpha
+ATLPALoss(alpha="much")
+"""
+
+
+def test_types_reach_a_users_file(wheel, tmp_path):
+    """In an environment with the wheel and nothing else, where only ``py.typed`` lets a type checker look inside."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    packages = tmp_path / "venv" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    zipfile.ZipFile(wheel).extractall(packages)
+    (tmp_path / "user.py").write_text(USER)
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nfollow_imports = skip\n[mypy-atlpa,atlpa.losses,atlpa.losses.*]\nfollow_imports = normal\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--python-executable", str(python), "--strict", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = re.findall(r"^user\.py:(\d+): error: .*\[(.+)\]$", done.stdout, re.MULTILINE)
+    assert found == [("4", "assignment"), ("5", "arg-type")], done.stdout
+
+
+def test_every_file_names_the_same_version_and_pythons():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert project["version"] == citation["version"] == atlpa.__version__
+    job = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "test.yml").read_text())["jobs"]["test"]
+    pythons = job["strategy"]["matrix"]["python"]
+    assert [f"Programming Language :: Python :: {one}" for one in pythons] == [
+        one for one in project["classifiers"] if "Python" in one
+    ]
+    assert project["requires-python"] == f">={pythons[0]}"
+    assert {"run": "make test"} in job["steps"]
+
+
+def test_before_a_commit_runs_the_ruff_that_the_project_asks_for():
+    (ours,) = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
+    developers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    (wanted,) = [one for one in developers if one.startswith("ruff")]
+    assert [hook["additional_dependencies"] for hook in ours["hooks"]] == [[wanted]] * 2
+
+
+def test_what_tests_need_is_what_users_are_offered():
+    """Each extra that tests use, in the same range for developers."""
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra in ("attacks", "networks", "export", "tensorboard"):
+        assert set(extras[extra]) <= set(extras["dev"])
+
+
+def test_the_page_for_contributors_points_at_what_is_there():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    links = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert {"docs/design.md", "tests/exercises/outside/term.py"} <= links
+    assert [link for link in links if not (REPOSITORY / link).is_file()] == []
+    there = {
+        path.name for path in (REPOSITORY / "tests/exercises/outside").iterdir() if path.suffix in (".py", ".yaml")
+    }
+    assert there - {"__init__.py"} == {Path(link).name for link in links if "/outside/" in link}
+
+
+def release_notes(*arguments):
+    command = [sys.executable, str(REPOSITORY / "scripts" / "release_notes.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_notes_of_a_release_are_its_part_of_the_changelog():
+    whole = (REPOSITORY / "CHANGELOG.md").read_text()
+    done = release_notes(atlpa.__version__)
+    assert done.returncode == 0
+    assert done.stdout.startswith("### ")
+    assert "\n## " not in done.stdout
+    assert done.stdout.strip() in whole
+    before, _, after = whole.partition(done.stdout.strip())
+    assert before.rstrip().splitlines()[-1].startswith(f"## [{atlpa.__version__}]")
+    assert not after.strip() or after.strip().startswith("## ")
+    unknown = release_notes("9.9.9")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("CHANGELOG.md has no version '9.9.9'; it has: ")
 
 
 def test_shipped_configs_are_found_without_a_checkout(wheel, tmp_path):

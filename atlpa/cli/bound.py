@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from atlpa.cli.attack_options import epsilons_without_attack
-from atlpa.cli.runs import chosen_runs
+from atlpa.cli.given import judged_runs
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.records import Bound
@@ -19,8 +19,7 @@ def bound(arguments: argparse.Namespace) -> list[Bound]:
     if arguments.seed:
         raise UserError("--seed has no meaning with --bound, which draws nothing")
     device = pick_device(arguments.device)
-    runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
-    networks = [network for run in runs for network in run.networks]
+    networks = [network for run in judged_runs(arguments) for network in run.networks]
     asked = [BoundRun(one, arguments.bound, epsilon, arguments.limit) for one in networks for epsilon in epsilons]
     on_record = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
     records = [record or one.make(device) for one, record in zip(asked, on_record, strict=True)]

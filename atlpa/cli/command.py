@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from atlpa import __version__
 from atlpa.cli.startup import Stopped, leave, stoppable
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain, one_line, shown
@@ -19,7 +20,12 @@ from atlpa.strict_yaml import parse_yaml
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
+    """Says in one line what is wrong with the arguments, and which version this is."""
+
+    def __init__(self, **options: Any) -> None:
+        # A field of an attack may be called version: then --version is the attack's, and -V alone this one.
+        super().__init__(conflict_handler="resolve", **options)
+        self.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""

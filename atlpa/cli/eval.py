@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -16,8 +17,9 @@ from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilon
 from atlpa.cli.bound import bound
 from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
-from atlpa.cli.given import add_given_options, given_run
-from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
+from atlpa.cli.curve import add_curve_option, curves
+from atlpa.cli.given import add_given_options, judged_runs
+from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
@@ -26,7 +28,7 @@ from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
 from atlpa.records import BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
-from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, pair, pair_jointly
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
-    add("--json", type=path, metavar="FILE", help="also write the records into one file")
+    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
     add(
         "--keep-images",
         type=path,
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
     )
+    add_curve_option(parser)
     add(
         "--bound",
         choices=get_args(BoundMethod),
@@ -129,24 +132,23 @@ def work(arguments: argparse.Namespace) -> None:
             check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
             does(arguments)
             return
-    if arguments.json:
+    piped = arguments.json == "-"
+    if arguments.json and not piped:
         check_json(Path(arguments.json))
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
-    if arguments.check and arguments.bound:
-        raise UserError("--check and --bound each stand in place of an attack; give one of them")
-    made = check if arguments.check else bound if arguments.bound else judge
-    records: Sequence[MeasuredRecord] = made(arguments)
+    asked = [make for option, make in IN_PLACE.items() if getattr(arguments, option) not in (None, False)]
+    if len(asked) > 1:
+        raise UserError(
+            f"{' and '.join(f'--{option}' for option in IN_PLACE)} each stand in place of an attack; give one"
+        )
+    make = asked[0] if asked else judge
+    with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
+        records: Sequence[MeasuredRecord] = make(arguments)
     if arguments.json:
-        content = [dump(record) for record in records]
-        write_text(Path(arguments.json), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def judged_runs(arguments: argparse.Namespace) -> list[Run]:
-    """The runs that are named, the newest, or the network from elsewhere."""
-    given = given_run(arguments)
-    return [given] if given else chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
+        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
+        print(text) if piped else write_text(Path(arguments.json), f"{text}\n")
 
 
 def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
@@ -248,6 +250,14 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     print(each_accuracy(records).markdown(), end="")
     print(protocol(records), end="")
     return records
+
+
+IN_PLACE: dict[str, Callable[[argparse.Namespace], Sequence[MeasuredRecord]]] = {
+    "check": check,
+    "bound": bound,
+    "curve": curves,
+}
+"""What is made in place of an attack, by the option that asks for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
 from atlpa.models.joint import Joint
-from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, slug
+from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, expression_of, slug
 from atlpa.models.normalization import IMAGENET, Normalization
 from atlpa.models.outputs import record_outputs
 from atlpa.models.random_resize import RandomResize
@@ -30,6 +30,7 @@ __all__ = [
     "Normalization",
     "RandomResize",
     "build_backbone",
+    "expression_of",
     "features_of",
     "head_of",
     "load_weights",

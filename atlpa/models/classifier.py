@@ -47,9 +47,9 @@ class Classifier(nn.Module):
         side: int | None = None,
     ) -> None:
         super().__init__()
-        normalization = normalization or normalization_of(backbone)
-        self.register_buffer("mean", torch.tensor(normalization.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1))
+        self.normalization = normalization or normalization_of(backbone)
+        self.register_buffer("mean", torch.tensor(self.normalization.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(self.normalization.std).view(1, 3, 1, 1))
         self.backbone = backbone
         self.features = features or features_of(backbone)
         self.denoise = add_denoising(backbone, self.features, denoise, side)

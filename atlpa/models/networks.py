@@ -15,7 +15,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from atlpa.errors import UserError, reason
 from atlpa.models.small_cnn import small_cnn
 from atlpa.models.small_images import SMALL_IMAGE_RESNETS
-from atlpa.models.timm_networks import PREFIX, timm_network
+from atlpa.models.timm_networks import PREFIX, named, timm_network
 from atlpa.models.twice import twice_differentiable
 from atlpa.registry import Registry
 
@@ -45,12 +45,19 @@ class TorchvisionNetwork:
 
     def __call__(self, classes: int, **size: int) -> nn.Module:
         """The network without weights."""
-        # Heads that only training with their own losses would use.
-        options = {"aux_logits": False, "init_weights": True} if self.name in ("googlenet", "inception_v3") else {}
         network: nn.Module = torchvision.models.get_model(
-            self.name, weights=None, num_classes=classes, **options, **size
+            self.name, weights=None, num_classes=classes, **self._options, **size
         )
         return network
+
+    def expression(self, classes: int, **size: int) -> str:
+        """The same in Python that needs torchvision alone."""
+        return f"torchvision.models.get_model({named(self.name, num_classes=classes, **self._options, **size)})"
+
+    @property
+    def _options(self) -> dict[str, bool]:
+        """Without heads that only training with their own losses would use."""
+        return {"aux_logits": False, "init_weights": True} if self.name in ("googlenet", "inception_v3") else {}
 
     def pretrained(self, **size: int) -> Mapping[str, Tensor]:
         """torchvision's first ImageNet weights, downloaded once; a ViT's positions are interpolated to its grid."""
@@ -112,6 +119,21 @@ def size_of(factory: Factory, size: int | None) -> dict[str, int]:
         taken = inspect.signature(factory).parameters
         option = next((name for name in SIZE_OPTIONS if name in taken), None)
     return {option: size} if option else {}
+
+
+def expression_of(name: str, classes: int, size: int | None = None) -> str:
+    """Python that makes a network's backbone: in the words of torchvision or timm where it is theirs.
+
+    Args:
+        name: one of ``NETWORKS``.
+        classes: C.
+        size: as ``build_backbone`` takes it.
+    """
+    factory: Any = NETWORKS[name]
+    if hasattr(factory, "expression"):
+        expression: str = factory.expression(classes, **size_of(factory, size))
+        return expression
+    return f"atlpa.models.build_backbone({name!r}, {classes}, {size})"
 
 
 def build_backbone(name: str, classes: int, size: int | None = None) -> nn.Module:

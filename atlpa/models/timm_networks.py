@@ -30,6 +30,10 @@ class TimmNetwork:
         network: nn.Module = _timm().create_model(self.name, pretrained=False, num_classes=classes, **size)
         return network
 
+    def expression(self, classes: int, **size: int) -> str:
+        """The same in Python that needs timm alone."""
+        return f"timm.create_model({named(self.name, num_classes=classes, **size)})"
+
     def pretrained(self, **size: int) -> Mapping[str, Tensor]:
         """The weights that timm has under this name, downloaded once."""
         network: nn.Module = _timm().create_model(self.name, pretrained=True, **size)
@@ -49,6 +53,11 @@ def timm_network(name: str) -> TimmNetwork:
         hint = f"did you mean {PREFIX + near[0]!r}?" if near else "timm.list_models() lists them"
         raise UserError(f"unknown network {name!r}; {hint}")
     return TimmNetwork(own)
+
+
+def named(name: str, **options: object) -> str:
+    """The arguments of a call that makes a network by its name, as Python has them."""
+    return ", ".join([repr(name), *(f"{option}={value!r}" for option, value in options.items())])
 
 
 def _timm() -> Any:

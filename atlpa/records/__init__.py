@@ -5,13 +5,15 @@ from atlpa.records.bound import Bound
 from atlpa.records.bound import Method as BoundMethod
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
-from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
+from atlpa.records.distances import Distances
+from atlpa.records.evaluation import NORM_SIGNS, Budget, CorrectByDraw, Evaluation, Threat
 from atlpa.records.places import folders_below
 from atlpa.records.read import read
 from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record
 from atlpa.records.training import Selected, Training
 
 __all__ = [
+    "NORM_SIGNS",
     "VERSION",
     "Analysis",
     "Attention",
@@ -20,6 +22,7 @@ __all__ = [
     "Budget",
     "CorrectByDraw",
     "Credibility",
+    "Distances",
     "Embedding",
     "EvaluatedImages",
     "Evaluation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atlpa.records import Bound, Credibility, Evaluation, Network
+from atlpa.records import NORM_SIGNS, Bound, Credibility, Evaluation, Network
 from atlpa.report.attack_words import measured
 from atlpa.report.bounds import bounded_epsilons, certified
 from atlpa.report.checks import checked, checked_epsilons
@@ -19,24 +19,25 @@ CERTIFIED = "certified"
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
     """One row per record and budget, with what was really done to the images."""
     titles = network_titles(records)
+    signs = " or ".join(sorted({NORM_SIGNS[record.norm] for record in records}))
     rows = [
         (
             titles[record.target.weights],
             record.threat,
             source_title(record, titles),
-            f"{record.attack['epsilon']:.4g}",
+            f"{record.attack['epsilon']:.4g}" + ("" if record.norm == "Linf" else " L2"),
             budget.iterations,
             share(budget.correct),
             share(record.clean),
             record.data.count,
-            f"{budget.linf_max:.4f}",
+            f"{budget.largest(record.norm):.4f}",
             f"{100 * budget.at_bound:.0f} %",
             f"{record.data.count / record.seconds:.1f}" if record.seconds else "–",
         )
         for record in sorted(records, key=_record_order)
         for budget in record.budgets
     ]
-    columns = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
+    columns = f"network,threat,source,ε,iterations,accuracy %,clean %,n,max {signs},at bound,images/s"
     return Table(columns.split(","), rows)
 
 
@@ -129,7 +130,8 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:
-    """One row per record and budget with plain numbers, for other programs."""
+    """One row per record and budget with plain numbers, for other programs; the norm where it is not L∞ everywhere."""
+    several = any(record.norm != "Linf" for record in records)
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),
@@ -140,6 +142,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
             *(len(record.clean), record.average),
             *(budget.linf_max, budget.linf_mean, budget.at_bound),
             *(int(record.eight_bit), among.value if (among := share_among(budget.correct, record.clean)) else None),
+            *((record.norm, budget.l2_max, budget.l2_mean) if several else ()),
         )
         for record in records
         for budget in record.budgets
@@ -158,6 +161,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         *("draws", "average"),
         *("linf_max", "linf_mean", "at_bound"),
         *("eight_bit", "accuracy_of_right_clean"),
+        *(("norm", "l2_max", "l2_mean") if several else ()),
     )
     return Table(columns, rows)
 

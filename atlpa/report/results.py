@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlpa.errors import UserError, one_line
-from atlpa.records import Analysis, Bound, Credibility, Evaluation, Record, Training, folders_below, read
+from atlpa.records import (
+    Analysis,
+    Bound,
+    Credibility,
+    Distances,
+    Evaluation,
+    Record,
+    Training,
+    folders_below,
+    read,
+)
 from atlpa.records.log import Line, read_log
 
 
@@ -21,6 +31,7 @@ class Results:
         checks: of their credibility.
         bounds: certified of them.
         analyses: of why they stand or fall.
+        distances: of how far images are from others that fool them.
         trainings: of how they were made.
         files: record as text (its ``repr``) → its file.
         logs: the lines of training logs, by the run's name.
@@ -32,6 +43,7 @@ class Results:
     bounds: Sequence[Bound] = ()
     analyses: Sequence[Analysis] = ()
     trainings: Sequence[Training] = ()
+    distances: Sequence[Distances] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     logs: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     problems: Sequence[str] = ()
@@ -58,15 +70,16 @@ class Results:
             bounds=[record for record in found if isinstance(record, Bound)],
             analyses=[record for record in found if isinstance(record, Analysis)],
             trainings=[record for record in found if isinstance(record, Training)],
+            distances=[record for record in found if isinstance(record, Distances)],
             files={repr(record): path for path, record in records.items()},
             logs=logs,
             problems=problems,
         )
 
     @property
-    def measurements(self) -> list[Evaluation | Credibility | Bound | Analysis]:
+    def measurements(self) -> list[Evaluation | Credibility | Bound | Analysis | Distances]:
         """All that was measured on networks; never none."""
-        return [*self.evaluations, *self.checks, *self.bounds, *self.analyses]
+        return [*self.evaluations, *self.checks, *self.bounds, *self.analyses, *self.distances]
 
     def file(self, record: Record) -> Path | None:
         """Where a record lies, if that is known."""
@@ -77,13 +90,13 @@ def collect(places: Iterable[Path]) -> Results:
     """Every record in files and folders at any depth; what cannot be read is named and left out.
 
     Raises:
-        UserError: there is no evaluation, no analysis and no bound.
+        UserError: there is no evaluation, no analysis, no bound and no distances.
     """
     places = list(places)
     problems: list[str] = []
     files = [file for place in places for file in (_json_files(place, problems) if place.is_dir() else [place])]
     results = read_results(files, problems)
-    if not (results.evaluations or results.analyses or results.bounds):
+    if not (results.evaluations or results.analyses or results.bounds or results.distances):
         where = ", ".join(map(str, places))
         raise UserError(
             "; ".join([*results.problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])

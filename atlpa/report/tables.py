@@ -16,6 +16,7 @@ from atlpa.report.accuracy_sections import (
     transfer_section,
 )
 from atlpa.report.analysis_sections import attention_section, embedding_section, landscapes_section, regions_section
+from atlpa.report.distances import distances_section
 from atlpa.report.results import Results
 from atlpa.report.section import Section
 
@@ -68,6 +69,7 @@ TABLES: Registry[TableOf] = Registry(
         "significance": significance_section,
         "seeds": seeds_section,
         "defenses": defenses_section,
+        "distances": distances_section,
         "attention-maps": attention_section,
         "table2": regions_section,
         "table3": embedding_section,

@@ -25,6 +25,7 @@ from atlpa.runs.origin import Finished, begun
 from atlpa.runs.training_attacks import check_training_attacks
 from atlpa.training import AveragedModel, Checkpoint
 from atlpa.training.checkpoint import REMEDY
+from atlpa.training.trackers import must_be_installed
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     notes = [*(source.code_notes() if source else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
     check_training_attacks(experiment, len(index.classes))
+    must_be_installed(recipe.trackers)
     model = experiment.defense.build(experiment.model, len(index.classes), experiment.seed, data.size)
     synchronized = here.count > 1 and recipe.synchronized(device, experiment.defense)
     if synchronized:

@@ -25,7 +25,9 @@ from atlpa.runs.split import write_split
 from atlpa.runs.watching import collapse_watch, validate
 from atlpa.training import (
     SELECTION,
+    Kept,
     SoundCheckpoint,
+    Tracking,
     TrainingLog,
     train,
 )
@@ -66,7 +68,9 @@ def train_run(experiment: Experiment, say: Say = print, here: Processes = ALONE)
             run = _begin(prepared, say, here, held)
         with here.together():
             _must_be_seen(run)
-        _train(run, prepared, say, here)
+            names = prepared.experiment.training.trackers if here.first else ()
+            tracking = held.enter_context(Tracking(names, run.folder, run.experiment.identity(), say))
+        _train(run, prepared, tracking, say, here)
         return run
 
 
@@ -116,14 +120,14 @@ def _must_be_seen(run: Run) -> None:
         raise UserError(f"{run.folder} is not seen here; give an --output on a file system that all hosts share")
 
 
-def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
+def _train(run: Run, prepared: Prepared, tracking: Tracking, say: Say, here: Processes) -> None:
     """Take the steps; what is left of them is written by the first process."""
     experiment, device, model = prepared.experiment, prepared.device, prepared.model
     data, recipe, seed = experiment.data, experiment.training, experiment.seed
     first_step = prepared.resumed.step if prepared.resumed else 0
     rows = here.rows(recipe.batch_size)
     with here.together():
-        log = TrainingLog(run.log_path, first_step) if here.first else None
+        log = TrainingLog(run.log_path, first_step, tracking.note) if here.first else None
     now = partial(snapshot, run, prepared)
     if log and run.selects and (best := log.best(SELECTION)) and best.step == first_step:
         save(run, now, None, first_step, "best")  # perhaps a crash came between the two files
@@ -131,6 +135,12 @@ def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
     if sound and not first_step:
         sound.forget()
     watch = collapse_watch(run, prepared, log, sound, say, here)
+
+    def save_and_tell(step: int, kept: Kept) -> None:
+        save(run, now, sound, step, kept)
+        if kept == "last":
+            tracking.send()
+
     train(
         here.shared(model, device),
         experiment.defense,
@@ -151,7 +161,7 @@ def _train(run: Run, prepared: Prepared, say: Say, here: Processes) -> None:
         seed,
         first_step=first_step,
         log=log,
-        save=partial(save, run, now, sound) if here.first else None,
+        save=save_and_tell if here.first else None,
         validate=partial(validate, prepared, prepared.watched) if prepared.watched else None,
         title=f"{experiment.defense.name} {experiment.model.architecture}",
         average=prepared.average,

@@ -11,9 +11,11 @@ from atlpa.training.recipe import Recipe
 from atlpa.training.schedule import Schedule
 from atlpa.training.sound import SoundCheckpoint
 from atlpa.training.step import training_step
+from atlpa.training.trackers import TRACKERS, Tracking
 
 __all__ = [
     "SELECTION",
+    "TRACKERS",
     "AveragedModel",
     "Averaging",
     "Checkpoint",
@@ -23,6 +25,7 @@ __all__ = [
     "Recipe",
     "Schedule",
     "SoundCheckpoint",
+    "Tracking",
     "TrainingLog",
     "load_checkpoint",
     "optimizer_state",

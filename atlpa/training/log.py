@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +30,11 @@ class TrainingLog:
     Args:
         path: the file; made when the first line is written.
         step: steps already taken; lines of later steps are dropped, for they will be taken again.
+        note: is told of each line that is written.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, step: int, note: Callable[[Line], None] | None = None) -> None:
+        self.path, self._note = path, note
         kept = [line for line in self.lines() if line["step"] <= step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -43,6 +45,8 @@ class TrainingLog:
                 file.write(json.dumps(fields) + "\n")
         except OSError as error:
             raise no_room(error, self.path) or error from error
+        if self._note:
+            self._note(fields)
 
     def best(self, field: str) -> Look | None:
         """The look at the validation part with the highest value of a field, the earliest of equals."""

@@ -18,6 +18,7 @@ from atlpa.errors import UserError
 from atlpa.training.averaging import Averaging
 from atlpa.training.collapse import Collapse
 from atlpa.training.schedule import Schedule, with_schedule
+from atlpa.training.trackers import Trackers
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -50,6 +51,7 @@ class Recipe(Component):
             weights, losses and steps in float32. The attack has a precision of its own.
         collapse: how one-step adversarial training is watched for its collapse; ``false`` for not at all. By default
             it is wherever the training attack takes a single gradient; training against more seldom collapses.
+        trackers: where the log's numbers go too: ``tensorboard``, or ``package.module:tracker`` of your own.
         log_every: steps between two lines of the log.
         validate_every: steps between two looks at the validation part.
         checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost.
@@ -73,6 +75,7 @@ class Recipe(Component):
     select_by: AnyAttack | None = None
     precision: Precision = "fp32"
     collapse: Collapse | Literal[False] | None = None
+    trackers: Trackers = ()
     log_every: Count = 10
     validate_every: Count = 250
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 60

@@ -4,12 +4,15 @@ import importlib
 
 import pytest
 
+import atlpa
+
 COMMANDS = {
     "train": ["--config", "digits"],
     "eval": [],
     "report": ["."],
     "study": ["digits"],
     "analyze": ["."],
+    "export": [".", "network", "--to", "torch"],
 }
 PLACES = {
     "train": ["--output", "--data-root"],
@@ -63,7 +66,18 @@ def test_a_field_of_the_attack_that_would_be_ignored_or_ruin_it(options, words, 
     assert words in said("eval", ["--run", "nowhere", *options], capsys)
 
 
-@pytest.mark.parametrize("command", ["eval", "analyze"])
+VERSIONS = {(command, option) for command in (*COMMANDS, "data") for option in ("-V", "--version")}
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(VERSIONS - {("eval", "--version")}))  # that is an attack's
+def test_every_command_tells_its_version(command, option, capsys):
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(f"atlpa.cli.{command}").main([option])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"atlpa-{command} {atlpa.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["eval", "analyze", "export"])
 def test_several_processes_at_a_command_of_one(command, monkeypatch, capsys):
     place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for name, value in place.items():

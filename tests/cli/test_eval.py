@@ -79,6 +79,14 @@ def test_epsilons_and_budgets_in_one_call(runs, capsys):
     assert len(list((runs / "pat-resnet18" / "records").glob("gray-none-resnet18-pgd-*.json"))) == 2
 
 
+def test_records_are_piped_as_json_alone(runs, capsys):
+    assert main(["--run", str(runs / "pat-resnet18"), "--threat", "white", *FAST, "--json", "-"]) == 0
+    found = capsys.readouterr()
+    (record,) = [validate(Evaluation, fields) for fields in json.loads(found.out)]
+    assert record.data.count == 8
+    assert "| pat resnet18 |" in found.err
+
+
 def test_what_is_on_record_is_not_measured_again(runs, capsys):
     arguments = ["--run", str(runs / "pat-resnet18"), "--threat", "white", *FAST]
     main(arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "eval", "data", "study", "report", "analyze")
+COMMANDS = ("train", "eval", "data", "study", "report", "analyze", "export")
 INSTALLED = Path(sys.executable).parent / "atlpa-train"
 
 

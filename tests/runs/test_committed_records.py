@@ -35,6 +35,8 @@ def holds(whole, part):
     """Whether all that an older file says is said, beside what was added since."""
     if isinstance(part, dict):
         return all(name in whole and holds(whole[name], value) for name, value in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(holds, whole, part))
     return whole == part
 
 

@@ -88,6 +88,7 @@ def atlpa(command, *arguments):
         (("data", "name"), str, "data set"),
         (("training", "attack"), lambda path: {"name": path}, "attack"),
         (("defense", "attack"), lambda path: {"name": path}, "attack"),
+        (("training", "trackers"), lambda path: [path], "tracker"),
     ],
 )
 def test_opening_a_strangers_run_imports_nothing(strangers, capsys, field, named, what, path):

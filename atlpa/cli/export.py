@@ -1,0 +1,65 @@
+"""``atlpa-export``: a trained network for programs that do not have this package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from atlpa.cli.command import Parser, path, run_command
+from atlpa.cli.runs import add_trust_option, open_runs
+from atlpa.cli.together import alone
+from atlpa.errors import one_line
+from atlpa.runs import FORMATS, export
+from atlpa.training import Kept
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="atlpa-export",
+        description="Write a run's network for other programs: its backbone's weights under torchvision's or timm's "
+        "names, or the whole network with its normalization as ONNX. What was written is read back and compared with "
+        "the run's own network.",
+    )
+    parser.add_argument("run", metavar="RUN", type=path, help="a finished run's folder")
+    parser.add_argument("file", metavar="FILE", type=path, help="where to; what is there is not replaced")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=FORMATS,
+        help="torch: a state dict, told of in FILE.json; safetensors: the same in one file; onnx: images in [0, 1] to "
+        "logits",
+    )
+    parser.add_argument(
+        "--kept",
+        choices=get_args(Kept),
+        help="which network of a run that selects one (training.select_by); default: the best, else the last",
+    )
+    add_trust_option(parser)
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Write, and say what."""
+    alone()
+    (run,) = open_runs([arguments.run], trust_code=arguments.trust_code)
+    file = Path(arguments.file)
+    told, found = export(run, arguments.to, file, arguments.kept)
+    what = f"{told.architecture} trained with {told.defense} ({told.kept}), {len(told.classes)} classes"
+    print(one_line(f"{file}: {what}, at {told.size}×{told.size}"))
+    print(f"its logits are the run's own, but for {found:.1g} of the largest")
+    if not FORMATS[arguments.to].whole:
+        mean, std = told.normalization.mean, told.normalization.std
+        print(one_line(f"load it into {told.network}, after (images − {mean}) / {std}"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return run_command("atlpa-export", lambda: work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
