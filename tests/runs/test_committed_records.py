@@ -82,9 +82,12 @@ def test_committed_measurements_are_not_made_anew(runs):
     found = 0
     for folder, run in runs.items():
         for path in folder.glob("records/*-*.json"):
-            assert expected_path(read(path), run, sources) == path
+            record = read(path)
+            if isinstance(record, Credibility) and record.correct is None:
+                continue  # it judged plain PGD alone, and what is judged now is another number
+            assert expected_path(record, run, sources) == path
             found += 1
-    assert found == 176
+    assert found == 152
 
 
 def test_committed_bounds_are_not_made_anew_and_agree_with_the_attacks():
