@@ -17,10 +17,11 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     TypeAdapter,
+    ValidationError,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import ArgsKwargs, CoreSchema
+from pydantic_core import ArgsKwargs, CoreSchema, PydanticCustomError
 
 from atlpa.errors import shown, unknown_name, writable
 
@@ -150,6 +151,27 @@ Number = Annotated[float, BeforeValidator(parse_number)]
 
 PixelDistance = Annotated[Number, AfterValidator(_in_pixel_range)]
 """A distance between images in units of the [0, 1] pixel range; may be written ``64/256``."""
+
+Radius = Annotated[Number, Field(ge=0)]
+"""The same in whichever norm its owner has; in L2 it may be above 1 (see ``check_pixel_range``)."""
+
+
+def check_pixel_range(owner: Component, *names: str) -> None:
+    """Refuse fields that no L∞ distance between images can be.
+
+    Raises:
+        ValidationError: one of them is above 1; it bears the field's name, as if the field's own type had refused it.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        try:
+            _in_pixel_range(value)
+        except ValueError as error:
+            wrong = PydanticCustomError("value_error", "{problem}", {"problem": str(error)})
+            title = type(owner).__name__
+            raise ValidationError.from_exception_data(
+                title, [{"type": wrong, "loc": (name,), "input": value}]
+            ) from error
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$", max_length=80)]

@@ -13,7 +13,7 @@ from atlpa.models import InputNoise
 
 def test_arguments_by_position_and_by_name_are_the_same():
     assert PGD(8 / 255, 2 / 255, 10) == PGD(epsilon=8 / 255, step=2 / 255, iterations=10)
-    assert repr(Square(0.5, 3)) == "Square(epsilon=0.5, iterations=3, engine='auto', precision='fp32')"
+    assert repr(Square(0.5, 3)) == "Square(epsilon=0.5, iterations=3, engine='auto', precision='fp32', norm='Linf')"
 
 
 def test_completion_offers_what_is_the_attacks_own():
@@ -35,7 +35,7 @@ def test_help_opens_with_what_it_is_and_takes():
     [
         (lambda: PGD(8), "8 is outside .* write 8/256"),
         (lambda: PGD(0.1, epsilon=0.2), "epsilon is given twice, by position and by name"),
-        (lambda: Square(0.1, 2, "auto", "fp32", 3), "5 arguments; Square takes epsilon, iterations, engine, precision"),
+        (lambda: Square(0.1, 2, "auto", "fp32", "L2", 3), "6 arguments; Square takes epsilon, .*, precision, norm"),
         (lambda: PGD(steq=1), "unknown key 'steq'; did you mean 'step'"),
         (lambda: replace(PGD(), iterations=0), "greater than or equal to 1"),
         (lambda: validate(InputNoise, {"scale": "a lot"}), "'a lot' is no number"),

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, permutation_test, ttest_ind
 from scipy.stats import t as student
 
-from atlpa.statistics import by_seed, over_seeds, share, share_among, smallest_p
+from atlpa.statistics import by_seed, median, over_seeds, share, share_among, smallest_p
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 340), (170, 340), (339, 340), (76, 152)])
@@ -131,3 +131,26 @@ def test_draws_of_a_network_are_averaged_before_seeds():
     assert found.tolist() == [[1, 0.5, 0, 0], [0, 0, 0, 0.5]]
     with pytest.raises(ValueError, match="the same images"):
         over_seeds(np.ones((3, 5)), np.ones((3, 6)))
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 10, 71, 340])
+def test_the_median_lies_between_the_order_statistics_that_say_so(n):
+    """P(low < median of all < high) is a sum of binomial coefficients, at least 95 %, and less one rank further in."""
+    found = median([float(rank) for rank in range(1, n + 1)])
+    assert found.value == (n + 1) / 2
+
+    def coverage(k):
+        return sum(math.comb(n, i) for i in range(k, n - k + 1)) / 2**n
+
+    if n < 6:
+        assert (found.low, found.high) == (0, math.inf)
+        assert coverage(1) < 0.95
+    else:
+        k = int(found.low)
+        assert found.high == n + 1 - k
+        assert coverage(k) >= 0.95 > coverage(k + 1)
+
+
+def test_medians_of_images_that_nothing_fells():
+    assert median([0.0, math.inf, math.inf])[:1] == (math.inf,)
+    assert str(median([0.0, 0.5, *6 * [1.0], math.inf, math.inf])) == "1 [0.5, inf]"

@@ -8,8 +8,10 @@ from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from atlpa.attacks.fmn import FMN
 from atlpa.attacks.mi_fgsm import BSR, DIFGSM, MIFGSM, NIFGSM, SIFGSM, TIFGSM, VMIFGSM
 from atlpa.attacks.noise import NoAttack, Noise
+from atlpa.attacks.norms import BALLS, Norm
 from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import Rows, State
@@ -18,10 +20,12 @@ from atlpa.attacks.square import Square
 __all__ = [
     "APGD",
     "ATTACKS",
+    "BALLS",
     "BSR",
     "DIFGSM",
     "FAB",
     "FGSM",
+    "FMN",
     "MIFGSM",
     "NFGSM",
     "NIFGSM",
@@ -38,6 +42,7 @@ __all__ = [
     "Ensemble",
     "NoAttack",
     "Noise",
+    "Norm",
     "Rows",
     "Square",
     "State",

@@ -13,10 +13,11 @@ from torch import Tensor
 from atlpa.attacks.attack import Cost
 from atlpa.attacks.gradient_steps import GradientSteps
 from atlpa.attacks.inputs import AttackBatch, check_batch
+from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, fools, ranked_targets
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
-from atlpa.component import Number, PixelDistance
+from atlpa.component import Number, Radius
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
@@ -58,7 +59,7 @@ class APGDState(State):
 
 
 class APGD(GradientSteps):
-    """L∞ projected gradient ascent with inertia, whose steps start at 2ε and are halved where they lead nowhere.
+    """Projected gradient ascent with inertia, whose steps start at 2ε and are halved where they lead nowhere.
 
     At checkpoints, first after 22 % of the iterations, an image's step is halved and it goes on from its best point if
     at most a share ρ of its steps since the last checkpoint raised the loss, or if neither was its step halved there
@@ -68,7 +69,7 @@ class APGD(GradientSteps):
     loss. A budget below ``iterations`` is judged on that same run, with its checkpoints.
 
     Fields:
-        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range.
         iterations: how many steps; trainings take 2 to 5.
         start: ``uniform`` starts at a random point of the ε-ball, ``zero`` at the image.
         loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits.
@@ -78,13 +79,14 @@ class APGD(GradientSteps):
         eot: gradients and losses are those of so many draws of a randomized model.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model; ``reference``, the model itself.
         precision: of gradients and losses: ``fp32``, or ``bf16`` in convolutions and matrix products.
+        norm: of the ball, ``Linf`` or ``L2``.
     """
 
     name = "apgd"
     budget = "iterations"
     serves: ClassVar[Mapping[str, str]] = {"eot": "randomized networks"}
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
     iterations: Annotated[int, Field(ge=1)] = 100
     start: Literal["zero", "uniform"] = "uniform"
     loss: Objective = "cross_entropy"
@@ -93,6 +95,7 @@ class APGD(GradientSteps):
     eot: Annotated[int, Field(ge=1)] = 1
     engine: Engine = "auto"
     precision: Precision = "fp32"
+    norm: Norm = "Linf"
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
@@ -144,12 +147,12 @@ class APGD(GradientSteps):
         period = self._periods.to(point.device)[state.iteration]
         arrived = period > 0
         stuck = arrived & ((rises <= self.rho * period) | (~state.halved & (highest <= checked)))
-        here, direction = where(stuck, best, point), where(stuck, slope, gradient).sign()
+        ball = self.ball(batch.images)
+        here, direction = where(stuck, best, point), ball.ascent(where(stuck, slope, gradient))
         step = torch.where(stuck, state.step / 2, state.step)
-        low, high = (batch.images - self.epsilon).clamp(min=0), (batch.images + self.epsilon).clamp(max=1)
-        straight = (here + step[:, None, None, None] * direction).clamp(low, high)
+        straight = ball.project(here + step[:, None, None, None] * direction)
         ahead = (1 - INERTIA) * (straight - here) + INERTIA * (here - state.here)
-        following = where(first, straight, (here + ahead).clamp(low, high))
+        following = where(first, straight, ball.project(here + ahead))
         return APGDState(
             adversarial=following,
             targets=state.targets,
@@ -198,6 +201,7 @@ class APGD(GradientSteps):
             eot=self.eot,
             engine=self.engine,
             precision=self.precision,
+            norm=self.norm,
         )
 
     def _loss(self, logits: Tensor, state: APGDState, batch: AttackBatch) -> Tensor:

@@ -7,12 +7,13 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from atlpa.attacks.inputs import check_batch
+from atlpa.attacks.norms import BALLS, Ball
 from atlpa.attacks.rows import State
-from atlpa.component import Component, PixelDistance, dump
+from atlpa.component import Component, Radius, check_pixel_range, dump
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
 
@@ -62,7 +63,7 @@ class Attack(Component, kw_only=False):
     step by step. Everything else follows: YAML, command line, records, white-box and transfer evaluation.
 
     Fields:
-        epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
+        epsilon: ε, how far an image may be moved in the attack's ``norm``, in units of the [0, 1] pixel range.
     """
 
     name: ClassVar[str]
@@ -73,14 +74,20 @@ class Attack(Component, kw_only=False):
     """Whether its images say something about other networks than the one that they were made on."""
     bounded: ClassVar[bool] = True
     """Whether its images stay within ε, as an evaluation demands; else it serves training alone."""
-    norm: ClassVar[str] = "Linf"
-    """In which ε is measured."""
+    minimal: ClassVar[bool] = False
+    """Whether it looks for the nearest image that fools, within ε, and its states hold how near that is."""
     budget: ClassVar[str | None] = None
     """The field that says how many iterates there are, which ``--iters`` sets; ``None`` where there is one."""
     serves: ClassVar[Mapping[str, str]] = {}
     """Fields that serve one kind of evaluation alone: ``white-box``, ``transfer`` or ``randomized networks``."""
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
+
+    @model_validator(mode="after")
+    def _epsilon_fits_the_norm(self) -> Self:
+        if self.norm == "Linf":
+            check_pixel_range(self, "epsilon")
+        return self
 
     def __init_subclass__(cls, *, kw_only: bool = False, **options: Any) -> None:
         super().__init_subclass__(kw_only=kw_only, **options)
@@ -138,6 +145,15 @@ class Attack(Component, kw_only=False):
         """
         del classes
         return ()
+
+    @property
+    def norm(self) -> str:
+        """In which ε is measured; an attack that knows several has a field of this name."""
+        return "Linf"
+
+    def ball(self, images: Tensor) -> Ball:
+        """Where its images may lie, ε-balls around ``images`` in its norm."""
+        return BALLS[self.norm](images, self.epsilon)
 
     @property
     def title(self) -> str:
@@ -217,8 +233,12 @@ class Attack(Component, kw_only=False):
             raise ValueError(f"{share:g} of ε; give a share from 0 to 1")
         return self if share == 1 else replace(self, **self._scaled(share))
 
+    def at(self, epsilon: float) -> Self:
+        """The attack at another ε; what is measured against ε, as a step is, keeps its proportion to it."""
+        return replace(self, **(self._scaled(epsilon / self.epsilon) if self.epsilon else {}) | {"epsilon": epsilon})
+
     def _scaled(self, share: float) -> dict[str, Any]:
-        """The fields that change with ε, at a share of it below 1."""
+        """The fields that change with ε, at a multiple of it."""
         return {"epsilon": share * self.epsilon}
 
     def on(self, device: torch.device) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from torch import Tensor
 from atlpa.attacks.attack import Attack
 from atlpa.attacks.foreign import as_module, seed_of
 from atlpa.attacks.inputs import AttackBatch
-from atlpa.component import PixelDistance
+from atlpa.attacks.norms import Norm
+from atlpa.component import Radius
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, random_layers
 from atlpa.randomness import Generators
@@ -25,7 +27,8 @@ class AutoAttack(Attack):
     20 draws. An image that is wrong clean is left as it is.
 
     Fields:
-        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range.
+        norm: of the ball, ``Linf`` or ``L2``.
 
     Raises:
         ImportError: when it attacks and ``pyautoattack`` is not installed.
@@ -35,7 +38,8 @@ class AutoAttack(Attack):
     name = "autoattack"
     transferable = False
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
+    norm: Norm = "Linf"
 
     @property
     def fewest_classes(self) -> int:
@@ -56,12 +60,13 @@ class AutoAttack(Attack):
         version = "rand" if random_layers(model) else "standard"
         # The ensemble seeds torch's global generators, which are nobody's to change.
         with torch.random.fork_rng():
-            ensemble = Ensemble(module, eps=self.epsilon, seed=seed, device=images.device, version=version)
+            how: dict[str, Any] = {"norm": self.norm, "eps": self.epsilon, "seed": seed, "version": version}
+            ensemble = Ensemble(module, **how, device=images.device)
             for attack in (ensemble.apgd_targeted, ensemble.fab):
                 attack.n_target_classes = min(MOST_TARGETS, classes - 1)
             found: Tensor
             found, _ = ensemble.run_standard_evaluation(images.clone(), labels.clone(), batch_size=len(images))
-        return found.clamp(images - self.epsilon, images + self.epsilon).clamp(0, 1)
+        return self.ball(images).project(found)
 
     @classmethod
     def missing(cls) -> str | None:

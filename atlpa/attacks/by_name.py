@@ -14,6 +14,7 @@ from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
+from atlpa.attacks.fmn import FMN
 from atlpa.attacks.foreign import foreign_attack
 from atlpa.attacks.mi_fgsm import BSR, DIFGSM, MIFGSM, NIFGSM, SIFGSM, TIFGSM, VMIFGSM
 from atlpa.attacks.noise import NoAttack, Noise
@@ -24,7 +25,7 @@ from atlpa.errors import UserError
 from atlpa.registry import Registry
 
 _TRANSFERRED = (MIFGSM, NIFGSM, TIFGSM, SIFGSM, DIFGSM, VMIFGSM, BSR)
-_OURS = (PGD, APGD, FAB, FGSM, RSFGSM, NFGSM, *_TRANSFERRED, Square, Ensemble, AutoAttack, Noise, NoAttack)
+_OURS = (PGD, APGD, FAB, FMN, FGSM, RSFGSM, NFGSM, *_TRANSFERRED, Square, Ensemble, AutoAttack, Noise, NoAttack)
 
 ATTACKS: Registry[Any] = Registry("attack", "atlpa.attacks", {attack.name: attack for attack in _OURS})
 """Name → class; of another package also what makes its attacks (see ``foreign_attack``)."""

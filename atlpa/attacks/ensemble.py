@@ -13,11 +13,12 @@ from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Stepwise
 from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.fab import FAB
+from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import fools
 from atlpa.attacks.patience import Approaching, Patient
 from atlpa.attacks.square import Square
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import PixelDistance
+from atlpa.component import Radius
 from atlpa.engine import Engine, Precision
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, random_layers
@@ -37,25 +38,27 @@ class Ensemble(WithPrecision, Attack):
     Auto-PGD on cross-entropy and on DLR, with gradients and verdicts averaged over 20 draws, as in AutoAttack.
 
     Fields:
-        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range.
         version: ``standard`` takes all of AutoAttack's steps with every image; ``fast`` gives an image up as soon as
             it is clear that the rest of a stage would not fell it (see ``Patient``); ``rand`` is what a model that
             draws meets in any case.
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and queries, as of ``PGD``; whether an image has fallen is asked of the model itself.
+        norm: of the ball, ``Linf`` or ``L2``.
     """
 
     name = "ensemble"
     transferable = False
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
     version: Literal["fast", "standard", "rand"] = "fast"
     engine: Engine = "auto"
     precision: Precision = "fp32"
+    norm: Norm = "Linf"
 
     def stages(self, classes: int) -> Sequence[Stepwise]:
         """What is made of how many classes there are: as many targets, and DLR where four can be compared."""
-        how: dict[str, Any] = {"engine": self.engine, "precision": self.precision}
+        how: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "norm": self.norm}
         climb = APGD(self.epsilon, **how)
         if self.version == "rand":
             loss: Literal["dlr", "margin"] = "dlr" if classes > 2 else "margin"

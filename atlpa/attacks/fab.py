@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from atlpa.attacks.attack import Cost
-from atlpa.attacks.gradient_steps import GradientSteps
 from atlpa.attacks.inputs import AttackBatch, check_batch
+from atlpa.attacks.minimum_norm import MinimumNorm, NearestState
+from atlpa.attacks.norms import BALLS, Norm
 from atlpa.attacks.objectives import fools, ranked_targets, targeted_margin
 from atlpa.attacks.pgd import PGD
-from atlpa.attacks.rows import State, where
-from atlpa.component import PixelDistance
+from atlpa.attacks.rows import where
+from atlpa.component import Radius
 from atlpa.engine import Engine, Precision
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
@@ -31,45 +32,42 @@ _NEWTON_STEPS = 20
 
 
 @dataclass(frozen=True)
-class FABState(State):
+class FABState(NearestState):
     """Where the search for the boundary has come to.
 
     Fields:
-        adversarial: ``(B, 3, H, W)``, the point, cut to the ε-ball.
-        point: likewise, wherever it is in [0, 1].
         targets: ``(B,)``, the class on the other side of the boundary.
-        closest: ``(B,)``, ‖δ‖∞ of the nearest point that fools the model.
     """
 
-    point: Tensor
     targets: Tensor
-    closest: Tensor
 
 
-class FAB(GradientSteps):
+class FAB(MinimumNorm):
     """Steps to where the linearized margin to one class is 0, and closer to the image whenever it is fooled.
 
-    A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in L∞ and
-    within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that fools
-    rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε alone.
+    A step projects the point and the image itself onto the hyperplane that the gradient of z_t − z_y gives, in its norm
+    and within [0, 1], goes beyond it by η and mixes the two. Unlike the authors' code it linearizes at the point that
+    fools rather than, once more, at the one that is moved back, which saves a pass. An image counts as fooled within ε
+    alone.
 
     Fields:
-        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range.
         iterations: how many steps.
         target: the rank of the class t that is approached: 1 has the largest logit beside the true class's.
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and logits, as of ``PGD``.
+        norm: in which the nearest is sought, ``Linf`` or ``L2``.
     """
 
     name = "fab"
-    transferable = False
     budget = "iterations"
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
     iterations: Annotated[int, Field(ge=1)] = 100
     target: Annotated[int, Field(ge=1)] = 1
     engine: Engine = "auto"
     precision: Precision = "fp32"
+    norm: Norm = "Linf"
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
@@ -86,41 +84,36 @@ class FAB(GradientSteps):
             if iteration:
                 yield found
 
-    def gap(self, state: FABState) -> Tensor:
-        """How far beyond ε the nearest point that fools the model is, ``(B,)``."""
-        return state.closest - self.epsilon
-
     @torch.no_grad()
     def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> FABState:
         with torch.inference_mode(False), eval_mode(model), with_generators(model, generator):
             logits = batch.checked_logits(model(batch.images.clone()))
-        farthest = torch.ones_like(batch.images[:, 0, 0, 0])
-        return FABState(batch.images, batch.images, ranked_targets(logits, batch.labels, self.target), farthest)
+        farthest = self.ball(batch.images).size(torch.ones_like(batch.images))
+        return FABState(batch.images, batch.images, farthest, ranked_targets(logits, batch.labels, self.target))
 
     def _advance(
         self, model: Logits, state: FABState, batch: AttackBatch, generator: Generators
     ) -> tuple[FABState, Tensor]:
-        point, images = state.point, batch.images
+        point, images, ball = state.point, batch.images, self.ball(batch.images)
         slope, logits = self._pgd.climb(model, point, batch._replace(targets=state.targets), generator)
         ahead, other = targeted_margin(logits, batch.labels, state.targets), fools(logits, batch.labels)
-        distance = (point - images).abs().amax(dim=(1, 2, 3))
+        distance = ball.size(point - images)
         closest = torch.where(other, distance.minimum(state.closest), state.closest)
         level = (slope * point).sum(dim=(1, 2, 3)) - ahead  # slope · z = level is the boundary, as it looks from here
         start = where(other, images + BACK * (point - images), point)
-        here, there = to_hyperplane(start, slope, level), to_hyperplane(images, slope, level)
-        near, far = (change.abs().amax(dim=(1, 2, 3), keepdim=True) for change in (here, there))
+        here, there = (to_hyperplane(place, slope, level, self.norm) for place in (start, images))
+        near, far = (ball.size(change)[:, None, None, None] for change in (here, there))
         share = (near / (near + far).clamp(min=1e-8)).clamp(max=TOWARDS_THE_IMAGE)
         following = (1 - share) * (start + OVERSHOOT * here) + share * (images + OVERSHOOT * there)
         following = following.clamp(0, 1)
-        inside = following.clamp(images - self.epsilon, images + self.epsilon)
-        return FABState(inside, following, state.targets, closest), other & (distance <= self.epsilon)
+        inside = ball.project(following.clone())
+        return FABState(inside, following, closest, state.targets), other & (distance <= self.epsilon)
 
     @property
     def _pgd(self) -> PGD:
         """What computes the gradients."""
-        return PGD(
-            self.epsilon, iterations=self.iterations, loss="margin", engine=self.engine, precision=self.precision
-        )
+        how: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "norm": self.norm}
+        return PGD(self.epsilon, iterations=self.iterations, loss="margin", **how)
 
     @property
     def title(self) -> str:
@@ -137,28 +130,29 @@ class FAB(GradientSteps):
         return Cost(forwards=self.iterations + 2, backwards=self.iterations + 1)
 
 
-def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor) -> Tensor:
-    """The change of smallest ‖δ‖∞ that takes each point onto its hyperplane slope · z = level within [0, 1].
+def to_hyperplane(points: Tensor, slope: Tensor, level: Tensor, norm: Norm = "Linf") -> Tensor:
+    """The change of smallest norm that takes each point onto its hyperplane slope · z = level within [0, 1].
 
-    Every pixel moves by the same r along the slope's sign, or to its bound if that is nearer. What such a move adds to
-    slope · z is concave in r, so that Newton's steps from 0 rise to the r wanted and end there. A hyperplane beyond the
-    cube is approached as far as it goes.
+    All pixels move by r times the steepest way (the slope's sign, in L2 the slope itself over its length), or to their
+    bounds if these are nearer. What such a move adds to slope · z is concave in r, so that Newton's steps from 0 rise
+    to the r wanted and end there. A hyperplane beyond the cube is approached as far as it goes.
 
     Args:
         points: ``(B, 3, H, W)`` in [0, 1].
         slope: likewise, any numbers.
         level: ``(B,)``.
+        norm: of the change.
     """
     missing = level - (slope * points).sum(dim=(1, 2, 3))
-    way = slope.sign() * missing.sign()[:, None, None, None]
+    way = BALLS[norm].ascent(slope) * missing.sign()[:, None, None, None]
     room = torch.where(way > 0, 1 - points, points)
-    weight, radius = slope.abs(), torch.zeros_like(missing)
+    weight, speed, radius = slope.abs(), way.abs(), torch.zeros_like(missing)
     for _ in range(_NEWTON_STEPS):
-        moved = room.minimum(radius[:, None, None, None])
+        moved = room.minimum(radius[:, None, None, None] * speed)
         gained = (weight * moved).sum(dim=(1, 2, 3))
-        rate = (weight * (room > moved)).sum(dim=(1, 2, 3))
+        rate = (weight * speed * (room > moved)).sum(dim=(1, 2, 3))
         before = radius
         radius = radius + torch.where(rate > 0, (missing.abs() - gained) / rate.clamp(min=1e-30), 0).clamp(min=0)
         if torch.allclose(radius, before, rtol=1e-6, atol=0):  # after two or three of them
             break
-    return way * room.minimum(radius[:, None, None, None])
+    return way.sign() * room.minimum(radius[:, None, None, None] * speed)

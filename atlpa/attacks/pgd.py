@@ -15,27 +15,28 @@ from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
 from atlpa.attacks.momentum import accumulated
+from atlpa.attacks.norms import Ball, Norm
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, cross_entropy, fools
 from atlpa.attacks.rows import State
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Number, PixelDistance
+from atlpa.component import Number, Radius, check_pixel_range
 from atlpa.engine import Engine, Precision, prepare
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
-from atlpa.randomness import Generators, rewound, sample, uniform
+from atlpa.randomness import Generators, rewound, sample
 
 NEAR = 0.001
 """Standard deviation of the Gaussian start in pixels, TRADES' own (Zhang et al. 2019)."""
 
 
 class PGD(WithPrecision, Attack):
-    """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1.
+    """Untargeted L∞ projected gradient descent: the inner maximization of Eq. 1; or L2.
 
     One iteration climbs the loss along the sign of its input gradient and projects back:
-    x ← clip(x + step·sign(∇ₓL), [x₀ − ε, x₀ + ε] ∩ [0, 1]).
+    x ← clip(x + step·sign(∇ₓL), [x₀ − ε, x₀ + ε] ∩ [0, 1]); in L2 along the gradient, step·∇ₓL/‖∇ₓL‖₂.
 
     Fields:
-        epsilon: ε, the largest change of any pixel, in units of the [0, 1] range.
+        epsilon: ε, the largest change of any pixel, or the L2 length of the change, in units of the [0, 1] range.
         step: the step size, in the same units.
         iterations: how many steps.
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball, ``gaussian`` close to the
@@ -53,6 +54,7 @@ class PGD(WithPrecision, Attack):
             that agrees; ``reference``, the model itself.
         precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
             settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
+        norm: in which ε and the step are measured, ``Linf`` or ``L2``.
     """
 
     name = "pgd"
@@ -65,8 +67,8 @@ class PGD(WithPrecision, Attack):
         "fixed_draws": "randomized networks",
     }
 
-    epsilon: PixelDistance = 0.25
-    step: Annotated[PixelDistance, Field(gt=0)] = 1 / 256
+    epsilon: Radius = 0.25
+    step: Annotated[Radius, Field(gt=0)] = 1 / 256
     iterations: Annotated[int, Field(ge=1)] = 200
     start: Literal["zero", "uniform", "gaussian"] = "zero"
     loss: Literal[Objective, "kl"] = "cross_entropy"
@@ -77,6 +79,13 @@ class PGD(WithPrecision, Attack):
     restarts: Annotated[int, Field(ge=1)] = 1
     engine: Engine = "auto"
     precision: Precision = "fp32"
+    norm: Norm = "Linf"
+
+    @model_validator(mode="after")
+    def _step_fits_the_norm(self) -> PGD:
+        if self.norm == "Linf":
+            check_pixel_range(self, "step")
+        return self
 
     @model_validator(mode="after")
     def _restarts_must_differ(self) -> PGD:
@@ -116,12 +125,12 @@ class PGD(WithPrecision, Attack):
         yield from self._steps(self.prepare(model, batch.images), batch, generator)
 
     def _steps(self, model: Logits, batch: AttackBatch, generator: Generators) -> Iterator[Tensor]:
-        bounds = self._bounds(batch.images)
+        ball = self.ball(batch.images)
         adversarial, direction = self.initial(batch.images, generator), torch.zeros_like(batch.images)
         for _ in range(self.iterations):
             gradient, _ = self.climb(model, adversarial, batch, generator)
             direction = accumulated(direction, gradient, self.momentum)
-            adversarial = self._step(adversarial, direction, bounds)
+            adversarial = self._step(adversarial, direction, ball)
             yield adversarial
 
     def initial(self, images: Tensor, generator: Generators = None) -> Tensor:
@@ -129,11 +138,10 @@ class PGD(WithPrecision, Attack):
         images = images.detach()
         if self.start == "zero":
             return images.clone()
+        ball = self.ball(images)
         if self.start == "uniform":
-            away = uniform(images, self.epsilon, generator)
-        else:
-            away = NEAR * sample(images, torch.randn, generator)
-        return (images + away).clamp(*self._bounds(images))
+            return ball.draw(generator)
+        return ball.project(images + NEAR * sample(images, torch.randn, generator))
 
     def prepare(self, model: Logits, images: Tensor) -> Logits:
         """What the gradients are computed on, to be made once where ``advance`` is called often.
@@ -158,7 +166,7 @@ class PGD(WithPrecision, Attack):
         """
         adversarial, images = state.adversarial.detach(), images.detach()
         gradient, logits = self.climb(model, adversarial, AttackBatch(images, labels), generator)
-        return State(self._step(adversarial, gradient, self._bounds(images))), fools(logits, labels)
+        return State(self._step(adversarial, gradient, self.ball(images))), fools(logits, labels)
 
     def climb(
         self, model: Logits, adversarial: Tensor, batch: AttackBatch, generator: Generators
@@ -204,12 +212,8 @@ class PGD(WithPrecision, Attack):
         (gradient,) = torch.autograd.grad(loss, point)
         return gradient, logits.detach()
 
-    def _bounds(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The corners ``(B, 3, H, W)`` of [x₀ − ε, x₀ + ε] ∩ [0, 1]."""
-        return (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
-
-    def _step(self, adversarial: Tensor, direction: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
-        return torch.add(adversarial, direction.sign(), alpha=self.step).clamp_(*bounds)
+    def _step(self, adversarial: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
+        return ball.project(torch.add(adversarial, ball.ascent(gradient), alpha=self.step))
 
     def _scaled(self, share: float) -> dict[str, Any]:
         # A step must not be 0; at ε = 0 its size does not matter.

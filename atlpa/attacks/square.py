@@ -12,18 +12,17 @@ from torch import Tensor
 
 from atlpa.attacks.attack import Attack, Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
+from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import fools, margin
 from atlpa.attacks.rows import State, where
+from atlpa.attacks.square_l2 import moved, numbers_of_start, odd, tiled
+from atlpa.attacks.windows import Windows, sides
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import PixelDistance
+from atlpa.component import Radius
 from atlpa.engine import Engine, Precision, prepare
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators, keyed_uniform, keys_of, of_rows
-
-# After each of these shares of all queries the squares shrink, as in the original (after 10, 50, 200, … of 10000).
-_SHRINK_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-_FIRST_AREA = 0.8
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,15 @@ class SquareState(State):
 class Square(WithPrecision, Attack):
     """Sets random squares of the image to x ± ε and keeps what raises the margin; it needs no gradient.
 
-    The start is vertical stripes of ±ε. An image that has fallen is left alone.
+    The start is vertical stripes of ±ε. An image that has fallen is left alone. In L2 a change of length ε, at first
+    5 × 5 tiles, is moved from one random window to another.
 
     Fields:
-        epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range.
         iterations: queries an image may cost, the start among them.
         engine: what is asked, as of ``PGD``.
         precision: of its answers, as of ``PGD``; in ``bf16`` margins that differ by less than it holds pass for equal.
+        norm: of the ball, ``Linf`` or ``L2``.
     """
 
     name = "square"
@@ -61,10 +62,11 @@ class Square(WithPrecision, Attack):
     transferable = False
     budget = "iterations"
 
-    epsilon: PixelDistance = 8 / 255
+    epsilon: Radius = 8 / 255
     iterations: Annotated[int, Field(ge=1)] = 1000
     engine: Engine = "auto"
     precision: Precision = "fp32"
+    norm: Norm = "Linf"
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None
@@ -117,32 +119,32 @@ class Square(WithPrecision, Attack):
 
     @torch.no_grad()
     def _ask_next(self, state: SquareState, images: Tensor) -> SquareState:
-        """With the next candidate: stripes at first, then the best image with one square of ±ε per channel."""
+        """With the next candidate: the start at first, then the best image with one square changed."""
+        propose = self._length_moved if self.norm == "L2" else self._square_set
+        return replace(state, adversarial=propose(state, images), query=state.query + 1)
+
+    def _square_set(self, state: SquareState, images: Tensor) -> Tensor:
+        """Stripes at first, then the best image with one square of ±ε per channel."""
         channels, columns = images.shape[1], images.shape[3]
         stripes = _signs(keyed_uniform(~state.keys, torch.zeros_like(state.query), channels * columns))
         drawn = keyed_uniform(state.keys, state.query, channels + 2)
-        inside = self._square(drawn[:, channels:], state.query, images)
+        square = Windows.at(drawn[:, channels:], sides(state.query, self.iterations, images), images)
         signs = _signs(drawn[:, :channels]).view(-1, channels, 1, 1)
         first, signs = state.query == 0, signs.to(images)
         signs = where(first, stripes.view(-1, channels, 1, columns).to(images), signs)
-        moved = (images + self.epsilon * signs).clamp(0, 1)
-        candidate = torch.where(inside | first[:, None, None, None], moved, state.best)
-        return replace(state, adversarial=candidate, query=state.query + 1)
+        changed = (images + self.epsilon * signs).clamp(0, 1)
+        return torch.where(square.inside | first[:, None, None, None], changed, state.best)
 
-    def _square(self, place: Tensor, query: Tensor, images: Tensor) -> Tensor:
-        """Which pixels ``(B, 1, H, W)`` the square of each image's query ``(B,)`` holds, by two numbers in [0, 1)."""
-        shares = query[:, None] / self.iterations > torch.tensor(_SHRINK_AFTER, device=query.device)
-        rows, columns = images.shape[2:]
-        side = (
-            (_FIRST_AREA / 2 ** shares.sum(dim=1).double() * rows * columns).sqrt().round().clamp(1, min(rows, columns))
-        )
-        inside = torch.ones_like(images[:, :1], dtype=torch.bool)
-        for axis, length in ((0, rows), (1, columns)):
-            first = (place[:, axis] * (length - side + 1)).floor()[:, None]
-            along = torch.arange(length, device=images.device)[None]
-            within = (along >= first) & (along < first + side[:, None])
-            inside = inside & (within[:, None, :, None] if axis == 0 else within[:, None, None, :])
-        return inside
+    def _length_moved(self, state: SquareState, images: Tensor) -> Tensor:
+        """Tiles at first, then the best image with one window of its change emptied into another."""
+        channels, ball = images.shape[1], self.ball(images)
+        start = tiled(images, keyed_uniform(~state.keys, 0 * state.query, numbers_of_start(images)), self.epsilon)
+        drawn = keyed_uniform(state.keys, state.query, channels + 5)
+        side = odd(sides(state.query, self.iterations, images), images)
+        first, second = (Windows.at(drawn[:, at : at + 2], side, images) for at in (channels, channels + 2))
+        signs, turned = _signs(drawn[:, :channels]).view(-1, channels, 1, 1).to(images), drawn[:, -1] < 0.5
+        change = moved(state.best - images, first, second, signs, turned, self.epsilon)
+        return ball.project(images + where(state.query == 0, start, change))
 
     def prepare(self, model: Logits, images: Tensor) -> Logits:
         """What is asked: the model, or a faster copy."""

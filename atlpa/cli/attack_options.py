@@ -80,11 +80,16 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     return found
 
 
-def check_epsilons(arguments: argparse.Namespace) -> list[float]:
-    """Every ε that the credibility checks are made at.
+def epsilons_without_attack(arguments: argparse.Namespace, instead: str, why: str) -> list[float]:
+    """Every ε that something is measured at in place of an attack.
+
+    Args:
+        arguments: as parsed.
+        instead: the option that asks for it.
+        why: it has no use for an attack's options.
 
     Raises:
-        UserError: an option of an attack, which the checks choose themselves.
+        UserError: such an option, or an ε that means nothing.
     """
     chosen = [*_given(arguments), *(name for name in ("iters", "draws", "average") if getattr(arguments, name))]
     chosen += ["attack"] if arguments.attack != "pgd" else []
@@ -94,11 +99,13 @@ def check_epsilons(arguments: argparse.Namespace) -> list[float]:
         if getattr(arguments, name)
     ]
     for option in chosen:
-        raise UserError(f"{_spelled(option)} has no meaning with --check, which makes its own attacks")
+        raise UserError(f"{_spelled(option)} has no meaning with {instead}, {why}")
     epsilons = arguments.eps or [8 / 255]
     for epsilon in epsilons:
         if not 0 < epsilon <= 1:
-            raise UserError(f"--eps {epsilon:g}: --check needs an ε above 0 and at most 1, in units of the pixel range")
+            raise UserError(
+                f"--eps {epsilon:g}: {instead} needs an ε above 0 and at most 1, in units of the pixel range"
+            )
     return list(epsilons)
 
 

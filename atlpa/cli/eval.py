@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +13,22 @@ from typing import get_args
 
 import torch
 
-from atlpa.cli.attack_options import add_attack_options, check_epsilons, check_pairings, protocols
+from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilons_without_attack, protocols
+from atlpa.cli.bound import bound
 from atlpa.cli.bundle import bundle, repeat
 from atlpa.cli.command import Parser, count, number, path, run_command
-from atlpa.cli.given import add_given_options, given_run
-from atlpa.cli.runs import add_trust_option, chosen_runs, open_runs
+from atlpa.cli.curve import add_curve_option, curves
+from atlpa.cli.given import add_given_options, judged_runs
+from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.checks import check_claim, claim
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
-from atlpa.records import Credibility, Evaluation, Threat, verdict
+from atlpa.records import BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
 from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
-from atlpa.runs import IMAGES, CredibilityRun, Run, evaluate, pair, pair_jointly
+from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
     )
+    add_curve_option(parser)
+    add(
+        "--bound",
+        choices=get_args(BoundMethod),
+        help="in place of an attack, certify at --eps (default 8/255) that none can fell an image: by intervals (ibp), "
+        "or by linear bounds too (crown), which takes longer and says more",
+    )
     add_trust_option(parser)
     add(
         "--add-check",
@@ -116,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Judge, check, bundle or verify; print, and write what was asked for."""
+    """Judge, check, bound, bundle or verify; print, and write what was asked for."""
     alone()
     for option, does in (("verify", repeat), ("bundle", bundle)):
         if getattr(arguments, option):
@@ -126,17 +135,20 @@ def work(arguments: argparse.Namespace) -> None:
     piped = arguments.json == "-"
     if arguments.json and not piped:
         check_json(Path(arguments.json))
+    for option in ("add_check", "claimed"):
+        if getattr(arguments, option) not in (None, []) and not arguments.check:
+            raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
+    asked = [make for option, make in IN_PLACE.items() if getattr(arguments, option) not in (None, False)]
+    if len(asked) > 1:
+        raise UserError(
+            f"{' and '.join(f'--{option}' for option in IN_PLACE)} each stand in place of an attack; give one"
+        )
+    make = asked[0] if asked else judge
     with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
-        records = check(arguments) if arguments.check else judge(arguments)
+        records: Sequence[MeasuredRecord] = make(arguments)
     if arguments.json:
         text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
         print(text) if piped else write_text(Path(arguments.json), f"{text}\n")
-
-
-def judged_runs(arguments: argparse.Namespace) -> list[Run]:
-    """The runs that are named, the newest, or the network from elsewhere."""
-    given = given_run(arguments)
-    return [given] if given else chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
 
 
 def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:
@@ -165,7 +177,7 @@ def check_json(file: Path) -> None:
 
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
-    epsilons = check_epsilons(arguments)
+    epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks")
     claimed: float | None = arguments.claimed
     if claimed is not None:
         try:
@@ -205,9 +217,6 @@ def _checked(
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     """Attack, judge and print."""
-    for option in ("add_check", "claimed"):
-        if getattr(arguments, option) not in (None, []):
-            raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
     keep = Path(arguments.keep_images) if arguments.keep_images else None
     if keep and not keep.is_dir() and (problem := unwritable(keep)):
         raise UserError(f"--keep-images {keep} cannot be made: {problem}")
@@ -241,6 +250,14 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     print(each_accuracy(records).markdown(), end="")
     print(protocol(records), end="")
     return records
+
+
+IN_PLACE: dict[str, Callable[[argparse.Namespace], Sequence[MeasuredRecord]]] = {
+    "check": check,
+    "bound": bound,
+    "curve": curves,
+}
+"""What is made in place of an attack, by the option that asks for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import count, path, settings
+from atlpa.cli.runs import chosen_runs
 from atlpa.data import DATASETS
 from atlpa.dotted import set_field
 from atlpa.errors import UserError, one_line
@@ -57,6 +58,12 @@ def given_run(arguments: argparse.Namespace) -> Run | None:
     run = adopt(parse(_fields(arguments)), lambda line: print(one_line(line)))
     print(one_line(f"{run.folder}: {arguments.model} with {arguments.weights}"))
     return run
+
+
+def judged_runs(arguments: argparse.Namespace) -> list[Run]:
+    """The runs that are named, the newest, or the network from elsewhere."""
+    given = given_run(arguments)
+    return [given] if given else chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:

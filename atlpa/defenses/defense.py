@@ -163,13 +163,19 @@ class Defense(Component):
             size: H = W of the images, for networks that are made for one.
 
         Raises:
-            UserError: the network lacks a stage that some term looks at; those it has are named.
+            UserError: the network lacks a stage that some term looks at (those it has are named), or a term can make
+                nothing of it.
         """
         network = model.build(classes, seed, self.denoise, self.noise, self.randomize, size)
         try:
             self.needs_stages(tuple(network.stage_layers))
         except UserError as error:
             raise UserError(f"{error}; model.stages names layers of {model.architecture}") from error
+        for name, term in self.terms.items():
+            try:
+                term.check_network(network, size)
+            except ValueError as error:
+                raise UserError(f"defense.terms.{name}: {error}") from error
         return network
 
     def training_attack(self, attack: Attack) -> Attack:

@@ -40,6 +40,10 @@ class GradAlign(Term):
         return True
 
     @property
+    def follows_epsilon(self) -> bool:
+        return self.epsilon is None
+
+    @property
     def own_cost(self) -> Cost:
         """Two passes forward; two back for the gradients, and two through those."""
         return Cost(2, 4)

@@ -25,6 +25,7 @@ class Views:
     the defense does not train on is ``None``. ``images`` are the clean ones, ``(B, 3, H, W)``, part of the graph where
     a term needs their gradient. ``epsilon`` is that of the training attack. A term that makes passes of its own has the
     ``model``, in training mode and outside of what joins processes, and a ``generator`` of the batch's draws.
+    ``risen`` is how far ε has come on its schedule, as a share of its peak.
     """
 
     labels: Tensor
@@ -36,6 +37,7 @@ class Views:
     model: nn.Module | None = None
     generator: torch.Generator | None = None
     epsilon: float | None = None
+    risen: float = 1.0
 
 
 class Term(Component):
@@ -73,6 +75,11 @@ class Term(Component):
         return self.needs_input_gradient
 
     @property
+    def follows_epsilon(self) -> bool:
+        """Whether the term moves with ε of the training attack, though that may not be made."""
+        return False
+
+    @property
     def own_cost(self) -> Cost:
         """Passes of a batch that the term makes beside those of the step."""
         return Cost(0, 0)
@@ -88,6 +95,18 @@ class Term(Component):
         """
         del available
         return ()
+
+    def check_network(self, network: nn.Module, size: int | None) -> None:
+        """Refuse a network that the term can make nothing of, before it is trained.
+
+        Args:
+            network: images to logits.
+            size: H = W of the images, where it is known.
+
+        Raises:
+            ValueError: why.
+        """
+        del network, size
 
     def for_classes(self, classes: int) -> Self:
         """The term with what its defaults leave to the number of classes decided.

@@ -15,6 +15,7 @@ from atlpa.defenses.input_gradient import InputGradient
 from atlpa.defenses.mart import BoostedCrossEntropy, WeightedKLPairing
 from atlpa.defenses.paired import AttentionMap, KLPairing, LogitPairing, TopKPairing
 from atlpa.defenses.term import Term
+from atlpa.defenses.worst_case import WorstCase
 from atlpa.registry import Registry
 
 TERMS: Registry[type[Term]] = Registry(
@@ -31,6 +32,7 @@ TERMS: Registry[type[Term]] = Registry(
         "grad_align": GradAlign,
         "boosted_cross_entropy": BoostedCrossEntropy,
         "weighted_kl_pairing": WeightedKLPairing,
+        "worst_case": WorstCase,
     },
     base=Term,
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 
 import torch
 from torch import Tensor, fx, nn
 
 from atlpa.engine.fallback import warn_once
 from atlpa.engine.fusing import fuse
+from atlpa.engine.tracing import trace
 from atlpa.errors import reason
 from atlpa.model_state import RandomLayer, eval_mode
 
@@ -33,8 +33,7 @@ class Frozen(nn.Module):
     def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32, passes: int = 1) -> None:
         super().__init__()
         self.dtype = dtype
-        with eval_mode(model):
-            graph = _Tracer().trace(model, concrete_args=_defaults(model))
+        graph = trace(model)
         modules = dict(model.named_modules())
         fused = fuse(graph, modules, passes)
         self.fused = tuple(fused.values())
@@ -84,15 +83,3 @@ class Frozen(nn.Module):
             with eval_mode(self.model[0]):
                 logits = self.model[0](images)
         return logits.float()
-
-
-def _defaults(model: nn.Module) -> dict[str, object]:
-    """Further arguments of a model's forward, which an attack never gives: tracing cannot leave them open."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        hooked = bool(module._forward_hooks)  # a leaf's hooks would be left out
-        return isinstance(module, RandomLayer) or (super().is_leaf_module(module, name) and not hooked)

@@ -13,8 +13,9 @@ from atlpa.engine.choice import worth_a_copy
 from atlpa.engine.fallback import warn_once
 from atlpa.engine.frozen import Frozen
 from atlpa.engine.precision import Precision, at_least_float32, precision_note, supported_precision
+from atlpa.engine.tracing import has_foreign_hooks
 from atlpa.errors import reason
-from atlpa.model_state import LayerHook, Logits, eval_mode, with_generators
+from atlpa.model_state import Logits, eval_mode, with_generators
 
 Engine = Literal["auto", "reference"]
 
@@ -74,7 +75,7 @@ class Autocast(nn.Module):
 
 def _why_not(model: nn.Module, images: Tensor) -> str:
     """The reason to run a model as it is, if there is one."""
-    if any(_has_foreign_hooks(module) for module in model.modules()):
+    if has_foreign_hooks(model):
         return "it has forward hooks, which a copy would not call"
     if torch.is_autocast_enabled(images.device.type):
         return "the caller's autocast is on"
@@ -83,11 +84,6 @@ def _why_not(model: nn.Module, images: Tensor) -> str:
     if model not in _reasons:
         _reasons[model] = _difference(model, images[:2])
     return _reasons[model]
-
-
-def _has_foreign_hooks(module: nn.Module) -> bool:
-    own = all(isinstance(hook, LayerHook) for hook in module._forward_hooks.values())
-    return bool(module._forward_pre_hooks) or not own
 
 
 def _difference(model: nn.Module, images: Tensor) -> str:

@@ -4,6 +4,7 @@ from atlpa.evaluation.attack_batches import accuracy, adversarial_batches, attac
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.checks import CHECKS, Check, credibility
 from atlpa.evaluation.correctness import correct
+from atlpa.evaluation.distances import DistanceResult, distances
 from atlpa.evaluation.evaluate import evaluate
 from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
@@ -12,11 +13,13 @@ __all__ = [
     "CHECKS",
     "AttackResult",
     "Check",
+    "DistanceResult",
     "accuracy",
     "adversarial_batches",
     "attacked",
     "correct",
     "credibility",
+    "distances",
     "evaluate",
     "transfer",
     "white_box",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from atlpa.attacks import Attack
+from atlpa.data import Images
 from atlpa.errors import shown
 from atlpa.evaluation.admission import check_callable, check_network, check_restarts, check_source
 from atlpa.evaluation.as_images import as_images, precision_of
@@ -66,14 +67,9 @@ def evaluate(
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")
-    if not isinstance(attack, Attack):
-        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
-    check_callable(model, "model")
     if eight_bit and source is None:
         raise ValueError("eight_bit serves transfer; leave it out, or name a source")
-    check_restarts(model, attack, transferred=source is not None)
-    data = as_images(images, labels, precision_of(model))
-    check_network(model, data, attack, "the model")
+    data = checked(model, images, labels, attack, transferred=source is not None)
     attacked = None if source is None else check_source(source, data, attack)
     own = attack.last_iterate
     asked = sorted(set(budgets or [own]))
@@ -86,3 +82,18 @@ def evaluate(
     if attacked is None:
         return white_box(model, data, attack, asked, **options)
     return transfer(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]
+
+
+def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transferred: bool = False) -> Images:
+    """What a user gave, as images that this attack can be made on; the arguments are those of ``evaluate``.
+
+    Raises:
+        ValueError: a model, images or an attack that do not fit together, or are none.
+    """
+    if not isinstance(attack, Attack):
+        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+    check_callable(model, "model")
+    check_restarts(model, attack, transferred=transferred)
+    data = as_images(images, labels, precision_of(model))
+    check_network(model, data, attack, "the model")
+    return data

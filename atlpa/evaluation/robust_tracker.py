@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from atlpa.attacks import Attack
 from atlpa.evaluation.active_batch import ActiveBatch
 from atlpa.evaluation.attack_result import Perturbation, measure
 
@@ -17,7 +18,7 @@ class RobustTracker:
     Args:
         candidates: ``(N,)`` bool, which images are attacked: those that are right without an attack.
         budgets: iteration budgets, ascending.
-        epsilon: the attack's.
+        attack: what attacks them.
         adversarial: ``(N, 3, H, W)`` to be filled with where each image fell or stood at last, if that is wanted.
 
     Fields:
@@ -27,9 +28,9 @@ class RobustTracker:
     """
 
     def __init__(
-        self, candidates: Tensor, budgets: Sequence[int], epsilon: float, adversarial: Tensor | None = None
+        self, candidates: Tensor, budgets: Sequence[int], attack: Attack, adversarial: Tensor | None = None
     ) -> None:
-        self.budgets, self.epsilon, self.last = budgets, epsilon, budgets[-1]
+        self.budgets, self.attack, self.last = budgets, attack, budgets[-1]
         self.failed_at = torch.where(candidates, self.last + 1, 0)
         self.felled_in = torch.full_like(self.failed_at, -1)
         self.adversarial = adversarial
@@ -48,7 +49,7 @@ class RobustTracker:
             reached = done if row == len(self.budgets) - 1 else (batch.age == budget) | (fallen & (batch.age < budget))
             if reached.any():
                 found = batch[reached]
-                measured = measure(found.adversarial, found.images, self.epsilon)
+                measured = measure(found.adversarial, found.images, self.attack)
                 self._measured.append((row, found.positions, measured))
         self.failed_at[batch.positions[fallen]] = batch.age[fallen].clamp(1, self.last)
         self.felled_in[batch.positions[fallen]] = stage
@@ -71,13 +72,14 @@ class RobustTracker:
             found[titles[int(self.felled_in[position])]].append(position)
         return {title: tuple(positions) for title, positions in found.items()}
 
-    def perturbation(self, name: str) -> Perturbation:
-        """What was realized at each budget, by the attack of this name.
+    @property
+    def perturbation(self) -> Perturbation:
+        """What was realized at each budget.
 
         Raises:
             ValueError: it left the ε-ball or the pixel range.
         """
-        realized = Perturbation.empty(len(self.budgets), len(self.failed_at))
+        realized = Perturbation.empty(self.attack, len(self.budgets), len(self.failed_at))
         for row, positions, measured in self._measured:
-            realized.note(row, positions, measured, self.epsilon, name)
+            realized.note(row, positions, measured)
         return realized

@@ -11,6 +11,7 @@ import torch
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
+from atlpa.errors import UserError
 from atlpa.evaluation.adversarial_cache import adversarial_cache
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import AttackResult, Perturbation, check_measurable, measure
@@ -57,8 +58,10 @@ def transfer(
             that holds no 8-bit image.
     """
     check_measurable(attack)
+    if eight_bit and attack.norm != "Linf":
+        raise UserError(f"8-bit images are rounded within ε of L∞, and {attack.name} measures it in {attack.norm}")
     device = device_of(source, images)
-    perturbation = Perturbation.empty(len(budgets), len(images))
+    perturbation = Perturbation.empty(attack, len(budgets), len(images))
     robust = {
         name: torch.zeros(len(budgets), draws_of(target, draws), len(images), dtype=torch.bool)
         for name, target in targets.items()
@@ -70,7 +73,7 @@ def transfer(
     for row, positions, made in adversarial_cache(keep, shape, make, batch_size) if keep else make():
         batch, labels = to_batch(images, positions, device)
         adversarial = to_eight_bit(made.to(device), batch, attack.epsilon) if eight_bit else made.to(device)
-        perturbation.note(row, positions, measure(adversarial, batch, attack.epsilon), attack.epsilon, attack.name)
+        perturbation.note(row, positions, measure(adversarial, batch, attack))
         for name, target in targets.items():
             asked = robust[name].shape[1]
             robust[name][row, :, positions] = correct_over_draws(target, adversarial, labels, positions, seed, asked)

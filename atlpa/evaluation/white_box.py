@@ -72,7 +72,46 @@ def white_box(
     device = device_of(model, images)
     network = stages[0].prepare(model, to_batch(images, torch.arange(min(batch_size, len(images))), device)[0])
     kept = to_batch(images, torch.arange(len(images)), torch.device("cpu"))[0] if keep_adversarial else None
-    tracker, passes = RobustTracker(clean, budgets, attack.epsilon, kept), 0
+    tracker = RobustTracker(clean, budgets, attack, kept)
+    passes = follow(stages, tracker, model, network, images, seed=seed, batch_size=batch_size, progress=progress)
+    return AttackResult(
+        clean=clean[None],
+        robust=tracker.robust[:, None],
+        budgets=tuple(budgets),
+        perturbation=tracker.perturbation,
+        passes=passes,
+        adversarial=tracker.adversarial,
+        felled_by=tracker.felled_by([stage.title for stage in stages]),
+    )
+
+
+def follow(
+    stages: Sequence[Stepwise],
+    tracker: RobustTracker,
+    model: Logits,
+    network: Logits,
+    images: Images,
+    *,
+    seed: int,
+    batch_size: int,
+    progress: Callable[[int], object] = lambda _: None,
+) -> int:
+    """Take every step of an attack with the images that still stand, one stage after another.
+
+    Args:
+        stages: of the attack.
+        tracker: of the images that are attacked; it is told of what falls.
+        model: left exactly as found; it judges what half precision cannot.
+        network: what gradients are computed on, as a stage's ``prepare`` makes it of the model.
+        images: the data.
+        seed: of random starts, keyed by image and stage.
+        batch_size: images attacked at a time.
+        progress: called with the number of images, of N · stages, that are done.
+
+    Returns:
+        Forward and backward passes, counted in images.
+    """
+    passes = 0
     for number, stage in enumerate(stages):
         standing = torch.nonzero(tracker.robust[-1]).flatten()
         progress(len(images) - len(standing))
@@ -82,21 +121,19 @@ def white_box(
         for batch, fallen in queue:
             passes += len(batch)
             progress(tracker.update(batch, fallen, number))
-    return AttackResult(
-        clean=clean[None],
-        robust=tracker.robust[:, None],
-        budgets=tuple(budgets),
-        perturbation=tracker.perturbation(attack.name),
-        passes=passes,
-        adversarial=tracker.adversarial,
-        felled_by=tracker.felled_by([stage.title for stage in stages]),
-    )
+    return passes
 
 
 def stages_of(model: Logits, images: Images, attack: Attack) -> Sequence[Stepwise]:
     """The stages that white-box evaluation follows step by step, if any."""
     if random_layers(model):
         return ()
+    return attack.stages(classes_of(model, images))
+
+
+@torch.no_grad()
+def classes_of(model: Logits, images: Images) -> int:
+    """How many classes a model tells apart."""
     image, _ = to_batch(images, torch.arange(min(1, len(images))), device_of(model, images))
-    with torch.no_grad(), eval_mode(model):
-        return attack.stages(model(image).shape[1])
+    with eval_mode(model):
+        return model(image).shape[1]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from atlpa.errors import UserError, reason
+from atlpa.models.small_cnn import small_cnn
 from atlpa.models.small_images import SMALL_IMAGE_RESNETS
 from atlpa.models.timm_networks import PREFIX, named, timm_network
 from atlpa.models.twice import twice_differentiable
@@ -88,10 +89,11 @@ NETWORKS = Networks(
     {
         **{name: TorchvisionNetwork(name) for name in torchvision.models.list_models(module=torchvision.models)},
         **SMALL_IMAGE_RESNETS,
+        "small_cnn": small_cnn,
     },
 )
-"""Name → what makes the network: torchvision's classifiers, ResNets for small images, ``timm:NAME``, entry points,
-``package.module:factory``."""
+"""Name → what makes the network: torchvision's classifiers, ResNets and a CNN for small images, ``timm:NAME``, entry
+points, ``package.module:factory``."""
 
 
 def _known(name: str) -> str:

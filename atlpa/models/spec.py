@@ -26,7 +26,8 @@ class ModelSpec(Component):
 
     Fields:
         architecture: one of torchvision's classifiers, ``resnet18_cifar`` or another of ``SMALL_IMAGE_RESNETS``,
-            ``timm:NAME``, or ``package.module:factory`` of your own, which is called with the number of classes.
+            ``small_cnn``, ``timm:NAME``, or ``package.module:factory`` of your own, which is called with the number of
+            classes.
         weights: ``imagenet``, ``none``, or a file (see ``load_weights``).
         stages: stage → path of a layer, such as ``{early: blocks.3, late: blocks.11}``; by default what the network
             declares.

@@ -32,6 +32,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, or a distance between images in units of the [0, 1] pixel range."""
 
 
+LARGEST_LENGTH = 1e6
+"""A bound of ‖δ‖₂: of an image of 10¹² pixels from black to white."""
+
+Length = Annotated[float, Field(ge=0, le=LARGEST_LENGTH)]
+"""A distance between images in L2, in units of the [0, 1] pixel range; or in L∞, where it is at most 1."""
+
 Places = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FromList]
 """Where some images are in the data, counted from 0."""
 

@@ -9,11 +9,17 @@ from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
 from atlpa.errors import shown
-from atlpa.records.checked import Checked, Count, Places, Share, as_lines
+from atlpa.records.checked import LARGEST_LENGTH, Checked, Count, Length, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network
 
 ROUNDING = 2e-6
 """Of distances that were computed in float32."""
+
+L2_ROUNDING = 2e-5
+"""Of lengths of changes, up to 1; of longer ones as a share."""
+
+NORM_SIGNS = {"Linf": "‖δ‖∞", "L2": "‖δ‖₂"}
+"""How the size of a change is written, by the norm it is measured in."""
 
 PGD = {"step": (float, int), "start": (str,), "loss": (str,), "restarts": (int,), "eot": (int,), "fixed_draws": (bool,)}
 """What every version of this package says of it, and which types that has."""
@@ -37,14 +43,18 @@ def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
     """An attack's settings, each text a line.
 
     Raises:
-        ValueError: it has no name, no ε between 0 and 1, or is PGD without what that has.
+        ValueError: it has no name, no ε of 0 or more (in L∞ at most 1), a norm that is neither L∞ nor L2, or is PGD
+            without what that has.
     """
     wanted = {"name": (str,), "epsilon": (float, int), **(PGD if attack.get("name") == "pgd" else {})}
     for field, types in wanted.items():
         if type(attack.get(field)) not in types:
             raise ValueError(f"its {field} should be of type {types[0].__name__}, given {shown(attack.get(field))}")
-    if not 0 <= attack["epsilon"] <= 1:
-        raise ValueError(f"its epsilon {shown(attack['epsilon'])} is outside [0, 1]")
+    if (norm := attack.get("norm", "Linf")) not in list(NORM_SIGNS):
+        raise ValueError(f"its norm is {shown(norm)}, known are {', '.join(NORM_SIGNS)}")
+    farthest, allowed = (1.0, "[0, 1]") if norm == "Linf" else (LARGEST_LENGTH, "what an image can be moved by")
+    if not 0 <= attack["epsilon"] <= farthest:
+        raise ValueError(f"its epsilon {shown(attack['epsilon'])} is outside {allowed}")
     settings: dict[str, Any] = as_lines(attack)
     return settings
 
@@ -62,7 +72,10 @@ class Budget(Checked):
             the last iterate.
         linf_max: the largest ‖δ‖∞ realized, over the attacked images.
         linf_mean: the mean of their ‖δ‖∞.
-        at_bound: share of the pixels whose change is ε, to within 10⁻⁶, or that the [0, 1] range stops.
+        at_bound: share of the pixels whose change is ε, to within 10⁻⁶, or that the [0, 1] range stops; in L2, of all
+            that were moved in an image whose ‖δ‖₂ is ε, and of those that are stopped in another.
+        l2_max: the largest ‖δ‖₂; ``None`` in older records, as the mean.
+        l2_mean: the mean of their ‖δ‖₂.
     """
 
     iterations: Count
@@ -70,9 +83,17 @@ class Budget(Checked):
     linf_max: Share
     linf_mean: Share
     at_bound: Share
+    l2_max: Length | None = None
+    l2_mean: Length | None = None
+
+    def largest(self, norm: str) -> float | None:
+        """The largest ‖δ‖ in a norm, ``Linf`` or ``L2``, if it was measured."""
+        return self.l2_max if norm == "L2" else self.linf_max
 
     def contradictions(self) -> Iterator[str]:
         """A mean above the largest."""
+        if self.l2_max is not None and self.l2_mean is not None and self.l2_mean > self.l2_max * 1.001 + ROUNDING:
+            yield f"l2_mean {self.l2_mean:g} is above l2_max {self.l2_max:g}"
         if self.linf_mean > self.linf_max + ROUNDING:
             yield f"linf_mean {self.linf_mean:g} is above linf_max {self.linf_max:g}"
 
@@ -112,6 +133,11 @@ class Evaluation(MeasuredRecord):
     felled_by: Annotated[dict[str, Places], AfterValidator(as_lines)] = Field(default_factory=dict)
 
     @property
+    def norm(self) -> str:
+        """In which the attack measures ε: ``Linf``, as every attack of older records does, or ``L2``."""
+        return str(self.attack.get("norm", "Linf"))
+
+    @property
     def sources(self) -> tuple[Network, ...]:
         """All networks that were attacked."""
         return self.source, *self.joint
@@ -129,8 +155,12 @@ class Evaluation(MeasuredRecord):
         if iterations != sorted(set(iterations)):
             yield f"budgets {shown(iterations)} do not ascend"
         for one in self.budgets:
-            if one.linf_max > epsilon + ROUNDING:
-                yield f"budget {one.iterations}: linf_max {one.linf_max:g} is above the attack's epsilon {epsilon:g}"
+            name = f"{self.norm.lower()}_max"
+            largest = one.largest(self.norm)
+            if largest is None:
+                yield f"budget {one.iterations}: the attack's norm is {self.norm}, but there is no {name}"
+            elif largest > epsilon + (ROUNDING if self.norm == "Linf" else L2_ROUNDING * max(1, epsilon)):
+                yield f"budget {one.iterations}: {name} {largest:g} is above the attack's epsilon {epsilon:g}"
         if self.eight_bit and self.threat == "white":
             yield "threat white, but eight_bit, which only transferred images are"
         named = sorted(place for places in self.felled_by.values() for place in places)

@@ -7,7 +7,9 @@ from pathlib import Path
 from atlpa.errors import UserError, shown
 from atlpa.json_files import read_json
 from atlpa.records.analysis import Attention, Embedding, Landscape, Regions
+from atlpa.records.bound import Bound
 from atlpa.records.credibility import Credibility
+from atlpa.records.distances import Distances
 from atlpa.records.evaluation import Evaluation
 from atlpa.records.record import Record
 from atlpa.records.training import Training
@@ -16,6 +18,8 @@ KINDS: dict[str, type[Record]] = {
     "evaluation": Evaluation,
     "training": Training,
     "credibility": Credibility,
+    "distances": Distances,
+    "bound": Bound,
     "attention": Attention,
     "regions": Regions,
     "embedding": Embedding,

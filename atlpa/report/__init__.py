@@ -2,7 +2,10 @@
 
 from atlpa.report.accuracy import each_accuracy, protocol, threat_table, tidy
 from atlpa.report.accuracy_curves import accuracy_curves
+from atlpa.report.accuracy_sections import bounds_section
+from atlpa.report.bounds import bounds_table
 from atlpa.report.checks import advice, checked, findings_table, what_stands
+from atlpa.report.distances import distances_note, distances_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
 from atlpa.report.published import published
@@ -23,8 +26,12 @@ __all__ = [
     "accuracy_curves",
     "advice",
     "beside_paper",
+    "bounds_section",
+    "bounds_table",
     "checked",
     "collect",
+    "distances_note",
+    "distances_table",
     "each_accuracy",
     "findings_table",
     "protocol",

@@ -4,47 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atlpa.records import Credibility, Evaluation, Network
+from atlpa.records import NORM_SIGNS, Bound, Credibility, Evaluation, Network
 from atlpa.report.attack_words import measured
+from atlpa.report.bounds import bounded_epsilons, certified
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
 from atlpa.report.networks import network_titles, row_order, source_title, targets
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import share, share_among
 
+CERTIFIED = "certified"
+
 
 def each_accuracy(records: Sequence[Evaluation]) -> Table:
     """One row per record and budget, with what was really done to the images."""
     titles = network_titles(records)
+    signs = " or ".join(sorted({NORM_SIGNS[record.norm] for record in records}))
     rows = [
         (
             titles[record.target.weights],
             record.threat,
             source_title(record, titles),
-            f"{record.attack['epsilon']:.4g}",
+            f"{record.attack['epsilon']:.4g}" + ("" if record.norm == "Linf" else " L2"),
             budget.iterations,
             share(budget.correct),
             share(record.clean),
             record.data.count,
-            f"{budget.linf_max:.4f}",
+            f"{budget.largest(record.norm):.4f}",
             f"{100 * budget.at_bound:.0f} %",
             f"{record.data.count / record.seconds:.1f}" if record.seconds else "–",
         )
         for record in sorted(records, key=_record_order)
         for budget in record.budgets
     ]
-    columns = "network,threat,source,ε,iterations,accuracy %,clean %,n,max ‖δ‖∞,at bound,images/s"
+    columns = f"network,threat,source,ε,iterations,accuracy %,clean %,n,max {signs},at bound,images/s"
     return Table(columns.split(","), rows)
 
 
-def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = ()) -> Table:
+def threat_table(
+    records: Sequence[Evaluation], checks: Sequence[Credibility] = (), bounds: Sequence[Bound] = ()
+) -> Table:
     """Networks × threats and ε at the largest budget: percent with the 95 % Wilson interval, and what the checks say.
 
-    A gray-box source that is the judged network itself makes the attack white-box; such a cell says so.
+    A gray-box source that is the judged network itself makes the attack white-box; such a cell says so. What is
+    certified stands behind the white-box accuracies at the same ε.
 
     Args:
         records: one for each network, threat and ε.
         checks: of these networks.
+        bounds: of these networks.
 
     Raises:
         ValueError: two measurements for one cell.
@@ -59,7 +67,7 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
                 "settings; give one"
             )
         found[key] = record
-    attacks = sorted({key for _, key in found})
+    attacks = _with_certified(sorted({key for _, key in found}), bounded_epsilons(bounds))
     itself = {(weights, "gray") for weights in undefended(records)}
     rows = []
     for network in networks:
@@ -67,6 +75,9 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         clean = max(own, key=lambda record: record.data.count).clean
         row: list[object] = [titles[network.weights], share(clean)]
         for attack in attacks:
+            if attack.attack == CERTIFIED:
+                row.append(certified(bounds, network, attack.epsilon, records))
+                continue
             entry = found.get((network.weights, attack))
             absent = "= white" if (network.weights, attack.attack) in itself else "–"
             row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else absent)
@@ -74,6 +85,16 @@ def threat_table(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     columns = ["network", "clean", *map(str, attacks)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
+
+
+def _with_certified(attacks: Sequence[Column], epsilons: Sequence[float]) -> list[Column]:
+    """Columns of attacks, with one for what is certified at each ε behind the white-box ones there."""
+    columns = list(attacks)
+    for epsilon in epsilons:
+        white = [place for place, column in enumerate(columns) if column.place == 0]
+        there = [place for place in white if columns[place].epsilon == epsilon] or white
+        columns.insert(there[-1] + 1 if there else 0, Column(0, CERTIFIED, epsilon))
+    return columns
 
 
 def protocol(records: Sequence[Evaluation]) -> str:
@@ -109,7 +130,8 @@ def _randomness(records: Sequence[Evaluation]) -> str:
 
 
 def tidy(records: Sequence[Evaluation]) -> Table:
-    """One row per record and budget with plain numbers, for other programs."""
+    """One row per record and budget with plain numbers, for other programs; the norm where it is not L∞ everywhere."""
+    several = any(record.norm != "Linf" for record in records)
     rows = [
         (
             *(record.target.defense, record.target.architecture, record.target.seed, record.threat),
@@ -120,6 +142,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
             *(len(record.clean), record.average),
             *(budget.linf_max, budget.linf_mean, budget.at_bound),
             *(int(record.eight_bit), among.value if (among := share_among(budget.correct, record.clean)) else None),
+            *((record.norm, budget.l2_max, budget.l2_mean) if several else ()),
         )
         for record in records
         for budget in record.budgets
@@ -138,6 +161,7 @@ def tidy(records: Sequence[Evaluation]) -> Table:
         *("draws", "average"),
         *("linf_max", "linf_mean", "at_bound"),
         *("eight_bit", "accuracy_of_right_clean"),
+        *(("norm", "l2_max", "l2_mean") if several else ()),
     )
     return Table(columns, rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atlpa.report.accuracy import protocol, threat_table
+from atlpa.report.bounds import MEANING, bounds_table, without_bound
 from atlpa.report.paper import beside_paper
 from atlpa.report.results import Results
 from atlpa.report.section import Section
@@ -21,8 +22,18 @@ def accuracy_section(results: Results) -> Section | None:
             "Checks: whether plain PGD at that ε overstates what stands (fail: measured evidence that it does, or\n"
             "that the evaluation is invalid; warn: not conclusive).\n"
         )
-    table = threat_table(results.evaluations, results.checks)
+    table = threat_table(results.evaluations, results.checks, results.bounds)
     return Section("table1", "Accuracy under attack, percent", table, note)
+
+
+def bounds_section(results: Results) -> Section | None:
+    """Certified lower bounds beside what attacks leave standing."""
+    return Section.where(
+        bounds_table(results.bounds, results.evaluations),
+        name="bounds",
+        title="Between two bounds: certified, and standing under attack, percent; the gap in points",
+        note=MEANING + "".join(f"No bound: {line}\n" for line in without_bound(results.bounds)),
+    )
 
 
 def transfer_section(results: Results) -> Section | None:

@@ -48,6 +48,7 @@ def measured(record: Evaluation) -> str:
             "square": f"Square attack, {last} queries",
         }
         how = ours.get(name) or _others(attack, last)
+    how += ", in L2" if record.norm == "L2" and "norm L2" not in how else ""
     how += ", shown as 8-bit images" if record.eight_bit else ""
     return f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}; {how}."
 

@@ -18,7 +18,8 @@ class Column(NamedTuple):
     Fields:
         place: the threat's among the threats.
         attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns; and the attack, where
-            it is not PGD, and that its images were rounded: ``white (ensemble)``, ``gray (NI-FGSM, 8-bit)``.
+            it is not PGD, and that its images were rounded: ``white (ensemble)``, ``gray (NI-FGSM, 8-bit)``;
+            and L2, where ε is measured in it: ``white L2``.
         epsilon: ε.
     """
 
@@ -36,7 +37,7 @@ def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
     source = f" from {source_title(record, titles)}" if record.threat == "transfer" else ""
     name = "" if record.attack["name"] == PGD else attack_title(record.attack)
     how = ", ".join(filter(None, (name, "8-bit" if record.eight_bit else "")))
-    attack = record.threat + source + (f" ({how})" if how else "")
+    attack = record.threat + source + (f" ({how})" if how else "") + ("" if record.norm == "Linf" else " L2")
     return Column(THREATS.index(record.threat), attack, record.attack["epsilon"])
 
 

@@ -15,7 +15,8 @@ _MARKUP = re.compile(r"[\\`*$]|~~|(?<!\w)_|_(?!\w)|\](?=[(\[:])|<(?=[A-Za-z/!?])
 
 _LATEX = {sign: rf"\{sign}" for sign in "&%_#${}"}
 _LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-_LATEX |= {"ε": r"$\varepsilon$", "±": r"$\pm$", "–": "--", "‖δ‖∞": r"$\|\delta\|_\infty$", "∞": r"$\infty$"}
+_LATEX |= {"ε": r"$\varepsilon$", "±": r"$\pm$", "–": "--", "∞": r"$\infty$"}
+_LATEX |= {"‖δ‖∞": r"$\|\delta\|_\infty$", "‖δ‖₂": r"$\|\delta\|_2$"}
 _LATEX |= {"−": "$-$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 _COMMANDS = re.compile("|".join(map(re.escape, sorted(_LATEX, key=len, reverse=True))))
 

@@ -13,6 +13,7 @@ from atlpa.files import atomic_folder
 from atlpa.registry import Registry
 from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.analysis_figures import embedding_figure, landscape_figure
+from atlpa.report.distances import distance_curves
 from atlpa.report.results import Results
 from atlpa.report.section import check_name
 from atlpa.report.trade_off import trade_off
@@ -73,6 +74,12 @@ def _curves(results: Results) -> ReportFigure | None:
     return ReportFigure(title, accuracy_curves(results.evaluations))
 
 
+def _distances(results: Results) -> ReportFigure | None:
+    figure = distance_curves(results.distances)
+    title = "Accuracy against ε, white-box, with 95 % Wilson bands; dots mark median distances"
+    return ReportFigure(title, figure) if figure else None
+
+
 def _trade_off(results: Results) -> ReportFigure | None:
     figure = trade_off(results.evaluations, results.trainings)
     title = "Clean against robust: white-box at the smallest ε, by the strongest attack on record, with 95 % intervals"
@@ -104,6 +111,7 @@ FIGURES: Registry[FigureOf] = Registry(
     "atlpa.figures",
     {
         "curves": _curves,
+        "distances": _distances,
         "trade-off": _trade_off,
         "embedding": _embedding,
         "landscape": _landscape,

@@ -27,7 +27,8 @@ def _who_stands(white: Sequence[Evaluation], titles: dict[str, str]) -> str:
         return "No network was attacked itself, so nothing here says how robust one is."
     best = max(white, key=left)
     told = share(best.budgets[-1].correct)
-    where, guess = f"White-box at ε = {best.attack['epsilon']:.4g}", f"{100 / best.data.classes:.1f} %"
+    where = f"White-box at ε = {best.attack['epsilon']:.4g}" + (" in L2" if best.norm == "L2" else "")
+    guess = f"{100 / best.data.classes:.1f} %"
     name, attack = titles[best.target.weights], best.attack["name"]
     if beat_guessing(white):
         kept = f"{told.percent()} of {told.n} images under {attack}"
@@ -43,7 +44,7 @@ def _transfer(
         return ""
     target, epsilon = best.target.weights, best.attack["epsilon"]
     own = [record for record in records if record.threat == "white" and record.target.weights == target]
-    itself = [left(record) for record in own if record.attack["epsilon"] == epsilon]
+    itself = [left(record) for record in own if (record.norm, record.attack["epsilon"]) == (best.norm, epsilon)]
     leaves = f"Images made on another network leave up to {100 * left(best):.1f} % ({titles[target]}, {best.threat}, "
     leaves += f"ε = {epsilon:.4g})"
     if not itself:

@@ -22,14 +22,18 @@ def network_title(network: Network, *, architecture: bool = True) -> str:
     return " ".join(filter(None, (network.defense, kind, network.checkpoint, seed)))
 
 
-def network_titles(records: Sequence[Evaluation]) -> dict[str, str]:
+def network_titles(records: Sequence[MeasuredRecord]) -> dict[str, str]:
     """What all networks are called, by their weights; where two would be called the same, by their folder."""
-    networks = {network.weights: network for record in records for network in (*record.sources, record.target)}
+    networks = {network.weights: network for record in records for network in _named(record)}
     titles = {weights: network_title(network) for weights, network in networks.items()}
     return {
         weights: networks[weights].run if list(titles.values()).count(title) > 1 else title
         for weights, title in titles.items()
     }
+
+
+def _named(record: MeasuredRecord) -> Sequence[Network]:
+    return (*record.sources, record.target) if isinstance(record, Evaluation) else (record.target,)
 
 
 def source_title(record: Evaluation, titles: Mapping[str, str]) -> str:

@@ -88,6 +88,7 @@ def _how(results: Results) -> str:
     counted = ", ".join(f"{count} × {name}" for name, count in kinds.items())
     kinds_of_records = f"{len(results.evaluations)} attacks judged, {len(results.checks)} credibility checks made, "
     kinds_of_records += f"{len(results.analyses)} analyses"
+    kinds_of_records += f", {len(results.distances)} curves over ε" if results.distances else ""
     return (
         f"<p class=lead>{hypertext(counted)}; {kinds_of_records}. All accuracies but the white-box ones are "
         "<strong>transfer accuracies</strong>: upper bounds, no robustness. Robustness is the white-box column, and "
@@ -159,6 +160,7 @@ def _cost(results: Results) -> str:
     seconds = {
         "attacking and judging": sum(attack[-1] for attack in attacks),
         "credibility checks": sum(record.seconds for record in results.checks),
+        "distances": sum(record.seconds for record in results.distances),
         "analyses": sum(record.seconds for record in results.analyses),
     }
     text = ", ".join(f"{name} {value / 60:.1f} minutes" for name, value in seconds.items() if value)

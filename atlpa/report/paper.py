@@ -24,6 +24,7 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
     Returns:
         Percent by defense; ``None`` without records, or if the paper has no numbers on this data set.
     """
+    records = [record for record in records if record.norm == "Linf"]  # the paper knows no other
     if not records:
         return None
     table = published(1)

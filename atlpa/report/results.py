@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlpa.errors import UserError, one_line
-from atlpa.records import Analysis, Credibility, Evaluation, Record, Training, folders_below, read
+from atlpa.records import (
+    Analysis,
+    Bound,
+    Credibility,
+    Distances,
+    Evaluation,
+    Record,
+    Training,
+    folders_below,
+    read,
+)
 from atlpa.records.log import Line, read_log
 
 
@@ -19,7 +29,9 @@ class Results:
     Fields:
         evaluations: of networks under attack, on one data set, one for each network, threat and ε.
         checks: of their credibility.
+        bounds: certified of them.
         analyses: of why they stand or fall.
+        distances: of how far images are from others that fool them.
         trainings: of how they were made.
         files: record as text (its ``repr``) → its file.
         logs: the lines of training logs, by the run's name.
@@ -28,8 +40,10 @@ class Results:
 
     evaluations: Sequence[Evaluation]
     checks: Sequence[Credibility] = ()
+    bounds: Sequence[Bound] = ()
     analyses: Sequence[Analysis] = ()
     trainings: Sequence[Training] = ()
+    distances: Sequence[Distances] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     logs: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     problems: Sequence[str] = ()
@@ -53,17 +67,19 @@ class Results:
         return cls(
             evaluations=[record for record in found if isinstance(record, Evaluation)],
             checks=[record for record in found if isinstance(record, Credibility)],
+            bounds=[record for record in found if isinstance(record, Bound)],
             analyses=[record for record in found if isinstance(record, Analysis)],
             trainings=[record for record in found if isinstance(record, Training)],
+            distances=[record for record in found if isinstance(record, Distances)],
             files={repr(record): path for path, record in records.items()},
             logs=logs,
             problems=problems,
         )
 
     @property
-    def measurements(self) -> list[Evaluation | Credibility | Analysis]:
+    def measurements(self) -> list[Evaluation | Credibility | Bound | Analysis | Distances]:
         """All that was measured on networks; never none."""
-        return [*self.evaluations, *self.checks, *self.analyses]
+        return [*self.evaluations, *self.checks, *self.bounds, *self.analyses, *self.distances]
 
     def file(self, record: Record) -> Path | None:
         """Where a record lies, if that is known."""
@@ -74,13 +90,13 @@ def collect(places: Iterable[Path]) -> Results:
     """Every record in files and folders at any depth; what cannot be read is named and left out.
 
     Raises:
-        UserError: there is no evaluation and no analysis.
+        UserError: there is no evaluation, no analysis, no bound and no distances.
     """
     places = list(places)
     problems: list[str] = []
     files = [file for place in places for file in (_json_files(place, problems) if place.is_dir() else [place])]
     results = read_results(files, problems)
-    if not results.evaluations and not results.analyses:
+    if not (results.evaluations or results.analyses or results.bounds or results.distances):
         where = ", ".join(map(str, places))
         raise UserError(
             "; ".join([*results.problems[:1], f"no evaluation record in {where}; atlpa-eval and atlpa-study make them"])

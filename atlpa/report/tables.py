@@ -8,6 +8,7 @@ from atlpa.errors import UserError, reason
 from atlpa.registry import Registry
 from atlpa.report.accuracy_sections import (
     accuracy_section,
+    bounds_section,
     defenses_section,
     paper_section,
     seeds_section,
@@ -15,6 +16,7 @@ from atlpa.report.accuracy_sections import (
     transfer_section,
 )
 from atlpa.report.analysis_sections import attention_section, embedding_section, landscapes_section, regions_section
+from atlpa.report.distances import distances_section
 from atlpa.report.results import Results
 from atlpa.report.section import Section
 
@@ -61,11 +63,13 @@ TABLES: Registry[TableOf] = Registry(
     "atlpa.tables",
     {
         "table1": accuracy_section,
+        "bounds": bounds_section,
         "table1-paper": paper_section,
         "transfer": transfer_section,
         "significance": significance_section,
         "seeds": seeds_section,
         "defenses": defenses_section,
+        "distances": distances_section,
         "attention-maps": attention_section,
         "table2": regions_section,
         "table3": embedding_section,

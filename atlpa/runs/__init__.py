@@ -3,7 +3,9 @@
 from atlpa.runs.analysis_methods import ANALYSES, AnalysisKind, AnalysisSettings
 from atlpa.runs.analyze import AnalysisTask, analysis_tasks
 from atlpa.runs.attention import save_attention
+from atlpa.runs.bound import BoundRun
 from atlpa.runs.credibility import IMAGES, CredibilityRun
+from atlpa.runs.distances import DistanceRun
 from atlpa.runs.evaluate import evaluate
 from atlpa.runs.evaluation_images import EvaluationImages
 from atlpa.runs.export import export
@@ -22,7 +24,9 @@ __all__ = [
     "AnalysisKind",
     "AnalysisSettings",
     "AnalysisTask",
+    "BoundRun",
     "CredibilityRun",
+    "DistanceRun",
     "EvaluationImages",
     "Pairing",
     "Protocol",

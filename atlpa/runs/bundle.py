@@ -87,7 +87,7 @@ def _text(value: Any) -> bytes:
 
 def robustbench(run: Run, evaluations: list[Evaluation]) -> dict[str, Any]:
     """What RobustBench's files say of a network, in its words; accuracies in percent, ``null`` where not measured."""
-    white = [record for record in evaluations if record.threat == "white"]
+    white = [record for record in evaluations if record.threat == "white" and record.norm == "Linf"]
     strongest = min(
         (record for record in white if record.attack["name"] in STRONG),
         key=lambda record: (record.attack["epsilon"], share(record.budgets[-1].correct).value),

@@ -51,6 +51,10 @@ class EvaluationImages:
 
     def __post_init__(self) -> None:
         check_measurable(self.attack)
+        if self.attack.norm != "Linf":
+            raise UserError(
+                f"{self.attack.name} in {self.attack.norm}; analyses show images of L∞ attacks: set norm=Linf"
+            )
         index = self.index
         for run in self.runs[1:]:
             if run.read_index(run.training.data).digest != index.digest or run.experiment.judged_part != self._part:

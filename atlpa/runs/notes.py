@@ -37,10 +37,12 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
 
 
 def _no_epsilon(experiment: Experiment) -> list[str]:
-    """A schedule of the training attack's ε where there is no such attack."""
-    if experiment.defense.needs_adversarial or experiment.training.epsilon_schedule == Schedule(shape="constant"):
+    """A schedule of the training attack's ε where there is no such attack, and no term that follows it."""
+    defense = experiment.defense
+    followed = defense.needs_adversarial or any(term.follows_epsilon for term in defense.terms.values())
+    if followed or experiment.training.epsilon_schedule == Schedule(shape="constant"):
         return []
-    return [f"training.epsilon_schedule: {experiment.defense.name} trains without an attack, so that no ε moves"]
+    return [f"training.epsilon_schedule: {defense.name} trains without an attack, so that no ε moves"]
 
 
 def _collapse(experiment: Experiment) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a study takes: trainings, attacks, checks and analyses, and what they may cost."""
+"""What a study takes: trainings, attacks, checks, bounds and analyses, and what they may cost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from atlpa.machine import pick_device
 from atlpa.runs.threats import judged_data, misfit
 from atlpa.studies.analysis_step import AnalysisStep
 from atlpa.studies.attack_step import AttackStep
+from atlpa.studies.bound_step import BoundStep
 from atlpa.studies.check_step import CheckStep
 from atlpa.studies.step import Step
 from atlpa.studies.study import UNDEFENDED, Study
@@ -24,17 +25,18 @@ Stage = Literal["train", "evaluate"]
 
 @dataclass(frozen=True)
 class Plan:
-    """Trainings, sources first, attacks, checks and analyses, in the order in which they are carried out."""
+    """Trainings, sources first, attacks, checks, bounds and analyses, in the order in which they are carried out."""
 
     trainings: Sequence[TrainingStep]
     attacks: Sequence[AttackStep]
     checks: Sequence[CheckStep] = ()
     analyses: Sequence[AnalysisStep] = ()
+    bounds: Sequence[BoundStep] = ()
 
     @property
     def steps(self) -> list[Step]:
         """All of them."""
-        return [*self.trainings, *self.attacks, *self.checks, *self.analyses]
+        return [*self.trainings, *self.attacks, *self.checks, *self.bounds, *self.analyses]
 
     def stage(self, stage: Stage) -> list[Step]:
         """The trainings, or what comes after them."""
@@ -43,7 +45,8 @@ class Plan:
     def shard(self, number: int, of: int) -> Plan:
         """Every ``of``-th step of each kind from the ``number``-th, counted from 1; all shards make up the plan."""
         own = slice(number - 1, None, of)
-        return Plan(self.trainings[own], self.attacks[own], self.checks[own], self.analyses[own])
+        attacks, checks, bounds = self.attacks[own], self.checks[own], self.bounds[own]
+        return Plan(self.trainings[own], attacks, checks, self.analyses[own], bounds)
 
     def seconds(self, step: Step) -> float | None:
         """What a step may take, by the finished ones that are like it; ``None`` if there is none."""
@@ -109,10 +112,16 @@ def plan(
             attacks.append(AttackStep(sources[0], others, protocol, keep, tuple(sources[1:])))
     attacks += [AttackStep(target, (target,), judge, keep) for judge in judges for target in targets]
     checks = [CheckStep(target, networks, epsilon, study.check_limit) for epsilon in study.checks for target in targets]
+    bounds = [
+        BoundStep(target, method, epsilon, study.limit)
+        for method in study.bounds
+        for epsilon in study.epsilons
+        for target in targets
+    ]
     analyzed = tuple(row for row in rows if row.seed == first)
     analyses = [AnalysisStep(analyzed, networks, study)] if study.analyses else []
     _must_share_images(attacks, analyses)
-    return Plan([TrainingStep(network, put_aside) for network in networks], attacks, checks, analyses)
+    return Plan([TrainingStep(network, put_aside) for network in networks], attacks, checks, analyses, bounds)
 
 
 def _must_share_images(attacks: Sequence[AttackStep], analyses: Sequence[AnalysisStep]) -> None:

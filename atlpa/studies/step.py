@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class Step(ABC):
-    """A training, an attack, the checks of a network, or analyses."""
+    """A training, an attack, the checks or the bound of a network, or analyses."""
 
     @property
     @abstractmethod

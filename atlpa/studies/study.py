@@ -14,6 +14,7 @@ from atlpa.component import FromList, Name, PixelDistance, Seed, field_names, va
 from atlpa.errors import UserError, explain, shown
 from atlpa.experiment import Experiment, load
 from atlpa.models import NetworkName
+from atlpa.records import BoundMethod
 from atlpa.runs import IMAGES, Protocol
 from atlpa.studies.transfers import Transfers
 from atlpa.yaml_files import find, read, shipped
@@ -56,6 +57,7 @@ class Study(Transfers):
         limit: how many images are judged, evenly spaced; ``null`` for all.
         checks: every ε at which each network's credibility is checked.
         check_limit: on how many images at most, evenly spaced.
+        bounds: ``ibp`` and ``crown``: how the networks are certified, at each of ``epsilons`` on ``limit`` images.
         analyses: of the networks of the first seed: ``attention``, ``regions``, ``embedding``, ``landscape``.
         analysis_limit: on how many images at most, evenly spaced; ``null`` for all.
     """
@@ -75,6 +77,7 @@ class Study(Transfers):
     limit: Annotated[int, Field(ge=1)] | None = None
     checks: Annotated[tuple[PixelDistance, ...], FromList] = ()
     check_limit: Annotated[int, Field(ge=1)] = IMAGES
+    bounds: Annotated[tuple[BoundMethod, ...], FromList] = ()
     analyses: Annotated[tuple[Literal["attention", "regions", "embedding", "landscape"], ...], FromList] = ()
     analysis_limit: Annotated[int, Field(ge=1)] | None = None
 
@@ -99,7 +102,9 @@ class Study(Transfers):
             if section in OWN_FIELDS or not section:
                 says = OWN_FIELDS.get(section, "no field at all")
                 raise ValueError(f"changes: {shown(field)} cannot be among them; what says it is {says}")
-        for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.analyses):
+        if self.bounds and not all(self.epsilons):
+            raise ValueError("bounds: they need every one of epsilons above 0")
+        for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.bounds, self.analyses):
             for place, value in enumerate(values):
                 if value in values[:place]:
                     raise ValueError(f"{shown(value)} is listed twice")

@@ -103,17 +103,18 @@ def judge(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, seed
         if attack.epsilon and trained.any():
             rows = trained.nonzero()[:, 0]
             there = rows.to(images.device)
-            strong[rows] = _withstand(model, attack.epsilon, clean[there], classes[there], of_rows(attacking, rows))
+            strong[rows] = _withstand(model, attack, clean[there], classes[there], of_rows(attacking, rows))
         return trained, strong
 
     trained, strong = zip(*in_parts(len(labels), 64, of), strict=True)
     return Verdicts(torch.cat(trained), torch.cat(strong))
 
 
-def _withstand(model: nn.Module, epsilon: float, images: Tensor, labels: Tensor, draws: Generators) -> Tensor:
+def _withstand(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, draws: Generators) -> Tensor:
     """Which images ``(N,)`` are right as they are and after each step of PGD, on the CPU; what falls is let go."""
     # A network that draws meets the same draws at every step, or all would fall by chance.
-    pgd = PGD(epsilon=epsilon, step=epsilon / 10, iterations=MANY, fixed_draws=True)
+    norm: Any = attack.norm
+    pgd = PGD(attack.epsilon, attack.epsilon / 10, MANY, fixed_draws=True, norm=norm)
     _, fallen = carry_out(pgd, model, pgd.prepare(model, images), images, labels, draws)
     return ~fallen
 

@@ -97,7 +97,8 @@ def train(
             rate = recipe.learning_rate_at(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            attack = whole.scaled(recipe.epsilon_schedule.at(step, recipe.iterations))
+            risen = recipe.epsilon_schedule.at(step, recipe.iterations)
+            attack = whole.scaled(risen)
             if collapse:
                 attack = collapse.adjusted(attack)
             source = generator(seed, "training attack", step, device=images.device)
@@ -113,6 +114,7 @@ def train(
                     precision=recipe.precision,
                     micro_batch=recipe.at_once(len(labels)),
                     clip_norm=recipe.clip_norm,
+                    risen=risen,
                 )
             if average:
                 average.update(network, step)

@@ -39,13 +39,17 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Part:
-    """Images that pass at a time, of a batch, with their counterparts under an attack of ε and what draws for them."""
+    """Images that pass at a time, of a batch, with their counterparts under an attack of ε and what draws for them.
+
+    ``risen`` is how far that ε has come on its schedule.
+    """
 
     images: Tensor
     adversarial: Tensor | None
     labels: Tensor
     generator: torch.Generator | None
     epsilon: float
+    risen: float
 
 
 def training_step(
@@ -60,6 +64,7 @@ def training_step(
     precision: Precision = "fp32",
     micro_batch: int | None = None,
     clip_norm: float | None = None,
+    risen: float = 1.0,
 ) -> StepResult:
     """Attack a batch, then take one step down the defense's objective on it.
 
@@ -75,6 +80,7 @@ def training_step(
         micro_batch: how many images, which divide B, are in memory at a time; by default all. Gradients are those of
             the whole batch where the network treats each image by itself, as with BatchNorm in evaluation mode.
         clip_norm: what the gradient's norm, over all parameters, is cut to.
+        risen: how far the attack's ε has come on its schedule, as a share of its peak.
 
     Raises:
         Shared: some parameter of a ``DistributedDataParallel`` has no gradient, for which its processes would wait.
@@ -85,7 +91,7 @@ def training_step(
         few, classes = images[first : first + size].detach(), labels[first : first + size]
         draws = BatchPart.taken(generator, range(first, first + size), len(labels))
         adversarial = attack(network, few, classes, generator=draws) if defense.needs_adversarial else None
-        parts.append(Part(few, adversarial, classes, draws, attack.epsilon))
+        parts.append(Part(few, adversarial, classes, draws, attack.epsilon, risen))
     model.train()
 
     def learn() -> list[StepResult]:
@@ -119,7 +125,8 @@ def accumulate(
         with plain, with_generators(network, generator), global_draws(generator):
             with cast, SmallMaps() if images.device.type == "cpu" else nullcontext():
                 views = forward(model, defense, images, part.adversarial, part.labels)
-            terms = defense.objective(replace(views, model=network, generator=generator, epsilon=part.epsilon))
+            passes = replace(views, model=network, generator=generator, epsilon=part.epsilon, risen=part.risen)
+            terms = defense.objective(passes)
         loss = torch.stack(list(terms.values())).sum()
         (share * loss).backward()  # type: ignore[no-untyped-call]
     logits: dict[View, Tensor | None] = {"clean": views.clean, "adversarial": views.adversarial}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlpa.attacks import APGD, BSR, FAB, NFGSM, PGD, RSFGSM, VMIFGSM, AutoAttack, Noise, Square
+from atlpa.attacks import APGD, BSR, FAB, FMN, NFGSM, PGD, RSFGSM, VMIFGSM, AutoAttack, Noise, Square
 
 ATTACKS = {
     "pgd": PGD(iterations=2),
@@ -17,6 +17,8 @@ ATTACKS = {
     "n_fgsm": NFGSM(),
     "vmi_fgsm": VMIFGSM(iterations=2, neighbors=1),
     "fab": FAB(iterations=2),
+    "fmn": FMN(iterations=2),
+    "pgd in L2": PGD(iterations=2, start="uniform", norm="L2"),
     "square": Square(iterations=3),
     "autoattack": AutoAttack(),
     "noise": Noise(),
@@ -28,6 +30,12 @@ STEPWISE = [
     APGD(0.1, 6, loss="dlr", target=2),
     FAB(0.1, 6),
     Square(0.1, 50),
+    PGD(0.1, 0.02, 6, start="uniform", norm="L2"),
+    APGD(0.1, 6, norm="L2"),
+    FAB(0.1, 6, norm="L2"),
+    FMN(0.1, 6),
+    FMN(0.1, 6, norm="L2"),
+    Square(0.1, 50, norm="L2"),
 ]
 every = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 DIVIDE = "divide 8-bit pixels by 255"

@@ -178,7 +178,7 @@ def test_what_is_allowed_but_surprising_is_said(capsys):
     assert "note: training attack: ε 0.25 cannot bind within 1 steps of 0.125" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("defense", preset_names())
+@pytest.mark.parametrize("defense", [name for name in preset_names() if name != "ibp"])  # for small networks alone
 def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense):
     """The network that is loaded predicts what the one in training did when it was saved."""
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

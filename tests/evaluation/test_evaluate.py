@@ -214,8 +214,14 @@ def test_restarts_that_would_not_be_made(case):
 
 
 def test_an_attack_in_another_norm_is_refused_before_it_is_made(case):
-    with pytest.raises(ValueError, match="torchattacks:APGD measures ε in L2; evaluations measure L∞"):
-        evaluate(*case, read_attack({"name": "torchattacks:APGD", "epsilon": 0.5, "norm": "L2"}))
+    with pytest.raises(ValueError, match="torchattacks:APGD measures ε in L1; evaluations measure L∞ and L2: set norm"):
+        evaluate(*case, read_attack({"name": "torchattacks:APGD", "epsilon": 0.5, "norm": "L1"}))
+
+
+def test_another_packages_attack_in_l2_is_measured_in_it(case):
+    attack = read_attack({"name": "torchattacks:APGD", "epsilon": 0.5, "norm": "L2", "steps": 2})
+    size = evaluate(*case, attack).perturbation.size
+    assert size.max().item() == pytest.approx(0.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("attack", [PGD(0.1, 0.02, 2), Ensemble(0.1), APGD(0.1, 2)], ids=lambda attack: attack.name)

@@ -156,8 +156,10 @@ def test_what_an_attack_did_is_measured(models, data):
 
 def test_an_attack_that_cheats_is_caught(models, data):
     class Cheat(PGD):
-        def _bounds(self, images):
-            return images - 9, images + 9
+        def ball(self, images):
+            ball = super().ball(images)
+            ball.low, ball.high = images - 9, images + 9
+            return ball
 
     with pytest.raises(ValueError, match=r"the attack pgd (moved a pixel by 0\.3|gave pixels from)"):
         transfer(models[0], {"t": models[0]}, data, Cheat(epsilon=0.2, step=0.1, iterations=3), (3,))

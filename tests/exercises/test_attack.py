@@ -116,7 +116,7 @@ def test_attacks_of_torchattacks_by_name(small_cnn, images, labels, runs, capsys
     assert {record.threat for threat in ("white", "gray") for record in records(threat)} == {"white", "gray"}
     assert main([*command, "--attack-set", "stepz=2"]) == 2
     assert "did you mean 'steps'?" in capsys.readouterr().err
-    assert main([*command, "--attack-set", "norm=L2"]) == 2
-    assert "torchattacks:APGD measures ε in L2; evaluations measure L∞" in capsys.readouterr().err
+    assert main([*command, "--attack-set", "norm=L1"]) == 2
+    assert "torchattacks:APGD measures ε in L1; evaluations measure L∞ and L2" in capsys.readouterr().err
     assert main(["--run", "runs/pat-resnet18", "--attack", "os:getcwd"]) == 2
     assert "attack 'os:getcwd' is no attack" in capsys.readouterr().err

@@ -62,8 +62,8 @@ def test_stages_are_maps_each_coarser_than_the_one_before(name, size):
     assert torch.equal(answer, logits) if answer.ndim == 2 else answer.shape[:2] == logits.shape
 
 
-def test_every_classifier_of_torchvision_is_there_and_resnets_for_small_images():
-    ours = {"resnet18_cifar", "resnet34_cifar", "resnet50_cifar"}
+def test_every_classifier_of_torchvision_is_there_and_networks_for_small_images():
+    ours = {"resnet18_cifar", "resnet34_cifar", "resnet50_cifar", "small_cnn"}
     assert set(NETWORKS) - ours == set(torchvision.models.list_models(module=torchvision.models))
     assert "fcn_resnet50" not in NETWORKS
 

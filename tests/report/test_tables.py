@@ -15,9 +15,9 @@ PACKAGE = '''
 from atlpa.report import Section, Table
 
 
-def distances(results):
+def changes(results):
     rows = [(one.target.defense, f"{one.budgets[-1].linf_max:.3f}") for one in results.evaluations]
-    return Section("distances", "Largest change", Table(("defense", "max"), rows), "As measured.\\n") if rows else None
+    return Section("changes", "Largest change", Table(("defense", "max"), rows), "As measured.\\n") if rows else None
 
 
 def broken(results):
@@ -49,27 +49,27 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_table_by_import_path_is_in_every_form_of_the_report(folder, capsys):
     out = folder / "out"
-    assert main([str(folder / "records"), "--output", str(out), "--table", "far_away:distances"]) == 0
+    assert main([str(folder / "records"), "--output", str(out), "--table", "far_away:changes"]) == 0
     text = capsys.readouterr().out
     assert text.index("**Accuracy under attack") < text.index("**Largest change**") < text.index("As measured.")
     assert (out / "table.md").read_text().count("Largest change") == 1
-    assert "pat & 0.250" in (out / "distances.tex").read_text()
-    assert '<section id="distances">\n<h2>Largest change</h2>' in (out / "index.html").read_text()
+    assert "pat & 0.250" in (out / "changes.tex").read_text()
+    assert '<section id="changes">\n<h2>Largest change</h2>' in (out / "index.html").read_text()
     assert main([str(folder / "records")]) == 0
     assert "Largest change" not in capsys.readouterr().out
 
 
 def test_a_table_of_an_installed_package_is_in_every_report(folder, monkeypatch):
-    point = metadata.EntryPoint("distances", "far_away:distances", "atlpa.tables")
+    point = metadata.EntryPoint("changes", "far_away:changes", "atlpa.tables")
     installed = metadata.entry_points
     monkeypatch.setattr(
         metadata, "entry_points", lambda group: (point,) if group == "atlpa.tables" else installed(group=group)
     )
-    assert list(TABLES)[-1] == "distances"
+    assert list(TABLES)[-1] == "changes"
     results = Results([record(PAT, PAT, "white", 30)])
     assert "| pat     | 0.250 |" in summary(results)
     write_report(results, folder / "out")
-    assert (folder / "out" / "distances.tex").is_file()
+    assert (folder / "out" / "changes.tex").is_file()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from atlpa.attacks import read_attack
 from atlpa.component import dump, validate
 from atlpa.experiment import parse
-from atlpa.records import Credibility, Evaluation, Training, read
+from atlpa.records import Bound, Credibility, Evaluation, Training, read
 from atlpa.records.read import KINDS
-from atlpa.runs import AnalysisSettings, AnalysisTask, CredibilityRun, Pairing, Protocol, Run
+from atlpa.runs import AnalysisSettings, AnalysisTask, BoundRun, CredibilityRun, Pairing, Protocol, Run
 from atlpa.runs.measurement import Measurement
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -35,6 +35,8 @@ def holds(whole, part):
     """Whether all that an older file says is said, beside what was added since."""
     if isinstance(part, dict):
         return all(name in whole and holds(whole[name], value) for name, value in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(holds, whole, part))
     return whole == part
 
 
@@ -83,3 +85,18 @@ def test_committed_measurements_are_not_made_anew(runs):
             assert expected_path(read(path), run, sources) == path
             found += 1
     assert found == 176
+
+
+def test_committed_bounds_are_not_made_anew_and_agree_with_the_attacks():
+    """Every image that is certified stands in the record of each attack on the same images within that ε."""
+    found = []
+    for path in sorted((RESULTS / "digits-certified").glob("*/records/bound-*.json")):
+        bound, run = Bound.load(path), Run.open(path.parents[1])
+        limit = None if bound.data.count == bound.data.available else bound.data.count
+        assert BoundRun(run, bound.method, bound.epsilon, limit).path == path
+        for attack in map(Evaluation.load, path.parent.glob("white-*.json")):
+            if attack.data == bound.data and attack.attack["epsilon"] <= bound.epsilon:
+                pairs = zip(bound.certified, attack.budgets[-1].correct[0], strict=True)
+                assert ("1", "0") not in set(pairs)
+                found.append((bound.method, attack.attack["name"]))
+    assert {("ibp", "pgd"), ("crown", "pgd"), ("crown", "ensemble")} <= set(found)

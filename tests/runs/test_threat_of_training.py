@@ -67,7 +67,7 @@ def test_a_package_that_is_missing(monkeypatch):
 
 
 def test_another_norm_cannot_select(monkeypatch):
-    monkeypatch.setattr("atlpa.attacks.FGSM.norm", "L2")
-    with pytest.raises(UserError, match=r"training\.select_by: the attack fgsm measures ε in L2"):
+    monkeypatch.setattr("atlpa.attacks.FGSM.norm", "L1")
+    with pytest.raises(UserError, match=r"training\.select_by: the attack fgsm measures ε in L1"):
         carried_out(("training.select_by", {"name": "fgsm"}))
     assert not Path("run").exists()

@@ -45,7 +45,7 @@ def digits(size):
     return F.interpolate(images[torch.arange(4)] / 255, size=size), images.labels
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", [name for name in preset_names() if name != "ibp"])  # for small networks alone
 @pytest.mark.parametrize("name", NETWORKS)
 def test_trains(name, preset):
     size, stages = NETWORKS[name]["size"], NETWORKS[name].get("stages")

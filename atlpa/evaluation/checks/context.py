@@ -200,7 +200,7 @@ class CheckContext:
         randomized = model is self.model and self.randomized
         stages = () if randomized else attack.stages(self.outputs[0].shape[1])
         if stages:
-            tracker = RobustTracker(candidates.cpu(), budgets, attack.epsilon, found)
+            tracker = RobustTracker(candidates.cpu(), budgets, attack, found)
             network, everything = stages[0].prepare(model, self.images[:BATCH_SIZE]), InMemory(self.images, self.labels)
             for number, stage in enumerate(stages):
                 left = torch.nonzero(tracker.robust[-1]).flatten()
