@@ -49,17 +49,9 @@ def test_the_sdist_builds_the_same_wheel_and_holds_what_its_tests_need(wheel, tm
     with tarfile.open(path) as content:
         content.extractall(tmp_path, filter="data")
     unpacked = tmp_path / path.name.removesuffix(".tar.gz")
-    for name in (
-        "tests",
-        "benchmarks",
-        "scripts",
-        "docs",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "CITATION.cff",
-    ):
-        assert (unpacked / name).exists()
+    needed = {"tests", "benchmarks", "scripts", "docs", ".github", ".pre-commit-config.yaml", "CITATION.cff"}
+    pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    assert needed | pages <= {one.name for one in unpacked.iterdir()}
     subprocess.run([*command, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
     (again,) = tmp_path.glob("*.whl")
     (ours, theirs) = ({one.filename: one.CRC for one in zipfile.ZipFile(which).infolist()} for which in (wheel, again))

@@ -72,8 +72,8 @@ class Tracking:
     """The trackers of one training, in the process that writes.
 
     They are told what a checkpoint holds, when it has been saved: what is lost in a crash and done again has not been
-    told, so that no step comes twice, and a step never waits for them. One that fails is said once and told no more,
-    for ``log.jsonl`` has it all.
+    told, so that no step comes twice, and training waits for them there alone. One that fails is said once and told no
+    more, for ``log.jsonl`` has it all.
 
     Args:
         names: of ``TRACKERS``.
