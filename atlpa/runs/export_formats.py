@@ -160,7 +160,7 @@ def _read_onnx(path: Path) -> tuple[ExportedNetwork, Logits]:
 
 FORMATS: Mapping[str, Format] = {
     "torch": Format(_write_torch, _read_torch, companion=".json"),
-    "safetensors": Format(_write_safetensors, _read_safetensors, packages=("safetensors",)),
+    "safetensors": Format(_write_safetensors, _read_safetensors),
     "onnx": Format(_write_onnx, _read_onnx, packages=("onnx", "onnxscript", "onnxruntime"), whole=True),
 }
 """Name → format: a state dict of the backbone with the description beside or inside it, or the whole network."""

@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_made(tiny_run, capsys):
     assert "cannot be written" in refused(capsys, tiny_run("pat", SMALL), "torch", file="file/network")
 
 
-@pytest.mark.parametrize(("package", "to"), [("onnxscript", "onnx"), ("safetensors", "safetensors")])
+@pytest.mark.parametrize(("package", "to"), [("onnxscript", "onnx"), ("onnxruntime", "onnx")])
 def test_a_missing_package_is_asked_for(tiny_run, capsys, monkeypatch, package, to):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else real(name))
