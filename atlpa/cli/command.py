@@ -22,10 +22,9 @@ from atlpa.strict_yaml import parse_yaml
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the arguments, and which version this is."""
 
-    def __init__(self, **options: Any) -> None:
-        # A field of an attack may be called version: then --version is the attack's, and -V alone this one.
-        super().__init__(conflict_handler="resolve", **options)
-        self.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
+    def __init__(self, *, version: Sequence[str] = ("-V", "--version"), **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument(*version, action="version", version=f"%(prog)s {__version__}")
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""

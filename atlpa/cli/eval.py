@@ -33,6 +33,7 @@ from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
+        version=["-V"],  # --version is the ensemble's
         prog="atlpa-eval",
         description="Judge trained networks under attack. Development runs are judged on the validation part, runs "
         "trained with --final on the test part. Each result is a record in the run's folder; what is on record is not "
