@@ -140,7 +140,6 @@ def drawing(model):
         ({"model": drawing}, "the model draws, so that whether an image falls is chance"),
         ({"labels": None}, "labels are missing"),
     ],
-    ids=str,
 )
 def test_what_gives_no_distances(case, change, words):
     model, images, labels = case
