@@ -146,13 +146,17 @@ def _in_pixel_range(value: float) -> float:
     return value
 
 
+def _at_least_zero(value: float) -> float:
+    return value if value > 0 else _in_pixel_range(value)
+
+
 Number = Annotated[float, BeforeValidator(parse_number)]
 """A float that may be written as a fraction."""
 
 PixelDistance = Annotated[Number, AfterValidator(_in_pixel_range)]
 """A distance between images in units of the [0, 1] pixel range; may be written ``64/256``."""
 
-Radius = Annotated[Number, Field(ge=0)]
+Radius = Annotated[Number, AfterValidator(_at_least_zero)]
 """The same in whichever norm its owner has; in L2 it may be above 1 (see ``check_pixel_range``)."""
 
 

@@ -139,12 +139,10 @@ def work(arguments: argparse.Namespace) -> None:
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
-    asked = [make for option, make in IN_PLACE.items() if getattr(arguments, option) not in (None, False)]
+    asked = [option for option in IN_PLACE if getattr(arguments, option) not in (None, False)]
     if len(asked) > 1:
-        raise UserError(
-            f"{' and '.join(f'--{option}' for option in IN_PLACE)} each stand in place of an attack; give one"
-        )
-    make = asked[0] if asked else judge
+        raise UserError(f"{' and '.join(f'--{option}' for option in asked)} each stand in place of an attack; give one")
+    make = IN_PLACE[asked[0]] if asked else judge
     with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
         records: Sequence[MeasuredRecord] = make(arguments)
     if arguments.json:

@@ -54,6 +54,8 @@ class WorstCase(Term):
         if views.model is None or views.clean is None or epsilon is None:
             raise ValueError("worst_case needs views.model and views.clean, and views.epsilon where it has none")
         labels = views.labels
+        if labels.is_floating_point():
+            raise ValueError("worst_case needs labels of one class each, and these are shares of several")
         kappa = 1 - (1 - self.kappa) * views.risen
         worst = worst_case_logits(views.model, views.images, labels, epsilon)
         return kappa * F.cross_entropy(views.clean, labels) + (1 - kappa) * F.cross_entropy(worst, labels)

@@ -237,7 +237,8 @@ class Run:
             differing = str(error)
         if differing:
             raise UserError(f"{path} belongs to another experiment than its folder: {differing}")
-        if checkpoint.step > (last := experiment.training.iterations):
+        last = experiment.training.iterations
+        if not min(1, last) <= checkpoint.step <= last:
             raise UserError(f"{path} is of step {shown(checkpoint.step)} of {last}; {REMEDY}")
         return checkpoint
 

@@ -89,7 +89,7 @@ def test_an_evaluation_in_l2_says_so(capsys):
         (["--curve", "--attack", "noise"], "noise cannot be followed step by step"),
         (["--curve", "--attack", "autoattack"], "autoattack cannot be followed step by step"),
         (["--curve", "--threat", "gray"], "--threat has no meaning with --curve"),
-        (["--curve", "--check"], "--check has no meaning with --curve"),
+        (["--curve", "--check"], "--check and --curve each stand in place of an attack"),
         (["--curve", "--draws", "3"], "--draws has no meaning with --curve"),
         (["--curve", "--iters", "2", "3"], "--curve takes a single one"),
         (["--curve", "--momentum", "1"], "momentum of pgd has no meaning with --curve"),

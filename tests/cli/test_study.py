@@ -53,7 +53,7 @@ def test_a_study_from_nothing_to_its_table(study, capsys):
 
     assert main(["mine.yaml"]) == 0
     text = capsys.readouterr().out
-    table = rows(text)
+    table = rows(text)[:4]  # the first of the report's tables
     assert [row[0] for row in table] == ["none resnet18", "none resnet34", "rat resnet18", "atlpa-conv5 resnet18"]
     assert "surrogate 0.25" in text
     assert [[cell for cell in row if cell == "= white"] for row in table] == [["= white"], ["= white"], [], []]

@@ -65,6 +65,21 @@ def test_the_help_of_evaluation_offers_what_can_judge_and_tells_each_default(cap
     with pytest.raises(SystemExit):
         judge(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "pgd, apgd, fab, fgsm, rs_fgsm, square, ensemble, autoattack, noise, none" in text
-    assert "n_fgsm" not in text
+    names = [
+        "pgd",
+        "apgd",
+        "fab",
+        "fmn",
+        "fgsm",
+        "rs_fgsm",
+        "mi_fgsm",
+        "square",
+        "ensemble",
+        "autoattack",
+        "noise",
+        "none",
+    ]
+    offered = text.split("--attack NAME ")[-1].split(", or package.module:attack")[0].split(", ")
+    assert [name for name in offered if name in names] == names
+    assert "n_fgsm" not in offered
     assert "default: zero (pgd), uniform (apgd)" in text

@@ -78,7 +78,7 @@ def test_white_box_counts_an_image_that_is_right_clean_in_the_same_draw(data):
 
 def test_a_result_as_a_record_holds_it():
     clean = torch.tensor([[True, False], [True, True]])
-    outcome = AttackResult(clean, clean[None], (6,), Perturbation.empty(1, 2))
+    outcome = AttackResult(clean, clean[None], (6,), Perturbation.empty(PGD(), 1, 2))
     assert outcome.budget(0).correct == ("10", "11")
     assert outcome.budget(0).iterations == 6
     assert (outcome.clean_accuracy, outcome.robust_accuracy) == (0.75, 0.75)

@@ -166,7 +166,7 @@ ALTERED = {
     **{f"a momentum: {name}": (with_momentum(change), words) for name, (change, words) in TENSORS.items()},
     "a step beyond the end": (lambda _: {"step": 5}, "is of step 5 of 4"),
     "a negative step": (lambda _: {"step": -1}, "its step is -1"),
-    "no step yet": (lambda _: {"step": 0}, "its step is 0"),
+    "no step yet": (lambda _: {"step": 0}, "is of step 0 of 4"),
     "a step that is a truth": (lambda _: {"step": True}, "its step is True"),
     "a step that is a float": (lambda _: {"step": 2.0}, "its step is 2.0"),
     "a step that is a word": (lambda _: {"step": "2"}, "its step is '2'"),
