@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,21 +14,7 @@ from atlpa.records import Evaluation, Network
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.strongest import beat_guessing, left, strongest
-from atlpa.statistics import SEVERAL, by_seed, over_seeds, share
-
-
-class Mean(NamedTuple):
-    """An accuracy of a defense: of its only network, or over its seeds.
-
-    Fields:
-        value: a share.
-        low: lower end of the 95 % interval.
-        high: upper end.
-    """
-
-    value: float
-    low: float
-    high: float
+from atlpa.statistics import SEVERAL, Estimate, Share, by_seed, over_seeds, share
 
 
 def trade_off(records: Sequence[Evaluation]) -> Figure | None:
@@ -81,9 +67,8 @@ def _draw(panel: Axes, group: Sequence[Evaluation], look: Mapping[str, Any]) -> 
     return cast(Artist, marks.lines[0])
 
 
-def _means(correct: Sequence[tuple[str, ...]]) -> list[Mean]:
+def _means(correct: Sequence[tuple[str, ...]]) -> Sequence[Estimate | Share]:
     """Over the seeds, if there are enough; else of each network."""
     if len(correct) >= SEVERAL and len({len(one[0]) for one in correct}) == 1:
-        found = over_seeds(by_seed(correct))
-        return [Mean(found.value, found.low, found.high)]
-    return [Mean(one.value, one.low, one.high) for one in map(share, correct)]
+        return [over_seeds(by_seed(correct))]
+    return [share(one) for one in correct]
