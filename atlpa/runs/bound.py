@@ -15,10 +15,10 @@ from atlpa.evaluation.correctness import to_batch
 from atlpa.float32 import ieee_float32
 from atlpa.machine import describe
 from atlpa.progress import Progress
-from atlpa.records import Bound, BoundMethod, digest
+from atlpa.records import Bound, BoundMethod
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
-from atlpa.runs.on_record import check_place, on_record
+from atlpa.runs.on_record import check_place, on_record, record_path
 
 AT_ONCE = 16
 """Images between two looks at the progress."""
@@ -43,17 +43,8 @@ class BoundRun:
     @property
     def path(self) -> Path:
         """Where its record lies."""
-        everything = {
-            "target": self.run.network.weights,
-            "data": self.run.training.data,
-            "part": self.run.experiment.judged_part,
-            "method": self.method,
-            "epsilon": self.epsilon,
-            "limit": self.limit,
-            "atlpa": __version__,
-        }
-        which = f"{self.run.judged}-" if self.run.selects else ""
-        return self.run.records / f"{which}bound-{self.method}-eps{self.epsilon:.4g}-{digest(everything, 8)}.json"
+        settings = {"method": self.method, "epsilon": self.epsilon, "limit": self.limit}
+        return record_path(self.run, f"bound-{self.method}-eps{self.epsilon:.4g}", settings)
 
     @property
     def recorded(self) -> Bound | None:

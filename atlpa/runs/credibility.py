@@ -16,11 +16,11 @@ from atlpa.evaluation.checks import CHECKS, Check
 from atlpa.evaluation.correctness import to_batch
 from atlpa.machine import describe
 from atlpa.progress import Progress
-from atlpa.records import Credibility, digest
+from atlpa.records import Credibility
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.fallen_images import keep_fallen
 from atlpa.runs.folder import Run
-from atlpa.runs.on_record import check_place, on_record
+from atlpa.runs.on_record import check_place, on_record, record_path
 from atlpa.runs.threats import sources_beside
 
 IMAGES = 256
@@ -68,20 +68,16 @@ class CredibilityRun:
     @property
     def path(self) -> Path:
         """Where its record lies."""
-        everything = {
-            "target": self.run.network.weights,
+        settings: dict[str, object] = {
             "sources": [source.network.weights for source in self.sources],
-            "data": self.run.training.data,
-            "part": self.run.experiment.judged_part,
             "epsilon": self.epsilon,
             "limit": self.limit,
             "seed": self.seed,
-            "atlpa": __version__,
             "judged": "all attacks together",
         }
         if others := sorted({*CHECKS, *self.more} - CHECKS.built_in.keys()):
-            everything["checks"] = others
-        return self.run.records / f"credibility-eps{self.epsilon:.4g}-{digest(everything, 8)}.json"
+            settings["checks"] = others
+        return record_path(self.run, f"credibility-eps{self.epsilon:.4g}", settings)
 
     @property
     def fallen(self) -> Path:

@@ -18,10 +18,10 @@ from atlpa.evaluation import distances
 from atlpa.evaluation.distances import check_curve
 from atlpa.machine import describe
 from atlpa.progress import Progress
-from atlpa.records import Distances, digest
+from atlpa.records import Distances
 from atlpa.runs.evaluate import judged_images
 from atlpa.runs.folder import Run
-from atlpa.runs.on_record import check_place, on_record
+from atlpa.runs.on_record import check_place, on_record, record_path
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,13 @@ class DistanceRun:
     @property
     def path(self) -> Path:
         """Where its record lies."""
-        everything = {
-            "target": self.run.network.weights,
-            "data": self.run.training.data,
-            "part": self.run.experiment.judged_part,
+        settings = {
             "attack": {"name": self.attack.name, **dump(self.attack, exclude_defaults=True)},
             "epsilons": self.epsilons,
             "limit": self.limit,
             "seed": self.seed,
-            "atlpa": __version__,
         }
-        which = f"{self.run.judged}-" if self.run.selects else ""
-        return self.run.records / f"{which}distances-{self.attack.norm}-{self.attack.name}-{digest(everything, 8)}.json"
+        return record_path(self.run, f"distances-{self.attack.norm}-{self.attack.name}", settings)
 
     @property
     def recorded(self) -> Distances | None:

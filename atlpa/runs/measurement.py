@@ -17,7 +17,7 @@ from atlpa.errors import UserError
 from atlpa.models import Averaged, Joint, slug
 from atlpa.records import EvaluatedImages, Evaluation, digest
 from atlpa.runs.folder import Run
-from atlpa.runs.on_record import on_record
+from atlpa.runs.on_record import on_record, record_path
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
 
@@ -100,25 +100,19 @@ class Measurement:
         changed = dump(self.attack, exclude_defaults=True)
         changed.pop(self.attack.budget or "", None)
         further = self._jointly | ({"eight_bit": True} if self.eight_bit else {})
-        everything = {
-            "target": target.network.weights,
+        settings = {
             "source": source.weights,
-            "data": target.training.data,
-            "part": target.experiment.judged_part,
             "attack": {"name": self.attack.name, **changed},
             "budgets": protocol.budgets,
             "limit": protocol.limit,
             "seed": protocol.seed,
             "draws": protocol.draws if target.randomized else 1,
             "average": self.average_of(target),
-            "atlpa": __version__,
         } | further
         by = "white" if self.white_box else f"{self.pairing.threat}-{source.defense}-{slug(source.architecture)}"
         if self.pairing.joint:
             by = f"{self.pairing.threat}-{len(self.pairing.sources)}-jointly"
-        name = slug(self.attack.name)
-        which = f"{target.judged}-" if target.selects else ""
-        return target.records / f"{which}{by}-{name}-eps{self.attack.epsilon:.4g}-{digest(everything, 8)}.json"
+        return record_path(target, f"{by}-{slug(self.attack.name)}-eps{self.attack.epsilon:.4g}", settings)
 
     @property
     def _jointly(self) -> dict[str, Any]:
