@@ -7,28 +7,25 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import torch
-
-from atlpa.cli.attack_options import add_attack_options, check_pairings, epsilons_without_attack, protocols
+from atlpa.cli.attack_options import add_attack_options, check_pairings, protocols
 from atlpa.cli.bound import bound
 from atlpa.cli.bundle import bundle, repeat
-from atlpa.cli.command import Parser, count, number, path, run_command
+from atlpa.cli.check import add_check_options, check
+from atlpa.cli.command import Parser, count, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, judged_runs
 from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError, one_line
-from atlpa.evaluation.checks import check_claim, claim
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
-from atlpa.records import BoundMethod, Credibility, Evaluation, MeasuredRecord, Threat, verdict
-from atlpa.report import advice, each_accuracy, findings_table, protocol, what_stands
-from atlpa.runs import IMAGES, CredibilityRun, evaluate, pair, pair_jointly
+from atlpa.records import BoundMethod, Evaluation, MeasuredRecord, Threat
+from atlpa.report import each_accuracy, protocol
+from atlpa.runs import evaluate, pair, pair_jointly
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,19 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keep transferred images there as .npy, and show those that lie there again",
     )
-    add(
-        "--check",
-        action="store_true",
-        help="in place of an attack, judge by all of them together, and look for evidence that an accuracy at --eps "
-        f"(default 8/255) is overstated; on --limit images, default {IMAGES}",
-    )
-    add(
-        "--claimed",
-        type=number,
-        metavar="X",
-        help="with --check, whether a robust accuracy that is claimed can be true, 0.53 for 53 %%; the images that "
-        "fell are kept in the run's folder",
-    )
+    add_check_options(parser)
     add(
         "--bundle",
         type=path,
@@ -113,13 +98,6 @@ def _parser() -> argparse.ArgumentParser:
         "or by linear bounds too (crown), which takes longer and says more",
     )
     add_trust_option(parser)
-    add(
-        "--add-check",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="with --check, also this check of your own: package.module:check (repeatable)",
-    )
     add_attack_options(parser)
     add_given_options(parser)
     return parser
@@ -172,46 +150,6 @@ def check_json(file: Path) -> None:
         raise UserError(f"--json {file}: its folder does not exist; make it first")
     if problem := unwritable_file(file):
         raise UserError(f"--json {file} cannot be written: {problem}")
-
-
-def check(arguments: argparse.Namespace) -> list[Credibility]:
-    """Make the credibility checks and print what they found."""
-    epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks")
-    claimed: float | None = arguments.claimed
-    if claimed is not None:
-        try:
-            check_claim(claimed)
-        except ValueError as error:
-            raise UserError(f"--claimed: {error}") from error
-    device = pick_device(arguments.device)
-    asked = [
-        CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
-        for run in judged_runs(arguments)
-        for epsilon in epsilons
-    ]
-    records = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
-    return [_checked(one, record, claimed, device) for one, record in zip(asked, records, strict=True)]
-
-
-def _checked(
-    one: CredibilityRun, record: Credibility | None, claimed: float | None, device: torch.device
-) -> Credibility:
-    """Print what was found, and what it says of a claim."""
-    keep = claimed is not None
-    if record is None or (keep and record.correct is not None and not one.fallen.exists()):
-        record = one.make(device, keep=keep)
-    data = record.data
-    if claimed is not None:
-        finding = claim(claimed, record.correct, record.felled_by)
-        record = replace(record, findings=(*record.findings, finding))
-    which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
-    print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
-    print(findings_table(record).markdown(), end="")
-    print("".join(f"{line}\n" for line in [*what_stands(record), *advice(record)]), end="")
-    if keep and record.felled_by:
-        print(one_line(f"the images that fell, and what felled each (numpy.load): {one.fallen}"))
-    print(f"verdict: {verdict(record.findings, most=len(record.findings))}\n")
-    return record
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:

@@ -16,14 +16,16 @@ from safetensors.torch import load as load_tensors
 
 from atlpa import __version__
 from atlpa.attacks import attack_class, read_attack
+from atlpa.data import load_images
 from atlpa.errors import UserError, reason, shown
-from atlpa.evaluation.correctness import is_correct
+from atlpa.evaluation.attack_result import ROUNDING
+from atlpa.evaluation.correctness import is_correct, to_batch
 from atlpa.json_files import parse_json
 from atlpa.out_of_memory import in_parts
 from atlpa.plain_file import open_plain
-from atlpa.records import Evaluation, read
+from atlpa.records import Credibility, Evaluation, read
 from atlpa.runs.bundle import FORMAT, MANIFEST, WEIGHTS
-from atlpa.runs.evaluate import evaluate
+from atlpa.runs.evaluate import evaluate, judged_images
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
@@ -134,16 +136,28 @@ def verify(run: Run, device: torch.device) -> Iterator[Repeated]:
 
 
 def _shown(run: Run, path: Path, device: torch.device) -> Repeated:
-    """Whether images that fell still fool the network, and lie within the ε that their file is named after."""
-    with np.load(path, allow_pickle=False) as kept:
-        adversarial, labels = torch.from_numpy(kept["adversarial"]), torch.from_numpy(kept["label"])
+    """Whether images that fell are those of the data, moved by at most ε within [0, 1], and still fool the network."""
+    record = Credibility.load(run.records / f"{path.stem}.json")
+    items, judged = judged_images(run, run.read_index(run.training.data), record.data.count)
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            names, adversarial = kept["image"].tolist(), torch.from_numpy(kept["adversarial"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path.name} holds no images that fell ({reason(error)})") from error
+    if not names:
+        return Repeated(f"{path.stem}: images that fell", note="none fell")
+    places = {item.name: place for place, item in enumerate(items)}
+    if unknown := [name for name in names if name not in places]:
+        raise UserError(f"{path.name} holds {shown(unknown[0])}, which is none of the images that were checked")
+    rows = torch.tensor([places[name] for name in names], dtype=torch.long)
+    images, labels = to_batch(load_images(items, judged.size, device, path.stem), rows, device)
+    adversarial = adversarial.to(images)
+    inside = (adversarial - images).abs().flatten(1).amax(dim=1) <= record.epsilon + ROUNDING
+    inside &= ((adversarial >= 0) & (adversarial <= 1)).flatten(1).all(dim=1)
     model = run.load_model(device)
-    parts = in_parts(
-        len(labels), 64, lambda rows: ~is_correct(model, adversarial[rows].to(device), labels[rows].to(device)).cpu()
-    )
-    fools = torch.cat(list(parts))
-    differing = tuple(torch.nonzero(~fools).flatten().tolist())
-    return Repeated(f"{path.stem}: images that fell", int(fools.sum()), len(fools), differing)
+    right = torch.cat(list(in_parts(len(rows), 64, lambda part: is_correct(model, adversarial[part], labels[part]))))
+    fallen = (inside & ~right).cpu()
+    return Repeated(f"{path.stem}: images that fell", int(fallen.sum()), len(rows), tuple(rows[~fallen].tolist()))
 
 
 def _again(run: Run, name: str, record: Evaluation, device: torch.device) -> Repeated:

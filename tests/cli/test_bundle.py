@@ -1,11 +1,13 @@
 """A bundle as a reviewer meets it: written here, repeated in another folder, and refused where it was changed."""
 
 import hashlib
+import io
 import json
 import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
@@ -109,6 +111,27 @@ def test_the_images_that_fell_are_shown_again(judged, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if "images that fell" in line)
     agree, of = line.split("|")[2].split(" of ")
     assert int(agree) == int(of) > 0
+
+
+def test_an_image_that_was_moved_too_far_has_not_fallen(judged, capsys):
+    """A liar swaps one for its negative, beyond ε of it."""
+    assert main(["--run", "runs/pat", "--check", "--eps", "0.1", "--limit", "12", "--claimed", "1"]) == 0
+    assert main(["--run", "runs/pat", "--bundle", "more.zip"]) == 0
+    found = contents("more.zip")
+    (name,) = [name for name in found if name.startswith("fallen/")]
+    with np.load(io.BytesIO(found[name])) as kept:
+        arrays = dict(kept)
+    arrays["adversarial"][0] = 1 - arrays["adversarial"][0]
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    manifest = json.loads(found["manifest.json"])
+    manifest["files"][name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    lie = rewritten("more.zip", {name: buffer.getvalue(), "manifest.json": json.dumps(manifest).encode()})
+    capsys.readouterr()
+    assert main(["--verify", str(lie)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "images that fell" in line)
+    agree, of = line.split("|")[2].split(" of ")
+    assert int(agree) == int(of) - 1
 
 
 def test_changed_and_foreign_files_are_refused(judged, capsys):
