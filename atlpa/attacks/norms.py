@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,7 +17,7 @@ LOOKS = 6
 """At how many candidates an L2 projection looks for the pixels that [0, 1] stops; each look finds most of them."""
 
 
-class Ball:
+class Ball(ABC):
     """The points within ε of each image of a batch and within [0, 1].
 
     Args:
@@ -29,22 +30,22 @@ class Ball:
         self.epsilon = epsilon[:, None, None, None] if isinstance(epsilon, Tensor) else epsilon
 
     @staticmethod
+    @abstractmethod
     def size(change: Tensor) -> Tensor:
         """The norm of each change ``(B, 3, H, W)``, ``(B,)``."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def ascent(gradient: Tensor) -> Tensor:
         """The change of size 1 that a gradient ``(B, 3, H, W)`` promises most of; none where it is 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def project(self, points: Tensor) -> Tensor:
         """The nearest points of the ball to some ``(B, 3, H, W)``, which are overwritten."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, generator: Generators) -> Tensor:
         """Uniformly random points of it, but for those beyond [0, 1], which are projected back."""
-        raise NotImplementedError
 
 
 class LinfBall(Ball):
