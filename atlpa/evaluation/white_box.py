@@ -92,7 +92,7 @@ def follow(
     network: Logits,
     images: Images,
     *,
-    seed: int,
+    seed: int | None,
     batch_size: int,
     progress: Callable[[int], object] = lambda _: None,
 ) -> int:
@@ -104,7 +104,7 @@ def follow(
         model: left exactly as found; it judges what half precision cannot.
         network: what gradients are computed on, as a stage's ``prepare`` makes it of the model.
         images: the data.
-        seed: of random starts, keyed by image and stage.
+        seed: of random starts, keyed by image and stage; ``None`` draws from torch's global generator.
         batch_size: images attacked at a time.
         progress: called with the number of images, of N · stages, that are done.
 

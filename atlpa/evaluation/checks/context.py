@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from atlpa.attacks import PGD, Attack, Ensemble, Square
 from atlpa.attacks.objectives import cross_entropy
 from atlpa.data.images import InMemory
-from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.checks.standing import Attempt, Met, Standing
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
+from atlpa.evaluation.white_box import follow
 from atlpa.model_state import Logits, eval_mode
 from atlpa.out_of_memory import fitting, in_parts
 
@@ -202,12 +201,7 @@ class CheckContext:
         if stages:
             tracker = RobustTracker(candidates.cpu(), budgets, attack, found)
             network, everything = stages[0].prepare(model, self.images[:BATCH_SIZE]), InMemory(self.images, self.labels)
-            for number, stage in enumerate(stages):
-                left = torch.nonzero(tracker.robust[-1]).flatten()
-                how: dict[str, Any] = {"seed": None, "stage": number, "batch_size": BATCH_SIZE}
-                queue = ActiveQueue(model, network, everything, stage, left, **how) if len(left) else ()
-                for batch, fallen in queue:
-                    tracker.update(batch, fallen, number)
+            follow(stages, tracker, model, network, everything, seed=None, batch_size=BATCH_SIZE)
             at = list(tracker.robust.to(candidates.device))
             return Met(at[-1], found, at, tracker.felled_by([stage.title for stage in stages]))
         chosen = InMemory(self.images[positions], self.labels[positions])
