@@ -16,6 +16,7 @@ from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.files import atomic_file
 from atlpa.records import Evaluation, Record, read
+from atlpa.report import each_accuracy, protocol
 from atlpa.runs.folder import Run
 from atlpa.statistics import share
 
@@ -93,12 +94,13 @@ def robustbench(run: Run, evaluations: list[Evaluation]) -> dict[str, Any]:
         key=lambda record: (record.attack["epsilon"], share(record.budgets[-1].correct).value),
         default=None,
     )
+    largest = strongest or max(evaluations, key=lambda record: record.data.count)
     return {
         "name": run.folder.name,
         "dataset": run.experiment.data.name,
         "norm": "Linf",
         "eps": strongest.attack["epsilon"] if strongest else None,
-        "clean_acc": round(100 * share(evaluations[0].clean).value, 2),
+        "clean_acc": round(100 * share(largest.clean).value, 2),
         "autoattack_acc": round(100 * share(strongest.budgets[-1].correct).value, 2) if strongest else None,
         "architecture": run.experiment.model.architecture,
         "additional_data": run.experiment.data.extra is not None,
@@ -111,27 +113,17 @@ def robustbench(run: Run, evaluations: list[Evaluation]) -> dict[str, Any]:
 
 def card(run: Run, evaluations: list[Evaluation]) -> str:
     """A model card in Markdown: what the network is, how it was trained, and what is on record of it."""
-    experiment, first = run.experiment, evaluations[0]
-    what, trained = first.data, f"seed {experiment.seed}, {experiment.training.iterations} steps"
-    lines = [
-        f"# {run.folder.name}",
-        "",
-        f"{experiment.model.architecture} for {what.classes} classes of {what.dataset} at {what.size}×{what.size}, "
-        f"trained with the defense `{experiment.defense.name}`, {trained}, by atlpa {run.training.atlpa}. "
-        "`experiment.yaml` holds every setting.",
-        "",
-        "Inputs are images in [0, 1], `(B, 3, H, W)`; mean and deviation are inside the network. Accuracies in percent "
-        "with 95 % Wilson intervals; ε in units of the [0, 1] pixel range. All but white-box accuracies are transfer "
-        "accuracies, upper bounds that say little about robustness.",
-        "",
-        "| threat | attack | ε | images | clean | stands |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for record in evaluations:
-        last = record.budgets[-1]
-        name, iterations = record.attack["name"], f", {last.iterations} iterations" if last.iterations > 1 else ""
-        lines.append(
-            f"| {record.threat} | {name}{iterations} | {record.attack['epsilon']:.4g} | {record.data.count} | "
-            f"{share(record.clean)} | {share(last.correct)} |"
-        )
-    return "\n".join([*lines, "", "Repeat it: `atlpa-eval --verify FILE --data-root DIR`.", ""])
+    experiment, what = run.experiment, evaluations[0].data
+    how = f"trained with the defense `{experiment.defense.name}`, seed {experiment.seed}"
+    how = f"{how}, {run.training.iterations} steps" if run.training.iterations else "trained elsewhere"
+    notes = protocol(evaluations).replace("\n", "  \n")
+    return f"""# {run.folder.name}
+
+{experiment.model.architecture} for {what.classes} classes of {what.dataset} at {what.size}×{what.size}, {how};
+every setting is in `experiment.yaml`, of atlpa {run.training.atlpa}. Inputs are images in [0, 1], `(B, 3, H, W)`;
+mean and deviation are inside the network.
+
+{each_accuracy(evaluations).markdown()}
+{notes}
+All but white-box accuracies say little about robustness. Repeat them: `atlpa-eval --verify FILE --data-root DIR`.
+"""
