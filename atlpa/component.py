@@ -147,7 +147,9 @@ def _in_pixel_range(value: float) -> float:
 
 
 def _at_least_zero(value: float) -> float:
-    return value if value > 0 else _in_pixel_range(value)
+    if not value >= 0:
+        raise ValueError(f"{value:g} is below 0, and a distance is not")
+    return value
 
 
 Number = Annotated[float, BeforeValidator(parse_number)]

@@ -244,7 +244,7 @@ def test_ranges(kind):
     assert kind(epsilon=3, norm="L2").epsilon == 3
     with pytest.raises(ValueError, match=r"^1 validation error(.|\n)*epsilon\n  3 is outside \[0, 1\].*write 3/256"):
         kind(epsilon=3)
-    with pytest.raises(ValueError, match="greater than or equal to 0"):
+    with pytest.raises(ValueError, match="-1 is below 0"):
         kind(epsilon=-1, norm="L2")
     with pytest.raises(ValueError, match="norm"):
         kind(norm="L1")
