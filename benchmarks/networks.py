@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from atlpa.attacks import PGD
 from atlpa.component import dump
@@ -97,6 +98,26 @@ def gradients(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return gradient
 
 
+KINDS = {
+    "convolutions": ("conv", "_Convolve", "thnn"),
+    "matrix products": ("addmm", "::mm", "bmm", "linear", "attention"),
+    "normalization": ("norm", "var_mean"),
+    "activations": ("gelu", "relu", "silu", "swish", "hardtanh", "sigmoid", "threshold", "softmax", "clamp"),
+}
+"""Operations by parts of their names; the rest moves, adds and makes tensors, or is Python."""
+
+
+def shares(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Of what kinds of operations a gradient's time is, by torch's profiler."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        gradients(model, images, labels)
+    found = dict.fromkeys((*KINDS, "the rest"), 0.0)
+    for event in profiler.key_averages():
+        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
+        found[kind] += event.self_cpu_time_total
+    return {kind: spent / sum(found.values()) for kind, spent in found.items()}
+
+
 class Reasons(logging.Handler):
     """What the engine says of a network that runs as it is."""
 
@@ -122,6 +143,7 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
     assert isinstance(network, nn.Module)
     plain, own = (gradients(one, images, labels) for one in (model, network))
     apart = ((own - plain).flatten(1).norm(dim=1) / plain.flatten(1).norm(dim=1).clamp(min=1e-30)).tolist()
+    parts = shares(network, images, labels)
     attack = PGD(epsilon=0.1, step=0.01, iterations=ITERATIONS, engine="reference")
     ways = {"reference": model, "auto": network}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -133,7 +155,7 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
                 seconds[way].append(time.process_time() - began)
     found = {"median": statistics.median(apart), "largest": max(apart), "gradient": plain.norm().item()}
     why = "it gave way" if getattr(network, "gave_up", False) else reasons.said
-    return {"network": name, "side": side_of(name), "copied": copied, "why": why, **found, **seconds}
+    return {"network": name, "side": side_of(name), "copied": copied, "why": why, **found, **seconds, "shares": parts}
 
 
 def main() -> None:
