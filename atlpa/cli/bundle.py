@@ -14,7 +14,8 @@ from atlpa.machine import pick_device
 from atlpa.progress import say
 from atlpa.report.table import Table
 from atlpa.runs.bundle import write_bundle
-from atlpa.runs.verify import Repeated, opened, verify
+from atlpa.runs.open_bundle import opened
+from atlpa.runs.verify import Repeated, verify
 
 NAMED = 10
 """Images that are named of those that differ."""
