@@ -39,9 +39,13 @@ def _tables(studies: str) -> dict[str, str]:
     return {section.name: section.table.markdown() for section in sections(results)}
 
 
-if __name__ == "__main__":
+def draw() -> None:
+    """Write the page, and say whether a table has changed."""
     before = PAGE.read_text()
     PAGE.write_text(drawn(before))
-    print(
-        f"{PAGE}: {'as it was' if PAGE.read_text() == before else 'changed; read what is said about its tables again'}"
-    )
+    changed = PAGE.read_text() != before
+    print(f"{PAGE}: {'changed; read what is said about its tables again' if changed else 'as it was'}")
+
+
+if __name__ == "__main__":
+    draw()
