@@ -102,6 +102,11 @@ class Progress:
         self._bar.set_postfix_str(self.note, refresh=False)
         self._bar.update(count)
 
+    def tell(self, note: str) -> None:
+        """Show something else beside the numbers."""
+        self.note = note
+        self._bar.set_postfix_str(note)
+
     def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
         """The same things, each counted when the next is asked for."""
         with self:
