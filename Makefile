@@ -1,14 +1,17 @@
 # Tests run one on each core, with one thread each: small operations on several threads wait more than they work.
 # make demo: train five small networks, attack them, print the table. make test: everything developers check;
 # make test-avx2: what depends on the processor, as on an older one.
+# make paper-small DATA=DIR: the paper's tables and figures by small networks, and docs/results.md from their records, hours on a CPU;
+# make paper DATA=DIR: at the paper's own size, on a GPU.
 # make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 BENCH := .venv-bench
 FLAGS :=
+DATA ?= $(or $(ATLPA_DATA_ROOT),data)
 
-.PHONY: demo test test-avx2 bench clean
+.PHONY: demo test test-avx2 paper paper-small bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/atlpa-study digits
@@ -23,6 +26,12 @@ test: $(VENV)/installed-dev
 # As on a processor without AVX-512 and bfloat16, as far as oneDNN and torch let themselves be held back.
 test-avx2: $(VENV)/installed-dev
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(RUN)/pytest -n auto tests/engine tests/evaluation tests/training
+
+paper: $(VENV)/installed
+	$(RUN)/python -m scripts.paper full $(DATA)
+
+paper-small: $(VENV)/installed
+	$(RUN)/python -m scripts.paper small $(DATA)
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks $(FLAGS)
