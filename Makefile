@@ -1,14 +1,16 @@
 # Tests run one on each core, with one thread each: small operations on several threads wait more than they work.
 # make demo: train five small networks, attack them, print the table. make test: everything developers check;
 # make test-avx2: what depends on the processor, as on an older one.
+# make docs: the documentation site in site/; a warning is an error, and so is a page that loads anything from elsewhere.
 # make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 BENCH := .venv-bench
+DOCS := .venv-docs
 FLAGS :=
 
-.PHONY: demo test test-avx2 bench clean
+.PHONY: demo test test-avx2 docs bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/atlpa-study digits
@@ -23,6 +25,14 @@ test: $(VENV)/installed-dev
 # As on a processor without AVX-512 and bfloat16, as far as oneDNN and torch let themselves be held back.
 test-avx2: $(VENV)/installed-dev
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(RUN)/pytest -n auto tests/engine tests/evaluation tests/training
+
+docs: $(DOCS)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
+
+$(DOCS)/installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --editable ".[docs]"
+	touch $@
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks $(FLAGS)
@@ -44,4 +54,4 @@ $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist
+	rm -rf $(VENV) $(DOCS) $(BENCH) build dist site
