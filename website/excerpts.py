@@ -9,7 +9,9 @@ from pathlib import Path
 
 from website.links import REPOSITORY
 
-_MARKER = re.compile(r"^<!-- (?P<kind>source|file|notebook): (?P<path>[\w./-]+)(?:#(?P<name>[\w.]+))? -->$", re.MULTILINE)
+_MARKER = re.compile(
+    r"^<!-- (?P<kind>source|file|notebook): (?P<path>[\w./-]+)(?:#(?P<name>[\w.]+))? -->$", re.MULTILINE
+)
 _LANGUAGES = {".py": "python", ".yaml": "yaml"}
 
 Named = ast.FunctionDef | ast.ClassDef

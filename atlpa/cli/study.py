@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import Parser, path, run_command
+from atlpa.cli.schema_option import add_schema_option
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.process_group import started
 from atlpa.processes import Processes
 from atlpa.progress import be_quiet
 from atlpa.report import Table
+from atlpa.schema import study_schema
 from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
 
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep-images", type=path, metavar="DIR", help="keep transferred images there as .npy; reuse those there"
     )
+    add_schema_option(parser, "a study", study_schema)
     parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
     return parser

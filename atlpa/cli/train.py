@@ -11,6 +11,7 @@ from typing import Any
 
 from atlpa.cli.command import Parser, path, run_command, seed, settings
 from atlpa.cli.runs import add_trust_option
+from atlpa.cli.schema_option import add_schema_option
 from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
@@ -20,6 +21,7 @@ from atlpa.processes import Processes
 from atlpa.report import Table
 from atlpa.runs import Run, train_run
 from atlpa.runs.origin import extension
+from atlpa.schema import experiment_schema
 from atlpa.training import Recipe
 
 
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
+    add_schema_option(parser, "a config", experiment_schema)
     parser.add_argument("--defense", help="a defense's name, in place of the config's")
     parser.add_argument(
         "--output",

@@ -113,7 +113,10 @@ def test_a_link_to_nothing_ends_the_build():
 
 def test_an_excerpt_is_the_function_that_runs():
     """Compiled and called it does what the source does, and no docstring is left."""
-    source = 'def one():\n    """Says one."""\n    return 1\n\n\nclass Two:\n    def three(self):\n        # why\n        return 3\n'
+    source = (
+        'def one():\n    """Says one."""\n    return 1\n\n\nclass Two:\n    def three(self):\n'
+        "        # why\n        return 3\n"
+    )
     assert function(source, "one") == "def one():\n    return 1"
     assert function(source, "Two.three") == "def three(self):\n    # why\n    return 3"
     with pytest.raises(LookupError, match=r"no Two\.four"):
