@@ -106,7 +106,8 @@ def field_docs(kind: type[Component]) -> dict[str, str]:
 
 def plain_text(docstring: str) -> str:
     """A docstring's words on one line, without its marks."""
-    return " ".join(docstring.replace("``", "").split())
+    text = re.sub(":math:`([^`]*)`", lambda found: found[1].replace(r"\|", "‖"), docstring)
+    return " ".join(text.replace("``", "").split())
 
 
 @cache

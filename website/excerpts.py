@@ -64,5 +64,6 @@ def function(source: str, name: str) -> str:
 def notebook(path: Path) -> str:
     """The cells of a notebook, text as text and code as code; what they print is not kept."""
     cells = json.loads(path.read_text())["cells"]
-    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    # The page that shows them has a title of its own.
+    texts = [(cell["cell_type"], re.sub(r"\A# .*\n+", "", "".join(cell["source"]))) for cell in cells]
     return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in texts)

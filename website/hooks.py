@@ -9,6 +9,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
+from website.commands import with_help
 from website.equations import with_equations
 from website.excerpts import with_excerpts
 from website.links import repository_url, with_links_for_the_site
@@ -18,7 +19,7 @@ from website.self_contained import loaded_from_elsewhere
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """A page as the site shows it."""
     text = with_links_for_the_site(markdown, page.file.src_uri, repository_url())
-    return with_equations(with_excerpts(text))
+    return with_equations(with_excerpts(with_help(text) if "<!-- help -->" in text else text))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
