@@ -145,7 +145,9 @@ def plain(value: Any) -> str:
         return f"[{', '.join(map(plain, value))}]"
     if isinstance(value, float) and 0 < value < 1:
         for whole in (255, 256):
-            if abs(value * whole - round(value * whole)) < 1e-9 and Fraction(round(value * whole), whole) != Fraction(1, 2):
+            if abs(value * whole - round(value * whole)) < 1e-9 and Fraction(round(value * whole), whole) != Fraction(
+                1, 2
+            ):
                 short = f"{value:g}"
                 return short if len(short) <= 5 else f"{round(value * whole)}/{whole}"
     return f"{value:g}" if isinstance(value, float) else str(value)

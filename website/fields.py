@@ -16,7 +16,7 @@ def readable(docstring: str) -> str:
     """A docstring whose parts are those that the reference knows."""
     text = docstring.replace("\nFields:\n", "\nAttributes:\n")
     text = _MATH.sub(lambda found: displayed(found[1]), text)
-    text = re.sub(r":math:`([^`]+)`", r"$`\1`$", text)
+    text = re.sub(r":math:`([^`]+)`", r"`\1`", text)
     return re.sub(r"^::\n", "", text, flags=re.MULTILINE)
 
 

@@ -45,7 +45,7 @@ def draw_bounds(found: Mapping[str, float], path: Path) -> None:
     low, high = list(found.values())[:2]
     axes.axvspan(low, high, color=GRAY, alpha=0.3, linewidth=0, zorder=0)
     axes.text((low + high) / 2, -0.72, "robust accuracy\nlies here", ha="center", va="bottom", fontsize=8)
-    for row, ((name, value), color) in enumerate(zip(found.items(), (GREEN, ORANGE, ORANGE, BLUE), strict=True)):
+    for row, (value, color) in enumerate(zip(found.values(), (GREEN, ORANGE, ORANGE, BLUE), strict=True)):
         axes.barh(row, value, 0.62, color=color, alpha=1 if row != 2 else 0.55)
         axes.text(value + 0.8, row, f"{value:.1f}", va="center", fontsize=9)
     axes.set_yticks(range(len(found)), list(found), fontsize=9)
@@ -60,7 +60,9 @@ def draw_reach(path: Path) -> None:
     figure, panels = plt.subplots(1, 3, figsize=(7.2, 2.7), layout="constrained", sharey=True)
     x = np.linspace(0, 1, 201)
     for axes, epsilon, title in zip(panels, (8 / 255, 0.25, 0.5), ("ε = 8/255", "ε = 0.25", "ε = 0.5"), strict=True):
-        axes.fill_between(x, np.clip(x - epsilon, 0, 1), np.clip(x + epsilon, 0, 1), color=BLUE, alpha=0.35, linewidth=0)
+        axes.fill_between(
+            x, np.clip(x - epsilon, 0, 1), np.clip(x + epsilon, 0, 1), color=BLUE, alpha=0.35, linewidth=0
+        )
         axes.plot(x, x, color=BLUE, linewidth=1)
         if epsilon == 0.25:
             axes.plot(x, 0.25 + x / 2, color=ORANGE, linewidth=1.6)
