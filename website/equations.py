@@ -12,8 +12,7 @@ from matplotlib.mathtext import math_to_image
 from website.links import outside_fences
 
 _DISPLAY = re.compile(r"^\$\$\n?(.+?)\n?\$\$$", re.DOTALL | re.MULTILINE)
-# LaTeX that matplotlib has under another name, or does without.
-_WORDS = {r"\Big": "", r"\vec": r"\mathrm{vec}", r"\text": r"\mathrm"}
+_SIZES = re.compile(r"\\[bB]ig+\b")  # which matplotlib does without
 
 
 def with_equations(markdown: str) -> str:
@@ -24,9 +23,7 @@ def with_equations(markdown: str) -> str:
 def displayed(latex: str) -> str:
     """An equation on a line of its own, in the color of the text; its source is what a screen reader is told."""
     source, drawing = " ".join(latex.split()), io.StringIO()
-    text = source
-    for word, ours in _WORDS.items():
-        text = text.replace(word, ours)
+    text = _SIZES.sub("", source)
     with rc_context({"svg.hashsalt": "atlpa", "mathtext.fontset": "stix"}):
         math_to_image(f"${text}$", drawing, format="svg", dpi=72, color="#012345")
     # One line, since Markdown ends raw HTML at an empty one.
