@@ -2,6 +2,8 @@
 # make demo: train five small networks, attack them, print the table. make test: everything developers check;
 # make test-avx2: what depends on the processor, as on an older one.
 # make docs: the documentation site in site/; a warning is an error, and so is a page that loads anything from elsewhere.
+# make paper-small DATA=DIR: the paper's tables and figures by small networks, and docs/results.md from their records, hours on a CPU;
+# make paper DATA=DIR: at the paper's own size, on a GPU.
 # make bench: beside the peers and against the machine's floor, in an environment with the peers; FLAGS=--quick: a minute.
 PYTHON ?= python3
 VENV := .venv
@@ -9,8 +11,9 @@ RUN := $(VENV)/bin
 BENCH := .venv-bench
 DOCS := .venv-docs
 FLAGS :=
+DATA ?= $(or $(ATLPA_DATA_ROOT),data)
 
-.PHONY: demo test test-avx2 docs bench clean
+.PHONY: demo test test-avx2 docs paper paper-small bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/atlpa-study digits
@@ -33,6 +36,12 @@ $(DOCS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip install --quiet --editable ".[docs]"
 	touch $@
+
+paper: $(VENV)/installed
+	$(RUN)/python -m scripts.paper full $(DATA)
+
+paper-small: $(VENV)/installed
+	$(RUN)/python -m scripts.paper small $(DATA)
 
 bench: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks $(FLAGS)

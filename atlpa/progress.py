@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal; where there is none, a line every ten seconds."""
+"""What is told of long work: a bar on a terminal; where there is none, a line every ten seconds; and notes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self, TypeVar
 
 from tqdm import tqdm
+
+from atlpa.errors import one_line
 
 INTERVAL = 10.0
 """Seconds between two lines where standard error is no terminal."""
@@ -23,8 +26,29 @@ _quiet = False
 
 def be_quiet() -> None:
     """Show nothing from here on."""
+    _be(quiet=True)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Show nothing meanwhile."""
+    before = _quiet
+    try:
+        _be(quiet=True)
+        yield
+    finally:
+        _be(quiet=before)
+
+
+def say(line: str) -> None:
+    """Tell what is done, or what should be known of it, on standard output: a line that is no result."""
+    if not _quiet:
+        print(one_line(line))
+
+
+def _be(*, quiet: bool) -> None:
     global _quiet  # noqa: PLW0603  # of the process, as its standard error is
-    _quiet = True
+    _quiet = quiet
 
 
 class Progress:
@@ -77,6 +101,11 @@ class Progress:
         self._done += count
         self._bar.set_postfix_str(self.note, refresh=False)
         self._bar.update(count)
+
+    def tell(self, note: str) -> None:
+        """Show something else beside the numbers."""
+        self.note = note
+        self._bar.set_postfix_str(note)
 
     def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
         """The same things, each counted when the next is asked for."""

@@ -117,3 +117,14 @@ def test_a_terminal_keeps_its_bar():
     assert "\rchecks:" in shown
     assert "0/20" in shown
     assert "of 20 checks" not in shown
+
+
+def test_what_is_told_is_in_the_next_line():
+    code = """
+import time
+with progress.Progress("checks", 3, "check") as shown:
+    shown.tell("ensemble 43 %")
+    time.sleep(0.5)
+"""
+    done = subprocess.run(python(code, interval=0.1), capture_output=True, text=True, check=True)
+    assert "checks: 0 of 3 checks, ensemble 43 %" in done.stderr.splitlines()

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.attacks import PGD
-from atlpa.cli.command import Parser, count, number, path, run_command, seed
+from atlpa.cli.command import count, number, path, run_command, seed
+from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_trust_option, chosen_runs
 from atlpa.cli.together import alone
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
+from atlpa.progress import say
 from atlpa.records import Record
 from atlpa.report import Results, save_figures, write_report
 from atlpa.runs import ANALYSES, AnalysisSettings, EvaluationImages, analysis_tasks, save_attention
@@ -23,16 +25,19 @@ KINDS = (*ANALYSES, "training")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="atlpa-analyze",
-        description="Analyze trained networks on the images they are judged on: attention maps (Fig. 1, 5, 6), key "
-        "regions (Table 2), embeddings (Table 3, Fig. 7), loss landscapes (Fig. 4, 8) and training curves. Each result "
-        "is a record in the run's folder; what is on record is not measured again.",
+    parser = command_parser(
+        "atlpa-analyze",
+        "Analyze trained networks on the images they are judged on: attention maps (Fig. 1, 5, 6), key regions "
+        "(Table 2), embeddings (Table 3, Fig. 7), loss landscapes (Fig. 4, 8) and training curves. Each result is a "
+        "record in the run's folder; what is on record is not measured again.",
+        [
+            "atlpa-analyze RUN RUN                                      # all of it, the two side by side",
+            "atlpa-analyze RUN --what attention,landscape --eps 0.25    # some of it, at one ε",
+        ],
     )
-    add = parser.add_argument
-    add("runs", nargs="*", metavar="RUN", help="folders of runs; default: the newest")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of runs; default: the newest")
+    add = parser.add_argument_group("what is analyzed").add_argument
     add("--what", default=",".join(KINDS), metavar="LIST", help=f"some of {','.join(KINDS)}; default: all")
-    add("--output", type=path, metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
     add("--eps", nargs="+", type=number, default=[0.25, 0.5], metavar="E", help="of the images; default: 0.25 0.5")
     add("--iters", type=count, default=200, metavar="N", help="PGD's iterations; default: 200")
     add("--step", type=number, default=1 / 256, metavar="S", help="PGD's step; default: 1/256")
@@ -40,10 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=count, default=3, metavar="N", help="how many images attention figures show; default: 3")
     add("--perplexity", type=number, metavar="P", help="of t-SNE; default: 30, less where there are few images")
     add("--seed", type=seed, default=0, help="of all that is drawn; default: 0")
+    where = parser.add_argument_group("where it lies and runs")
+    add = where.add_argument
+    add("--output", type=path, metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
     add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
     add("--again", action="store_true", help="measure anew what is on record")
-    add_trust_option(parser)
+    add_trust_option(where)
     return parser
 
 
@@ -66,7 +74,7 @@ def work(arguments: argparse.Namespace) -> None:
     settings = AnalysisSettings(arguments.perplexity)
     tasks, notes = analysis_tasks(images, [kind for kind in ANALYSES if kind in what], settings)
     for note in notes:
-        print(one_line(f"note: {note}"))
+        say(f"note: {note}")
     recorded = [None if arguments.again else task.recorded for task in tasks]  # a damaged one is found at once
     for task, record in zip(tasks, recorded, strict=True):
         if not record:
@@ -92,7 +100,7 @@ def work(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command("atlpa-analyze", lambda: work(arguments))
+    return run_command("atlpa-analyze", lambda: work(arguments), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -6,41 +6,52 @@ Each field of an attack that comes with the package is an option; fields of any 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ValidationError
 
-from atlpa.attacks import ATTACKS, Attack, attack_class, read_attack
+from atlpa.attacks import ATTACKS, PGD, Attack, attack_class, read_attack
 from atlpa.cli.command import count, number, seed, settings
+from atlpa.cli.parser import suggest
 from atlpa.component import field_docs
 from atlpa.errors import UserError, explain
 from atlpa.runs import Pairing, Protocol
 from atlpa.strict_yaml import parse_yaml
 
 
-def add_attack_options(parser: argparse.ArgumentParser) -> None:
-    """Add what ``protocols`` reads."""
-    attack = parser.add_argument_group("the attack")
+def named_attack(argv: Sequence[str] | None) -> str:
+    """The attack that a command line names, whose fields its help shows."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--attack", nargs="?")
+    named: str | None = first.parse_known_args(argv)[0].attack
+    return named or PGD.name
+
+
+def add_attack_options(parser: argparse.ArgumentParser, shown: str = PGD.name) -> None:
+    """Add what ``protocols`` reads; the help tells the fields of the attack ``shown``."""
+    kind = attack_class(shown) if shown in ATTACKS.built_in else PGD
+    attack = parser.add_argument_group(f"the attack ({kind.name}; another's options: --attack NAME --help)")
     add = attack.add_argument
-    names, epsilons = ", ".join(_evaluated()), _defaults(dict.fromkeys(_built_in(), "epsilon"))
-    add("--attack", metavar="NAME", default="pgd", help=f"{names}, or package.module:attack; default: pgd")
-    add("--eps", nargs="+", type=number, metavar="E", help=f"ε in [0, 1] pixels, 0.25 or 64/256; {epsilons}")
-    budgets = {kind: kind.budget for kind in _built_in() if kind.budget}
-    add("--iters", nargs="+", type=count, metavar="N", help=f"budgets, all from one run; {_defaults(budgets)}")
+    names = _evaluated()
+    suggest(
+        add("--attack", metavar="NAME", default=PGD.name, help=f"{', '.join(names)}, or package.module:attack"), names
+    )
+    default = "" if kind.name == "none" else f"; default: {_default(kind, 'epsilon'):.4g}"
+    add("--eps", nargs="+", type=number, metavar="E", help=f"ε in [0, 1] pixels, 0.25 or 64/256{default}")
+    default = f"; default: {_default(kind, kind.budget)}" if kind.budget else ""
+    add("--iters", nargs="+", type=count, metavar="N", help=f"budgets, all from one run{default}")
     for name, kinds in _fields_of_attacks().items():
-        _add_field(attack, name, kinds)
-    add("--attack-set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the attack (repeatable)")
-    add("--eight-bit", action="store_true", help="show transferred images as 8-bit ones, rounded to 1/255 within ε")
+        _add_field(attack, name, kind if kind in kinds else kinds[0], hidden=kind not in kinds)
+    others = [field.name for field in fields(kind) if field.name not in (*_fields_of_attacks(), "epsilon", kind.budget)]
+    such = f", such as {others[0]}={_default(kind, others[0])}" if others else ""
+    any_field = f"any field of the attack{such} (repeatable)"
+    add("--attack-set", action="append", default=[], metavar="FIELD=VALUE", help=any_field)
     add("--seed", type=seed, default=0, help="of random starts, noise and randomized networks; default: 0")
-    random = parser.add_argument_group("randomized networks")
-    random.add_argument(
-        "--draws", type=count, metavar="D", help="ask the network D times, report mean and spread; default: 10"
-    )
-    random.add_argument(
-        "--average", type=count, metavar="K", help="let the network predict with the mean of K draws; default: 1"
-    )
+    add = parser.add_argument_group("randomized networks").add_argument
+    add("--draws", type=count, metavar="D", help="ask the network D times, report mean and spread; default: 10")
+    add("--average", type=count, metavar="K", help="let the network predict with the mean of K draws; default: 1")
 
 
 def protocols(arguments: argparse.Namespace) -> list[Protocol]:
@@ -146,27 +157,31 @@ def _built_in() -> list[type[Attack]]:
 
 
 def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
-    """The fields that are options, with the attacks that have them; ε and budgets are options of their own."""
+    """The fields that are options, with the attacks that have them; the others have options of their own."""
     found: dict[str, list[type[Attack]]] = {}
     for kind in _built_in():
         for field in fields(kind):
-            if field.name not in ("epsilon", kind.budget):
+            if field.name not in ("epsilon", "version", kind.budget):  # --version tells the package's
                 found.setdefault(field.name, []).append(kind)
     return found
 
 
-def _add_field(group: argparse._ArgumentGroup, name: str, kinds: Sequence[type[Attack]]) -> None:
+def _add_field(group: argparse._ArgumentGroup, name: str, kind: type[Attack], *, hidden: bool) -> None:
     """One option: its choices, its default and what it says are the field's own."""
-    kind = kinds[0]
-    hint, owners = get_type_hints(kind)[name], "/".join(kind.name for kind in kinds)
+    hint = get_type_hints(kind)[name]
     says = field_docs(kind).get(name, "").replace("``", "").rstrip(".").replace("%", "%%")
-    shown = f"{owners}: {says}; {_defaults(dict.fromkeys(kinds, name))}"
+    default = _default(kind, name)
+    told = (
+        argparse.SUPPRESS if hidden else f"{says}; default: {default if isinstance(default, str) else f'{default:.4g}'}"
+    )
     if hint is bool:
-        group.add_argument(_spelled(name), action="store_true", default=None, help=f"{owners}: {says}")
+        group.add_argument(
+            _spelled(name), action="store_true", default=None, help=argparse.SUPPRESS if hidden else says
+        )
     elif choices := _choices(hint):
-        group.add_argument(_spelled(name), choices=choices, help=shown)
+        group.add_argument(_spelled(name), choices=choices, help=told)
     else:
-        group.add_argument(_spelled(name), type=_value, metavar="X", help=shown)
+        group.add_argument(_spelled(name), type=_value, metavar="X", help=told)
 
 
 def _choices(hint: Any) -> list[str]:
@@ -198,17 +213,6 @@ def _default(kind: type[Attack], field: str) -> Any:
     if default is MISSING:
         raise UserError(f"--attack {kind.name} has no default for {field}; give it")
     return default
-
-
-def _defaults(fields_of: Mapping[type[Attack], str]) -> str:
-    """The defaults of a field that attacks have, by attack where they differ."""
-    found: dict[str, list[str]] = {}
-    for kind, field in fields_of.items():
-        value = _default(kind, field)
-        found.setdefault(value if isinstance(value, str) else f"{value:.4g}", []).append(kind.name)
-    if len(found) == 1:
-        return f"default: {next(iter(found))}"
-    return "default: " + ", ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
 
 
 def _spelled(option: str) -> str:

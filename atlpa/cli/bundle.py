@@ -6,16 +6,27 @@ import argparse
 import time
 from pathlib import Path
 
+from atlpa.cli.command import path
 from atlpa.cli.runs import chosen_runs
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable_file
 from atlpa.machine import pick_device
+from atlpa.progress import say
 from atlpa.report.table import Table
 from atlpa.runs.bundle import write_bundle
-from atlpa.runs.verify import Repeated, opened, verify
+from atlpa.runs.open_bundle import opened
+from atlpa.runs.verify import Repeated, verify
 
 NAMED = 10
 """Images that are named of those that differ."""
+
+
+def add_bundle_options(group: argparse._ArgumentGroup) -> None:
+    """Add what ``bundle`` and ``repeat`` read."""
+    shows = "write everything that shows the run's numbers into one file, for others to repeat"
+    group.add_argument("--bundle", type=path, metavar="FILE", help=shows)
+    repeats = "repeat what a bundle claims, and say image by image what agrees"
+    group.add_argument("--verify", type=path, metavar="FILE", help=repeats)
 
 
 def bundle(arguments: argparse.Namespace) -> None:
@@ -36,7 +47,7 @@ def repeat(arguments: argparse.Namespace) -> None:
     file, device, began = Path(arguments.verify), pick_device(arguments.device), time.monotonic()
     with opened(file, trust_code=arguments.trust_code) as (run, notes):
         for note in notes:
-            print(one_line(f"note: {note}"))
+            say(f"note: {note}")
         done = list(verify(run.with_data_root(arguments.data_root), device))
     rows = [(one.what, f"{one.agree} of {one.of}" if one.of else "–", _named(one)) for one in done]
     print(Table(("claim", "images that agree", "others"), rows).markdown(), end="")

@@ -18,13 +18,13 @@ from atlpa.report import advice, findings_table, what_stands
 from atlpa.runs import IMAGES, CredibilityRun
 
 
-def add_check_options(parser: argparse.ArgumentParser) -> None:
+def add_check_options(group: argparse._ArgumentGroup) -> None:
     """Add what ``check`` reads."""
-    add = parser.add_argument
+    add = group.add_argument
     add(
         "--check",
         action="store_true",
-        help="in place of an attack, judge by all of them together, and look for evidence that an accuracy at --eps "
+        help="judge by all of them together, and look for evidence that an accuracy at --eps "
         f"(default 8/255) is overstated; on --limit images, default {IMAGES}",
     )
     add(

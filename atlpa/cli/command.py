@@ -1,4 +1,4 @@
-"""What every command shares: how arguments are read, and how errors reach a user."""
+"""What every command shares: how its arguments are read, and how errors reach a user."""
 
 from __future__ import annotations
 
@@ -7,28 +7,17 @@ import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from contextlib import nullcontext
+from typing import Any
 
 from pydantic import ValidationError
 
-from atlpa import __version__
 from atlpa.cli.startup import Stopped, leave, stoppable
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain, one_line, shown
 from atlpa.memory import keep_memory
+from atlpa.progress import silence
 from atlpa.strict_yaml import parse_yaml
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments, and which version this is."""
-
-    def __init__(self, *, version: Sequence[str] = ("-V", "--version"), **options: Any) -> None:
-        super().__init__(**options)
-        self.add_argument(*version, action="version", version=f"%(prog)s {__version__}")
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with status 2."""
-        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
 def number(text: str) -> float:
@@ -83,16 +72,17 @@ def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any
     return found
 
 
-def run_command(name: str, work: Callable[[], int | None]) -> int:
+def run_command(name: str, work: Callable[[], int | None], *, quiet: bool = False) -> int:
     """Run a command's work and return its exit status: 0, or what the work returns.
 
+    ``quiet`` leaves out progress and notes.
     A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
     """
     keep_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        with stoppable():
+        with stoppable(), silence() if quiet else nullcontext():
             return work() or 0
     except UserError as error:
         message = str(error)

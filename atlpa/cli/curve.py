@@ -11,9 +11,10 @@ from atlpa.cli.attack_options import protocols
 from atlpa.cli.command import number, settings
 from atlpa.cli.given import judged_runs
 from atlpa.component import field_names
-from atlpa.errors import UserError, one_line
+from atlpa.errors import UserError
 from atlpa.evaluation.distances import GRID, STEPS, default_attack
 from atlpa.machine import pick_device
+from atlpa.progress import say
 from atlpa.records import Distances
 from atlpa.report import distances_note, distances_table
 from atlpa.runs import DistanceRun, Protocol
@@ -33,14 +34,14 @@ ELSEWHERE = (
 """Options of other evaluations than a white-box one of a network that does not draw."""
 
 
-def add_curve_option(parser: argparse.ArgumentParser) -> None:
+def add_curve_option(group: argparse._ArgumentGroup) -> None:
     """Add what ``curves`` reads."""
-    parser.add_argument(
+    group.add_argument(
         "--curve",
         nargs="*",
         type=number,
         metavar="E",
-        help="in place of an attack at some ε, find how far each image must be moved: ε is bisected for each, or an "
+        help="find how far each image must be moved: ε is bisected for each, or an "
         "attack that looks for the nearest (fmn, fab) is made once; accuracy at these ε, ascending; default: "
         f"{len(GRID['Linf'])} from {GRID['Linf'][0]:.3g} to {GRID['Linf'][-1]:g}, in L2 from {GRID['L2'][0]:.3g} to "
         f"{GRID['L2'][-1]:g}; pgd climbs the margin in {STEPS} steps of ε/16, and --step is that of "
@@ -74,7 +75,7 @@ def curves(arguments: argparse.Namespace) -> list[Distances]:
             raise UserError(f"{field} of {attack.name} has no meaning with --curve, which is white-box")
     device = pick_device(arguments.device)
     for note in protocol.attack.device_notes(device):
-        print(one_line(f"note: {note}"))
+        say(f"note: {note}")
     networks = [network for run in judged_runs(arguments) for network in run.networks]
     asked = [DistanceRun(one, attack.on(device), grid, arguments.limit, arguments.seed) for one in networks]
     recorded = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once

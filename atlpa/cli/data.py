@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, count, path, run_command, settings
+from atlpa.cli.command import count, path, run_command, settings
+from atlpa.cli.parser import Parser, add_quiet, command_parser
 from atlpa.component import field_names, validate
 from atlpa.data import DATASETS, EXTRA, PARTS, Dataset
 from atlpa.data.fetch import FETCHABLE, fetch
@@ -19,12 +20,21 @@ from atlpa.data.root import data_root
 from atlpa.data.unpack import Limits
 from atlpa.dotted import set_field
 from atlpa.errors import UserError, one_line, shown, unknown_name
+from atlpa.progress import say
 from atlpa.registry import is_import_path
 from atlpa.report import Table
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="atlpa-data", description="Fetch the published data sets, and check what a data set holds.")
+def _parser() -> Parser:
+    parser = command_parser(
+        "atlpa-data",
+        "Fetch the published data sets, and check what a data set holds.",
+        [
+            "atlpa-data fetch flowers17 --root data    # images, splits, masks: checked, resumable",
+            "atlpa-data check photos                   # a folder with one directory per class",
+        ],
+        quiet=False,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     fetching = commands.add_parser(
         "fetch",
@@ -76,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking.set_defaults(work=check_data)
     for command in (fetching, checking):
+        add_quiet(command)
         command.add_argument(
             "--root",
             type=path,
@@ -100,7 +111,7 @@ def fetch_data(arguments: argparse.Namespace) -> None:
         raise UserError(unknown_name("data set", arguments.name, FETCHABLE))
     root = data_root(arguments.root)
     limits = Limits(arguments.unpack_limit, arguments.unpack_files)
-    fetch(arguments.name, root, arguments.origins, limits=limits)
+    fetch(arguments.name, root, arguments.origins, say, limits)
     index = validate(DATASETS[arguments.name], {"name": arguments.name, "root": str(root)}).index()
     counts = ", ".join(f"{len(index.parts[part])} {part}" for part in PARTS)
     print(f"{arguments.name}: {len(index.classes)} classes, {counts} images in {root}")
@@ -154,7 +165,7 @@ def counts(classes: Sequence[str], findings: Findings) -> Table:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command("atlpa-data", lambda: arguments.work(arguments))
+    return run_command("atlpa-data", lambda: arguments.work(arguments), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -8,98 +8,98 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from atlpa.cli.attack_options import add_attack_options, check_pairings, protocols
+from atlpa.attacks import PGD
+from atlpa.cli.attack_options import add_attack_options, check_pairings, named_attack, protocols
 from atlpa.cli.bound import bound
-from atlpa.cli.bundle import bundle, repeat
+from atlpa.cli.bundle import add_bundle_options, bundle, repeat
 from atlpa.cli.check import add_check_options, check
-from atlpa.cli.command import Parser, count, path, run_command
+from atlpa.cli.command import count, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, judged_runs
+from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
-from atlpa.errors import UserError, one_line
+from atlpa.errors import UserError
 from atlpa.files import unwritable, unwritable_file, write_text
 from atlpa.machine import pick_device
+from atlpa.progress import say
 from atlpa.records import BoundMethod, Evaluation, MeasuredRecord, Threat
 from atlpa.report import each_accuracy, protocol
 from atlpa.runs import evaluate, pair, pair_jointly
 
+MANY = "(repeatable)"
+USAGE = """%(prog)s [--run DIR] [--attack NAME | --check | --curve | --bound METHOD | --bundle FILE | --verify FILE]
+                  [options]"""
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        version=["-V"],  # --version is the ensemble's
-        prog="atlpa-eval",
-        description="Judge trained networks under attack. Development runs are judged on the validation part, runs "
-        "trained with --final on the test part. Each result is a record in the run's folder; what is on record is not "
-        "measured again.",
+
+def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
+    parser = command_parser(
+        "atlpa-eval",
+        "Judge trained networks under attack. Development runs are judged on the validation part, runs trained with "
+        "--final on the test part. Each result is a record in the run's folder; what is on record is not measured "
+        "again.",
+        [
+            "atlpa-eval --attack pgd --eps 0.25 --iters 200      # the newest run, under every threat that is possible",
+            "atlpa-eval --run DIR --attack ensemble              # the strongest judge; ε 8/255 by default",
+            "atlpa-eval --run DIR --check --claimed 0.53         # can this number be true?",
+            "atlpa-eval --model timm:convnext_tiny --weights net.pth --data folder:photos --attack ensemble",
+            "atlpa-eval --attack apgd --help                     # what that attack can be told",
+        ],
     )
-    add = parser.add_argument
-    add(
-        "--run",
-        action="append",
-        default=[],
-        type=path,
-        metavar="DIR",
-        help="a run's folder (repeatable); default: the newest",
-    )
+    parser.usage = USAGE
+    add = parser.add_argument_group("which networks, on which images").add_argument
+    folders: dict[str, Any] = {"action": "append", "default": [], "type": path, "metavar": "DIR"}
+    add("--run", **folders, help=f"a run's folder; default: the newest {MANY}")
+    add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
+    add_given_options(parser)
+    add = parser.add_argument_group("who attacks").add_argument
     add(
         "--threat",
         action="append",
         default=[],
         choices=get_args(Threat),
-        help="repeatable; transfer needs --source; default: all possible",
+        help=f"transfer needs --source; default: all possible {MANY}",
     )
     add(
         "--source",
-        action="append",
-        default=[],
-        type=path,
-        metavar="DIR",
-        help="attack with this run (repeatable); default: those beside the judged one, undefended (gray-box if of the "
-        "same architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer",
+        **folders,
+        help="attack with this run; default: those beside the judged one, undefended (gray-box if of the same "
+        "architecture, else black-box) or of its own defense with another seed (surrogate); any other is transfer "
+        f"{MANY}",
     )
     add(
         "--joint",
         action="store_true",
         help="attack all --source networks as one, by the mean of their logits: transfer that fools several at once",
     )
-    add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
-    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
-    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
-    add("--again", action="store_true", help="measure anew what is on record")
-    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
     add(
         "--keep-images",
         type=path,
         metavar="DIR",
         help="keep transferred images there as .npy, and show those that lie there again",
     )
-    add_check_options(parser)
-    add(
-        "--bundle",
-        type=path,
-        metavar="FILE",
-        help="in place of an attack, write everything that shows the run's numbers into one file, for others to repeat",
-    )
-    add(
-        "--verify",
-        type=path,
-        metavar="FILE",
-        help="in place of an attack, repeat what a bundle claims, and say image by image what agrees",
-    )
-    add_curve_option(parser)
-    add(
+    add("--eight-bit", action="store_true", help="show transferred images as 8-bit ones, rounded to 1/255 within ε")
+    add_attack_options(parser, attack)
+    instead = parser.add_argument_group("in place of an attack")
+    add_check_options(instead)
+    add_curve_option(instead)
+    instead.add_argument(
         "--bound",
         choices=get_args(BoundMethod),
-        help="in place of an attack, certify at --eps (default 8/255) that none can fell an image: by intervals (ibp), "
-        "or by linear bounds too (crown), which takes longer and says more",
+        help="certify at --eps (default 8/255) that none can fell an image: by intervals (ibp), or by linear bounds "
+        "too (crown), which takes longer and says more",
     )
-    add_trust_option(parser)
-    add_attack_options(parser)
-    add_given_options(parser)
+    add_bundle_options(instead)
+    where = parser.add_argument_group("where it lies and runs")
+    add = where.add_argument
+    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
+    add("--again", action="store_true", help="measure anew what is on record")
+    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
+    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
+    add_trust_option(where)
     return parser
 
 
@@ -169,7 +169,7 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     if arguments.source and set(arguments.threat) == {"white"}:
         raise UserError("--source has no meaning for --threat white, which attacks the judged network itself")
     for note in dict.fromkeys(note for one in asked for note in one.notes(device)):
-        print(one_line(f"note: {note}"))
+        say(f"note: {note}")
     threats: list[Threat] = arguments.threat
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
     runs = judged_runs(arguments)
@@ -178,7 +178,7 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
         (pair_jointly(targets, threats, sources), []) if arguments.joint else pair(targets, threats, sources)
     )
     for note in notes:
-        print(one_line(f"note: {note}"))
+        say(f"note: {note}")
     check_pairings(arguments, pairings)
 
     records: list[Evaluation] = []
@@ -199,8 +199,8 @@ IN_PLACE: dict[str, Callable[[argparse.Namespace], Sequence[MeasuredRecord]]] = 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    arguments = _parser().parse_args(argv)
-    return run_command("atlpa-eval", lambda: work(arguments))
+    arguments = _parser(named_attack(argv)).parse_args(argv)
+    return run_command("atlpa-eval", lambda: work(arguments), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from atlpa.cli.command import Parser, path, run_command
+from atlpa.cli.command import path, run_command
+from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
 from atlpa.errors import one_line
@@ -17,11 +18,15 @@ from atlpa.training import Kept
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="atlpa-export",
-        description="Write a run's network for other programs: its backbone's weights under torchvision's or timm's "
-        "names, or the whole network with its normalization as ONNX. What was written is read back and compared with "
-        "the run's own network.",
+    parser = command_parser(
+        "atlpa-export",
+        "Write a run's network for other programs: its backbone's weights under torchvision's or timm's names, or the "
+        "whole network with its normalization as ONNX. What was written is read back and compared with the run's own "
+        "network.",
+        [
+            "atlpa-export RUN network.safetensors --to safetensors    # weights under torchvision's or timm's names",
+            "atlpa-export RUN network.onnx --to onnx                  # images in [0, 1] to logits",
+        ],
     )
     parser.add_argument("run", metavar="RUN", type=path, help="a finished run's folder")
     parser.add_argument("file", metavar="FILE", type=path, help="where to; what is there is not replaced")
@@ -58,7 +63,7 @@ def work(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command("atlpa-export", lambda: work(arguments))
+    return run_command("atlpa-export", lambda: work(arguments), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

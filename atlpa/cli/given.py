@@ -10,9 +10,10 @@ from atlpa.cli.command import count, path, settings
 from atlpa.cli.runs import chosen_runs
 from atlpa.data import DATASETS
 from atlpa.dotted import set_field
-from atlpa.errors import UserError, one_line
+from atlpa.errors import UserError
 from atlpa.experiment import parse
 from atlpa.models import slug
+from atlpa.progress import say
 from atlpa.runs import Run
 from atlpa.runs.adopt import adopt
 
@@ -55,8 +56,8 @@ def given_run(arguments: argparse.Namespace) -> Run | None:
     for option, such in (("weights", "a FILE, or imagenet"), ("data", "folder:DIR")):
         if getattr(arguments, option) is None:
             raise UserError(f"--model {arguments.model} needs --{option}, such as {such}")
-    run = adopt(parse(_fields(arguments)), lambda line: print(one_line(line)))
-    print(one_line(f"{run.folder}: {arguments.model} with {arguments.weights}"))
+    run = adopt(parse(_fields(arguments)), say)
+    say(f"{run.folder}: {arguments.model} with {arguments.weights}")
     return run
 
 

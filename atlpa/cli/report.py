@@ -6,15 +6,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.cli.command import Parser, path, run_command
+from atlpa.cli.command import path, run_command
+from atlpa.cli.parser import Parser, command_parser
 from atlpa.errors import UserError, one_line
 from atlpa.report import collect, summary, write_report
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="atlpa-report",
-        description="Draw tables, figures and a page from the records of one study; needs no torch.",
+    parser = command_parser(
+        "atlpa-report",
+        "Draw tables, figures and a page from the records of one study; needs no torch.",
+        [
+            "atlpa-report runs/digits                                                  # its tables, on the terminal",
+            "atlpa-report runs/flowers-race runs/flowers-race-today --output race      # two studies on one page",
+        ],
+        quiet=False,
     )
     parser.add_argument("records", nargs="+", metavar="RECORDS", help="record files, or folders that hold some")
     parser.add_argument(

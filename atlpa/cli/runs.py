@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from atlpa.errors import UserError, one_line
+from atlpa.errors import UserError
+from atlpa.progress import say
 from atlpa.runs import Run, newest_run
 
 RUNS = Path("runs")
 
 
-def add_trust_option(parser: argparse.ArgumentParser) -> None:
+def add_trust_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """The option of commands that open runs which may be somebody else's."""
     parser.add_argument(
         "--trust-code",
@@ -30,7 +31,7 @@ def open_runs(folders: Sequence[str], *, trust_code: bool) -> list[Run]:
     """
     runs = [Run.open(Path(folder), trust_code=trust_code) for folder in dict.fromkeys(folders)]
     for note in (note for run in runs for note in run.code_notes()):
-        print(one_line(f"note: {note}"))
+        say(f"note: {note}")
     return runs
 
 
@@ -44,6 +45,6 @@ def chosen_runs(folders: Sequence[str], data_root: str | None, *, trust_code: bo
         newest = newest_run(RUNS, trust_code=trust_code)
         if not newest:
             raise UserError(f"no finished run below {RUNS}/; train one with atlpa-train, or name the folder of one")
-        print(one_line(f"newest finished run: {newest.folder}"))
+        say(f"newest finished run: {newest.folder}")
         folders = [str(newest.folder)]
     return [run.with_data_root(data_root) for run in open_runs(folders, trust_code=trust_code)]

@@ -8,26 +8,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, path, run_command
+from atlpa.cli.command import path, run_command
+from atlpa.cli.parser import command_parser, suggest
 from atlpa.cli.schema_option import add_schema_option
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.process_group import started
 from atlpa.processes import Processes
-from atlpa.progress import be_quiet
+from atlpa.progress import be_quiet, say
 from atlpa.report import Table
 from atlpa.schema import study_schema
 from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="atlpa-study",
-        description="Train what is missing, attack it, and write Table 1 and Figure 3. What is finished is not done "
-        "again: the same command resumes.",
-        epilog=f"shipped studies: {', '.join(shipped_studies())}",
+    parser = command_parser(
+        "atlpa-study",
+        "Train what is missing, attack it, and write Table 1 and Figure 3. What is finished is not done again: the "
+        "same command resumes.",
+        [
+            "atlpa-study digits                                  # five small networks, attacked, on one page",
+            "atlpa-study flowers-small --data-root DIR --plan    # what is done, what remains, how long it may take",
+            "atlpa-study flowers --data-root DIR --shard 2/8     # the second of eight machines that share runs/",
+        ],
+        more=f"shipped studies: {', '.join(shipped_studies())}",
     )
-    parser.add_argument("study", metavar="STUDY", help="a YAML file, or a shipped study's name")
+    study = parser.add_argument("study", metavar="STUDY", help="a YAML file, or a shipped study's name")
+    suggest(study, shipped_studies())
     parser.add_argument("--plan", action="store_true", help="show what is done and what remains, and do nothing")
     parser.add_argument("--only", choices=["train", "evaluate", "report"], help="carry out this stage alone")
     parser.add_argument(
@@ -105,11 +112,11 @@ def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
     chosen = pick_device(todo.trainings[0].experiment.device if todo.trainings else "auto")
     notes = [note for one in study.protocols() for note in one.notes(chosen)]
     for note in dict.fromkeys(notes) if here.first else ():
-        print(f"note: {note}")
+        say(f"note: {note}")
     steps = [] if arguments.only == "report" else todo.stage(arguments.only) if arguments.only else todo.steps
     folder = Path("runs") / study.name
     preflight(steps, keep, folder if arguments.only in (None, "report") else None)
-    execute(steps, print if here.first else lambda line: print(f"process {here.rank}: {line}"))
+    execute(steps, say if here.first else lambda line: print(f"process {here.rank}: {line}"))
     if arguments.only in (None, "report") and here.first:
         write_study_report(whole, folder)
 
@@ -117,7 +124,7 @@ def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command("atlpa-study", lambda: work(arguments))
+    return run_command("atlpa-study", lambda: work(arguments), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

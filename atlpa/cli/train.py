@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlpa.cli.command import Parser, path, run_command, seed, settings
+from atlpa.cli.command import path, run_command, seed, settings
+from atlpa.cli.parser import command_parser, suggest
 from atlpa.cli.runs import add_trust_option
 from atlpa.cli.schema_option import add_schema_option
 from atlpa.cli.together import together
@@ -18,6 +19,7 @@ from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.processes import Processes
+from atlpa.progress import say
 from atlpa.report import Table
 from atlpa.runs import Run, train_run
 from atlpa.runs.origin import extension
@@ -26,13 +28,21 @@ from atlpa.training import Recipe
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="atlpa-train",
-        description="Train the network of one experiment. The same command again resumes it.",
-        epilog=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
+    parser = command_parser(
+        "atlpa-train",
+        "Train the network of one experiment. The same command again resumes it.",
+        [
+            "atlpa-train --config digits                                           # two minutes on a CPU",
+            "atlpa-train --config flowers.yaml --defense atlpa --data-root DIR     # the paper's ResNet-101, for a GPU",
+            "atlpa-train --config digits --set training.attack.epsilon=64/256      # any field of the config",
+            "atlpa-train --extend RUN --set training.iterations=3000               # go on from a finished run",
+        ],
+        more=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
     )
-    begin = parser.add_mutually_exclusive_group(required=True)
-    begin.add_argument("--config", help="a YAML file, or a shipped config's name with or without .yaml")
+    what = parser.add_argument_group("what is trained")
+    begin = what.add_mutually_exclusive_group(required=True)
+    config = begin.add_argument("--config", help="a YAML file, or a shipped config's name with or without .yaml")
+    suggest(config, shipped_configs())
     begin.add_argument(
         "--extend",
         type=path,
@@ -40,14 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         help="go on where a finished run ended, with its optimizer and averaged weights, in a new folder; --set "
         "training.iterations says how far",
     )
-    add_experiment_options(parser)
-    add_trust_option(parser)
+    suggest(what.add_argument("--defense", help="a defense's name, in place of the config's"), preset_names())
+    add_experiment_options(what)
     parser.add_argument(
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
     add_schema_option(parser, "a config", experiment_schema)
-    parser.add_argument("--defense", help="a defense's name, in place of the config's")
-    parser.add_argument(
+    where = parser.add_argument_group("where it lies and runs")
+    where.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
+    where.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
+    add_trust_option(where)
+    where.add_argument(
         "--output",
         type=path,
         metavar="DIR",
@@ -72,7 +85,7 @@ class ListDefenses(argparse.Action):
         parser.exit()
 
 
-def add_experiment_options(parser: argparse.ArgumentParser) -> None:
+def add_experiment_options(parser: argparse._ArgumentGroup) -> None:
     """The options that say what to train; ``overrides`` reads them."""
     parser.add_argument(
         "--set",
@@ -81,14 +94,12 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         help="override any field, dotted: training.iterations=100 (repeatable)",
     )
-    parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument(
         "--skip-unreadable",
         action="store_const",
         const=True,
         help="leave out images that cannot be read, and list them in the run's split.json",
     )
-    parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
     parser.add_argument("--seed", type=seed, help="seed of everything random")
     parser.add_argument(
         "--final",
@@ -129,11 +140,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(here: Processes) -> None:
         with here.together():
             experiment = _experiment(arguments)
-        run = train_run(experiment, here=here)
+        run = train_run(experiment, say, here)
         if here.first:
             print(f"{run.folder}: done; judge it with: {shlex.join(['atlpa-eval', '--run', str(run.folder)])}")
 
-    return run_command("atlpa-train", lambda: together(work))
+    return run_command("atlpa-train", lambda: together(work), quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,11 @@ def measured(record: Evaluation) -> str:
         how = _transferred(attack, last)
     elif name == PGD:
         how = _pgd(attack, last)
-    elif name in ("fgsm", "noise", "none"):
-        how = name.upper()
     else:
         ours = {
+            "none": "no attack",
+            "noise": "uniform noise",
+            "fgsm": "FGSM",
             "autoattack": "AutoAttack",
             "ensemble": f"the ensemble, {attack.get('version')} version",
             "square": f"Square attack, {last} queries",

@@ -129,6 +129,7 @@ class CredibilityRun:
                 checks=self.checks,
                 seed=self.seed,
                 progress=lambda _: progress.update(),
+                tell=progress.tell,
             )
         record = Credibility(
             target=run.network,

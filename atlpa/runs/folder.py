@@ -1,4 +1,4 @@
-"""A run's folder: ``experiment.yaml``, ``split.json``, ``last.pt``, ``best.pt``, ``log.jsonl``, ``records/*.json``."""
+"""A run on disk: opened, begun, and what of it is judged."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from atlpa.models import Classifier
 from atlpa.records import Network, Selected, Training
 from atlpa.registry import UntrustedCode, trusting_only_what_is_known
 from atlpa.runs.lock import LOCK
+from atlpa.runs.places import Places
 from atlpa.runs.split import read_split
 from atlpa.training import Checkpoint, Kept, load_checkpoint
 from atlpa.training.checkpoint import REMEDY
@@ -27,7 +28,7 @@ ANOTHER = "choose another --output"
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Places):
     """A run that exists on disk.
 
     Fields:
@@ -36,7 +37,6 @@ class Run:
         kept: which of its networks is meant; by default the best where it selects one, else the last.
     """
 
-    folder: Path
     experiment: Experiment
     kept: Kept | None = None
 
@@ -151,45 +151,6 @@ class Run:
     def randomized(self) -> bool:
         """Whether the network draws at inference."""
         return self.experiment.defense.randomized
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """The checkpoint of where training stands."""
-        return self.path_of("last")
-
-    def path_of(self, kept: Kept) -> Path:
-        """The checkpoint of where training stands, or of the best network so far."""
-        return self.folder / f"{kept}.pt"
-
-    @property
-    def sound_path(self) -> Path:
-        """The checkpoint of the network that withstood PGD best before a collapse; kept where one was seen."""
-        return self.folder / "sound.pt"
-
-    @property
-    def log_path(self) -> Path:
-        """The training log."""
-        return self.folder / "log.jsonl"
-
-    @property
-    def records(self) -> Path:
-        """Where the run's records lie."""
-        return self.folder / "records"
-
-    @property
-    def split_path(self) -> Path:
-        """Which image is in which part, and which were skipped, written before training begins."""
-        return self.folder / "split.json"
-
-    @property
-    def training_record(self) -> Path:
-        """Written when training ends."""
-        return self.records / "training.json"
-
-    @property
-    def finished(self) -> bool:
-        """Whether training has ended."""
-        return self.training_record.is_file()
 
     @cached_property
     def training(self) -> Training:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as load_tensors
 
-from atlpa import __version__
-from atlpa.attacks import attack_class, read_attack
+from atlpa.attacks import Attack, attack_class, read_attack
 from atlpa.data import load_images
 from atlpa.errors import UserError, reason, shown
 from atlpa.evaluation.attack_result import ROUNDING
 from atlpa.evaluation.correctness import is_correct, to_batch
-from atlpa.json_files import parse_json
 from atlpa.out_of_memory import in_parts
-from atlpa.plain_file import open_plain
-from atlpa.records import Credibility, Evaluation, read
-from atlpa.runs.bundle import FORMAT, MANIFEST, WEIGHTS
+from atlpa.records import Bound, Credibility, Distances, Evaluation, MeasuredRecord, read
+from atlpa.runs.bound import BoundRun
+from atlpa.runs.distances import DistanceRun
 from atlpa.runs.evaluate import evaluate, judged_images
 from atlpa.runs.folder import Run
 from atlpa.runs.protocol import Protocol
 from atlpa.runs.threats import Pairing
-from atlpa.scratch import scratch_folder
-from atlpa.training import Checkpoint
-from atlpa.training.checkpoint_file import save_checkpoint
-
-LARGEST = 4 * 2**30
-"""Bytes that a bundle may unfold to."""
 
 
 @dataclass(frozen=True)
@@ -56,64 +43,6 @@ class Repeated:
     note: str = ""
 
 
-@contextmanager
-def opened(file: Path, *, trust_code: bool = False) -> Iterator[tuple[Run, list[str]]]:
-    """The run in a bundle, in a folder that is gone afterwards, and what a user should know of it.
-
-    Raises:
-        UserError: it is no bundle, was changed since it was written, or is of a newer version.
-    """
-    manifest, contents = _read(file)
-    with scratch_folder(file.absolute().parent) as folder:
-        for name, content in contents.items():
-            place = folder / "run" / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-        run = Run.open(folder / "run", trust_code=trust_code)
-        checkpoint = Checkpoint(
-            step=manifest["step"],
-            classes=tuple(manifest["classes"]),
-            data=manifest["data"],
-            experiment=run.experiment.resolved(),
-            model=load_tensors(contents[WEIGHTS]),
-            optimizer=[],
-        )
-        save_checkpoint(checkpoint, run.path_of(run.judged))
-        made = manifest["atlpa"]
-        notes = [f"made by atlpa {shown(made)}, here {__version__}"] if made != __version__ else []
-        yield run, notes
-
-
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest, and the content of every file that it names, which must be what was written."""
-    try:
-        with open_plain(file, most=None) as plain, zipfile.ZipFile(plain) as archive:
-            if sum(part.file_size for part in archive.infolist()) > LARGEST:
-                raise ValueError("it unfolds to more than 4 GiB")
-            manifest: Any = parse_json(archive.read(MANIFEST).decode())
-            if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
-                raise ValueError("its manifest says nothing")
-            if manifest["format"] > FORMAT:
-                raise UserError(f"{file} is of a newer atlpa (format {manifest['format']}, here {FORMAT}); update it")
-            contents = {name: archive.read(name) for name in manifest["files"] if _inside(name)}
-    except FileNotFoundError as error:
-        raise UserError(f"no bundle {file}; atlpa-eval --bundle makes them") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, RuntimeError) as error:
-        raise UserError(f"{file} is no bundle, or a damaged one ({reason(error)})") from error
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    if changed := [name for name, digest in manifest["files"].items() if found.get(name) != digest]:
-        raise UserError(
-            f"{file} has been changed since it was written: {shown(changed[0])} is another; ask for it anew"
-        )
-    return manifest, contents
-
-
-def _inside(name: str) -> bool:
-    """Whether a name can only lie where a bundle's files do."""
-    parts = name.split("/")
-    return all(part and part.strip(".") and "\\" not in part and ":" not in part for part in parts) and len(parts) <= 2
-
-
 def verify(run: Run, device: torch.device) -> Iterator[Repeated]:
     """Show the network the images that fell, and make every white-box attack on record once more.
 
@@ -131,7 +60,7 @@ def verify(run: Run, device: torch.device) -> Iterator[Repeated]:
         yield _shown(run, path, device)
     for path in sorted(run.records.glob("*.json")):
         record = read(path)
-        if isinstance(record, Evaluation):
+        if isinstance(record, Evaluation | Bound | Distances):
             yield _again(run, path.stem, record, device)
 
 
@@ -160,23 +89,46 @@ def _shown(run: Run, path: Path, device: torch.device) -> Repeated:
     return Repeated(f"{path.stem}: images that fell", int(fallen.sum()), len(rows), tuple(rows[~fallen].tolist()))
 
 
-def _again(run: Run, name: str, record: Evaluation, device: torch.device) -> Repeated:
-    if record.threat != "white":
-        return Repeated(name, note="not repeated: its source is not in the bundle")
-    kind = attack_class(record.attack["name"])
-    budgets = tuple(budget.iterations for budget in record.budgets)
-    attack = read_attack({**record.attack, **({kind.budget: budgets[-1]} if kind.budget else {})})
-    if problem := attack.missing():
-        return Repeated(name, note=f"not repeated: {problem}")
+def _again(run: Run, name: str, record: Evaluation | Bound | Distances, device: torch.device) -> Repeated:
+    """Measure what a record holds once more; whatever it says of an image must be the same."""
     limit = record.data.count if record.data.count < record.data.available else None
-    protocol = Protocol(attack, budgets, limit, record.seed, draws=len(record.clean), average=record.average)
-    (found,) = evaluate([Pairing(run, run, "white")], protocol, device, again=True)
-    pairs = zip(_verdicts(record), _verdicts(found), strict=True)
+    if isinstance(record, Bound):
+        if record.certified is None:
+            return Repeated(name, note=f"no bound: {record.obstacle}")
+        again: MeasuredRecord = BoundRun(run, record.method, record.epsilon, limit).make(device)
+    else:
+        if isinstance(record, Evaluation) and record.threat != "white":
+            return Repeated(name, note="not repeated: its source is not in the bundle")
+        attack = _attack(record)
+        if problem := attack.missing():
+            return Repeated(name, note=f"not repeated: {problem}")
+        if isinstance(record, Distances):
+            again = DistanceRun(run, attack, record.epsilons, limit, record.seed).make(device)
+        else:
+            budgets = tuple(budget.iterations for budget in record.budgets)
+            draws, average = len(record.clean), record.average
+            protocol = Protocol(attack, budgets, limit, record.seed, draws=draws, average=average)
+            (again,) = evaluate([Pairing(run, run, "white")], protocol, device, again=True)
+    pairs = zip(_verdicts(record), _verdicts(again), strict=True)
     differing = tuple(place for place, (theirs, ours) in enumerate(pairs) if theirs != ours)
     return Repeated(name, record.data.count - len(differing), record.data.count, differing)
 
 
-def _verdicts(record: Evaluation) -> list[tuple[str, ...]]:
-    """Of each image, everything that is said of it: clean, and at each budget, in each draw."""
-    told = [*record.clean, *(draw for budget in record.budgets for draw in budget.correct)]
+def _attack(record: Evaluation | Distances) -> Attack:
+    kind, settings = attack_class(record.attack["name"]), dict(record.attack)
+    if isinstance(record, Evaluation) and kind.budget:
+        settings[kind.budget] = record.budgets[-1].iterations
+    attack: Attack = read_attack(settings)
+    return attack
+
+
+def _verdicts(record: MeasuredRecord) -> list[tuple[str, ...]]:
+    """Of each image, everything that is said of it: clean, and at each budget or ε, in each draw."""
+    match record:
+        case Evaluation():
+            told = [*record.clean, *(draw for budget in record.budgets for draw in budget.correct)]
+        case Bound():
+            told = [record.clean, record.certified or ""]
+        case Distances():
+            told = [record.standing(epsilon) for epsilon in (0, *record.epsilons)]
     return list(zip(*told, strict=True))

@@ -68,6 +68,44 @@ def test_everything_is_repeated_elsewhere_without_the_run(judged, capsys, tmp_pa
     assert [path.name for path in Path().iterdir()] == ["pat.zip"]
 
 
+def test_curves_and_bounds_are_repeated(judged, capsys):
+    assert main(["--run", "runs/pat", "--curve", "0.005", "0.01", "0.03", "--limit", "6", "--iters", "3"]) == 0
+    assert (
+        main(
+            [
+                "--run",
+                "runs/pat",
+                "--attack",
+                "fmn",
+                "--norm",
+                "L2",
+                "--curve",
+                "1",
+                "2",
+                "--limit",
+                "5",
+                "--iters",
+                "4",
+            ]
+        )
+        == 0
+    )
+    assert main(["--run", "runs/pat", "--bound", "ibp", "--eps", "0.001", "--limit", "7"]) == 0
+    assert main(["--run", "runs/pat", "--bundle", "more.zip"]) == 0
+    shutil.rmtree("runs")
+    capsys.readouterr()
+    assert main(["--verify", "more.zip"]) == 0
+    out = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in out.splitlines() if line.startswith("| ")]
+    agree = {"-".join(name.split("-")[:3]): found for name, found in rows}
+    assert {name: found for name, found in agree.items() if name.startswith(("bound", "distances"))} == {
+        "bound-ibp-eps0.001": "7 of 7",
+        "distances-Linf-pgd": "6 of 6",
+        "distances-L2-fmn": "5 of 5",
+    }
+    assert "42 of 42 verdicts on images agree" in out
+
+
 def test_another_verdict_is_named(judged, capsys):
     """Of a record that says otherwise of image 3, sealed as a liar would."""
     found = contents(judged)

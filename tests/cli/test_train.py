@@ -137,7 +137,7 @@ def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
         (["--config", "digits", "--set", "training.iterations"], ["no FIELD=VALUE"]),
         (["--config", "digits", "--set", "training.iterations=["], ["no YAML value"]),
         (["--config", "digits", "--set", "training.attack.epsilon=64"], ["64 is outside [0, 1]", "64/256"]),
-        (["--config", "digits", "--set", "training.attack.epsilon=-0.1"], ["outside [0, 1]"]),
+        (["--config", "digits", "--set", "training.attack.epsilon=-0.1"], ["-0.1 is below 0"]),
         (["--config", "digits", "--set", "training.learning_rate=fast"], ["'fast' is no number"]),
         (["--config", "digits", "--data-root", "x"], ["data: unknown key 'root'"]),
         (["--config", "digits", "--device", "tpu"], ["device 'tpu' cannot be used here"]),

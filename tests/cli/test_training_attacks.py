@@ -82,4 +82,7 @@ def test_the_help_of_evaluation_offers_what_can_judge_and_tells_each_default(cap
     offered = text.split("--attack NAME ")[-1].split(", or package.module:attack")[0].split(", ")
     assert [name for name in offered if name in names] == names
     assert "n_fgsm" not in offered
-    assert "default: zero (pgd), uniform (apgd)" in text
+    assert "default: zero --loss" in text
+    with pytest.raises(SystemExit):
+        judge(["--attack", "apgd", "--help"])
+    assert "default: uniform --loss" in " ".join(capsys.readouterr().out.split())

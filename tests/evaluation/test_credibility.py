@@ -320,3 +320,16 @@ def test_every_check_is_explained():
     for check in CHECKS.values():
         if check.source != "derived":
             assert check.source.split(" et al.")[0].split(" &")[0] in sections[check.name]
+
+
+def test_long_attacks_tell_how_far_they_are(digits):
+    """Each attack's shares rise to 100 %, between the names of the checks that make it."""
+    told, model, images = [], network().eval(), digits[2][:8]
+    labels = model(images).argmax(dim=1)  # all are right
+    credibility(model, images, labels, 0.01, checks=[CHECKS["ensemble"]], progress=told.append, tell=told.append)
+    assert told[0] == "ensemble"
+    shares = [int(text.split()[1]) for text in told if text.startswith("ensemble ")]
+    assert shares == sorted(shares)
+    assert len(shares) > 1
+    assert shares[-1] == 100
+    assert "pgd 100 %" in told

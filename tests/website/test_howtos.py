@@ -33,7 +33,7 @@ def test_every_command_on_a_page_is_one(page, monkeypatch):
     """Its options are read as they are by the real parser; what it would do is left out."""
     for command, *given in commands(page):
         module, done = main_of(command), []
-        monkeypatch.setattr(module, "run_command", lambda name, _work, done=done: done.append(name) or 0)
+        monkeypatch.setattr(module, "run_command", lambda name, _work, done=done, **_: done.append(name) or 0)
         words = given[: given.index("…")] if "…" in given else given  # "RUN RUN …" stands for as many as one likes
         shows = {"--help", "--schema", "--list-defenses"} & set(words)
         with contextlib.suppress(SystemExit) if shows else contextlib.nullcontext():
@@ -42,7 +42,7 @@ def test_every_command_on_a_page_is_one(page, monkeypatch):
 
 
 def test_a_wrong_option_would_be_found(monkeypatch, capsys):
-    monkeypatch.setattr(main_of("atlpa-train"), "run_command", lambda *_: 0)
+    monkeypatch.setattr(main_of("atlpa-train"), "run_command", lambda *_, **__: 0)
     with pytest.raises(SystemExit):
         main_of("atlpa-train").main(["--config", "digits", "--iteratons", "3"])
     assert "--iteratons" in capsys.readouterr().err

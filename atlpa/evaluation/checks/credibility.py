@@ -75,6 +75,7 @@ def credibility(
     checks: Iterable[Check] | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Judged:
     """Look for evidence that a model's robust accuracy is overstated, or its evaluation invalid.
 
@@ -92,6 +93,7 @@ def credibility(
         checks: which ones, in order; by default all of ``CHECKS``.
         seed: of all that is drawn.
         progress: called with each check's name before it is made.
+        tell: called with how far an attack within it is, such as ``ensemble 43 %``.
 
     Returns:
         One finding for each check, what could not be made with the reason; what stands, and what felled the rest.
@@ -115,6 +117,7 @@ def credibility(
         epsilon,
         None if reference is None else CheckedModel(reference, "the reference"),
         [CheckedModel(source, f"source {number}") for number, source in enumerate(sources, 1)],
+        tell,
     )
     findings: list[Finding] = []
     broken = None

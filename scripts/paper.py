@@ -1,0 +1,118 @@
+"""The whole paper by one command, which resumes wherever it was stopped: ``python -m scripts.paper small|full DATA``.
+
+small: ResNet-18 at 64×64 on a CPU: Flowers-17 with every row, and the BMW models of Stanford Cars. full: the paper's
+ResNet-101 at 224×224 on Flowers-17 and BMW-10, for GPUs. Trains, attacks, checks, analyzes and draws what is missing,
+keeps the records (no weights, no images) in docs/results, and draws the tables of docs/results.md from them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from atlpa.attacks import PGD
+from atlpa.cli.study import main as run_study
+from atlpa.errors import UserError
+from atlpa.experiment import Experiment
+from atlpa.studies import AttackStep, Plan, load_study, plan
+from scripts.results_page import DOCS, draw
+
+STUDIES = {"small": ("flowers-small", "cars-small"), "full": ("flowers", "bmw")}
+ROOTS = {"cars-small": "cars196-bmw"}
+"""Where below DATA a study's images lie, if not there."""
+
+
+def root_of(study: str, data: Path) -> Path:
+    """The data set's folder."""
+    return data / ROOTS.get(study, "")
+
+
+def passes(todo: Plan) -> float:
+    """Passes of an image forwards and backwards, counted as pairs, that trainings and attacks take at most."""
+    total = 0.0
+    for step in todo.trainings:
+        recipe = step.experiment.training
+        if cost := step.experiment.defense.cost(recipe.attack):
+            total += recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards) / 2
+    for attack in todo.attacks:
+        total += _judged(attack.source) * _iterations(attack)
+    return total
+
+
+def _judged(experiment: Experiment) -> int:
+    index = experiment.data.index()
+    return len(index.parts["test" if experiment.final else "validation"])
+
+
+def _iterations(step: AttackStep) -> int:
+    attack = step.protocol.attack
+    return attack.last_iterate if isinstance(attack, PGD) else 1
+
+
+def seconds_of_a_pass(experiment: Experiment, classes: int) -> float:
+    """One image forwards and backwards on this machine, by the second of two batches of four."""
+    images = torch.rand(4, 3, experiment.data.size, experiment.data.size)
+    model = experiment.model.build(classes, seed=0).eval()
+    attack = PGD(8 / 255, 2 / 255, 1)
+    taken = []
+    for _ in range(2):
+        began = time.monotonic()
+        attack(model, images, torch.zeros(4, dtype=torch.long))
+        taken.append(time.monotonic() - began)
+    return taken[-1] / len(images)
+
+
+def cost(study: str, data: Path) -> str:
+    """What a study takes here, by a batch that is timed."""
+    todo = plan(load_study(study), [("data.root", str(root_of(study, data)))])
+    first = todo.trainings[0].experiment
+    pairs, each = passes(todo), seconds_of_a_pass(first, len(first.data.index().classes))
+    network = f"{first.model.architecture} at {first.data.size}×{first.data.size}"
+    hours = pairs * each / 3600
+    return (
+        f"{study}: {len(todo.trainings)} trainings, {len(todo.attacks)} attacks: {pairs / 1e6:.1f} million passes of "
+        f"an image through {network} and back; {each:.3f} s each here, {hours:.1f} hours at most"
+    )
+
+
+def keep(study: str) -> None:
+    """Put a study's records, experiments, logs and tables where the pages are drawn from."""
+    made, kept = Path("runs") / study, DOCS / "results" / study
+    for run in sorted(path.parent for path in made.glob("*/experiment.yaml")):
+        shutil.copytree(run / "records", kept / run.name / "records", dirs_exist_ok=True)
+        shutil.copy(run / "log.jsonl", kept / run.name)
+        lines = (run / "experiment.yaml").read_text().splitlines(keepends=True)
+        said = ["  root: null\n" if line.startswith("  root: ") else line for line in lines]  # of this machine alone
+        (kept / run.name / "experiment.yaml").write_text("".join(said))
+    for name in ("table.md", "table.csv", "curves.png"):
+        if (made / name).is_file():
+            shutil.copy(made / name, kept)
+
+
+def main(size: str, data: Path) -> int:
+    """Do it; returns the exit status."""
+    try:
+        for study in STUDIES[size]:
+            print(cost(study, data))
+    except UserError as error:
+        print(f"{study}: {error}")
+        return 2
+    if size == "full" and not torch.cuda.is_available():
+        print("that needs a GPU, and there is none here; make paper-small is for a CPU")
+        return 2
+    for study in STUDIES[size]:
+        if status := run_study([study, "--data-root", str(root_of(study, data))]):
+            return status
+        keep(load_study(study).name)
+    draw()
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in STUDIES:
+        sys.exit((__doc__ or "").splitlines()[0])
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,100 @@
+"""The command that makes the whole paper: what it says of its cost, what it keeps, what it draws."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from atlpa.studies import load_study, plan
+from scripts import paper, results_page
+
+CONFIG = {
+    "data": {"name": "folder", "root": "photos", "resize": 32, "size": 32},
+    "model": {"architecture": "resnet18", "weights": "none"},
+    "defense": "none",
+    "training": {
+        "iterations": 3,
+        "batch_size": 2,
+        "log_every": 1,
+        "attack": {"epsilon": 0.25, "step": 0.125, "iterations": 2},
+    },
+}
+STUDY = {
+    "config": "config.yaml",
+    "defenses": ["none", "pat"],
+    "attack": {"step": 0.1},
+    "epsilons": [0.25],
+    "budgets": [2],
+}
+PAGE = "# Results\n\n<!-- tiny: table1 -->\n\n| old |\n\nWhat it means.\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Two rows on ten images of each of two classes, and a page for their table."""
+    monkeypatch.chdir(tmp_path)
+    for label in ("dark", "light"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            shades = np.random.default_rng(number).integers(0, 128, (32, 32, 3)) + 127 * (label == "light")
+            Image.fromarray(shades.astype(np.uint8)).save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(PAGE)
+    monkeypatch.setattr(paper, "STUDIES", {"small": ("tiny.yaml",), "full": ("tiny.yaml",)})
+    for module in (paper, results_page):
+        monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(results_page, "PAGE", tmp_path / "docs" / "results.md")
+    return tmp_path
+
+
+def test_the_passes_of_a_plan(here):
+    """Steps × images × passes: one for clean training, and with PGD of two steps two more and one for its images."""
+    todo = plan(load_study("tiny.yaml"))
+    judged = 4  # a fifth of twenty
+    assert paper.passes(todo) == 3 * 2 * 1 + 3 * 2 * (2 + 2) + 3 * judged * 2
+
+
+def test_the_full_one_tells_its_cost_where_there_is_no_gpu(here, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert paper.main("full", here / "photos") == 2
+    out = capsys.readouterr().out
+    assert "tiny.yaml: 2 trainings, 3 attacks" in out
+    assert "resnet18 at 32×32" in out
+    assert "make paper-small is for a CPU" in out
+    assert not (here / "runs").exists()
+
+
+def test_data_that_is_not_there_costs_nothing(here, capsys):
+    assert paper.main("small", here / "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().out
+    assert not (here / "runs").exists()
+
+
+def test_records_are_kept_and_drawn_and_the_second_time_nothing_is_new(here, capsys):
+    assert paper.main("small", here / "photos") == 0
+    assert "changed; read what is said" in capsys.readouterr().out
+    page = (here / "docs" / "results.md").read_text()
+    assert "| pat resnet18" in page
+    assert page.endswith("\n\nWhat it means.\n")
+    kept = here / "docs" / "results" / "tiny"
+    runs = sorted(path.name for path in kept.iterdir() if path.is_dir())
+    assert len(runs) == 2
+    for run in runs:
+        experiment = yaml.safe_load((kept / run / "experiment.yaml").read_text())
+        assert experiment["data"]["root"] is None
+        names = {path.name for path in (Path("runs/tiny") / run / "records").iterdir()}
+        assert names == {path.name for path in (kept / run / "records").iterdir()}
+    assert not list(kept.rglob("*.pt"))
+    assert paper.main("small", here / "photos") == 0
+    assert "as it was" in capsys.readouterr().out
+
+
+def test_a_table_that_there_is_none_of(here):
+    paper.main("small", here / "photos")
+    with pytest.raises(ValueError, match=r"tiny has no table 'table9'; valid: table1"):
+        results_page.drawn("<!-- tiny: table9 -->\n\n")
