@@ -114,7 +114,7 @@ def table(variants: Mapping[str, Schema], fields: Collection[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+    return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def _merged(values: Mapping[str, str]) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from website.links import REPOSITORY
 
+# The path alone on the line above is what a code host shows; here it is the excerpt's title.
 _MARKER = re.compile(
-    r"^<!-- (?P<kind>source|file|notebook): (?P<path>[\w./-]+)(?:#(?P<name>[\w.]+))? -->$", re.MULTILINE
+    r"(?:^`[\w./-]+`\n\n)?^<!-- (?P<kind>source|file|notebook): (?P<path>[\w./-]+)(?:#(?P<name>[\w.]+))? -->$",
+    re.MULTILINE,
 )
 _LANGUAGES = {".py": "python", ".yaml": "yaml"}
 
