@@ -1,5 +1,6 @@
 """The site is built strictly and without network, and what it loads is its own."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -60,6 +61,16 @@ def test_no_marker_and_no_dead_text_is_left(site):
         text = path.read_text()
         assert not re.search(r"<!-- (source|file|notebook|generated):", text), path
         assert "$$" not in text, path
+
+
+def test_the_reference_has_what_is_public(site):
+    """Every name that a package offers and that is no table, under a heading of its own; a module is none of them."""
+    for package in ("losses", "bounds"):
+        text = (site / "reference" / f"{package}.html").read_text()
+        for name in importlib.import_module(f"atlpa.{package}").__all__:
+            assert re.search(rf'<h2 id="atlpa\.{package}\.[\w.]*{name}"', text), (package, name)
+    for page in (site / "reference").glob("*.html"):
+        assert "doc-symbol-module" not in page.read_text(), page
 
 
 @pytest.mark.parametrize(
