@@ -1,4 +1,4 @@
-"""JSON Schema of an experiment's and a study's YAML, for editors: made from the classes that read them."""
+"""JSON Schema of YAML files, for editors: made from the components that read them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ from pydantic import TypeAdapter
 
 from atlpa.component import Component, plain_text
 from atlpa.editors import Schema
-from atlpa.experiment import Experiment
-from atlpa.studies import Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
-def experiment_schema() -> Schema:
-    """Of the files that ``atlpa-train --config`` reads, installed packages' parts included."""
-    return _of_file(Experiment)
+def file_schema(kind: type[Component]) -> Schema:
+    """What a YAML file of this kind may hold, parts of installed packages included; its name says ``name``.
 
-
-def study_schema() -> Schema:
-    """Of the files that ``atlpa-study`` reads."""
-    return _of_file(Study)
-
-
-def _of_file(kind: type[Component]) -> Schema:
-    """What a file of this kind may hold; its name says ``name`` where it is left out."""
+    Args:
+        kind: ``Experiment`` or ``Study``.
+    """
     wanted: Any = kind
     whole = _tidy(TypeAdapter(wanted).json_schema())
     whole["required"] = [field for field in whole["required"] if field != "name"]

@@ -12,9 +12,9 @@ from atlpa.cli.study import main as study
 from atlpa.cli.train import main as train
 from atlpa.component import field_docs
 from atlpa.errors import UserError
-from atlpa.experiment import load, shipped_configs
-from atlpa.schema import experiment_schema, study_schema
-from atlpa.studies import load_study, shipped_studies
+from atlpa.experiment import Experiment, load, shipped_configs
+from atlpa.schema import file_schema
+from atlpa.studies import Study, load_study, shipped_studies
 from atlpa.training import Recipe
 
 RECORDED = sorted((Path(__file__).parents[1] / "docs" / "results").glob("*/*/experiment.yaml"))
@@ -22,7 +22,7 @@ RECORDED = sorted((Path(__file__).parents[1] / "docs" / "results").glob("*/*/exp
 
 @pytest.fixture(scope="module")
 def schemas():
-    return {"experiment": experiment_schema(), "study": study_schema()}
+    return {"experiment": file_schema(Experiment), "study": file_schema(Study)}
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,6 @@ def test_the_commands_print_it(schemas, capsys, command, schema):
 
 def test_a_schema_made_twice_is_the_same_and_nobodys_to_change(schemas):
     before = copy.deepcopy(schemas["experiment"])
-    changed = experiment_schema()
+    changed = file_schema(Experiment)
     changed["properties"].clear()
-    assert experiment_schema() == before
+    assert file_schema(Experiment) == before

@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
-from atlpa.schema import experiment_schema, study_schema
+from atlpa.experiment import Experiment
+from atlpa.schema import file_schema
+from atlpa.studies import Study
 from website.links import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "reference" / "configuration.md"
@@ -42,7 +44,7 @@ _COUNTED = {"minItems": "at least {}", "maxItems": "at most {}", "maxLength": "a
 
 def drawn() -> str:
     """All parts of the page."""
-    experiment, study = experiment_schema(), study_schema()
+    experiment, study = file_schema(Experiment), file_schema(Study)
     data, attacks = (named(one) for one in (experiment["properties"]["data"], _recipe(experiment)["attack"]))
     _, preset, whole = experiment["properties"]["defense"]["anyOf"]
     defense = {**preset, "required": whole["required"]}
@@ -173,7 +175,7 @@ def kind(told: Schema) -> str:
     if told.get("type") == ["number", "string"]:
         return "number"
     if told.get("type") == "array":
-        items = told.get("items") or next(iter(told.get("prefixItems", [])), {})
+        items: Schema = told.get("items") or next(iter(told.get("prefixItems", [])), {})
         return f"list of: {kind(items)}" if items else "list"
     if told.get("type") == "object":
         return "mapping"

@@ -23,7 +23,6 @@ from atlpa.progress import say
 from atlpa.report import Table
 from atlpa.runs import Run, train_run
 from atlpa.runs.origin import extension
-from atlpa.schema import experiment_schema
 from atlpa.training import Recipe
 
 
@@ -55,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
-    add_schema_option(parser, "a config", experiment_schema)
+    add_schema_option(parser, "a config", Experiment)
     where = parser.add_argument_group("where it lies and runs")
     where.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     where.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")
