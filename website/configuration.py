@@ -81,7 +81,7 @@ def _places(experiment: Schema, section: str) -> list[str]:
         if place.partition(".")[0] == section:
             whole = experiment["$defs"][kind]
             level, fields = "#" * (2 + ("." in place)), whole["anyOf"][-1] if "anyOf" in whole else whole
-            parts += [f"{level} {place}", fields["description"], table({"": fields}, fields["properties"])]
+            parts += [f"{level} {place}", _shown(fields["description"]), table({"": fields}, fields["properties"])]
     return parts
 
 
@@ -96,7 +96,7 @@ def _variants(heading: str, variants: Mapping[str, Schema]) -> list[str]:
         own = tuple(field for field in one["properties"] if field not in common and field != "name")
         groups.setdefault(own, {})[name] = one
     for own, group in groups.items():
-        parts.append("\n".join(f"- **`{name}`**: {one['description']}" for name, one in group.items()))
+        parts.append("\n".join(f"- **`{name}`**: {_shown(one['description'])}" for name, one in group.items()))
         if own:
             parts.append(table(group, own))
     return parts
@@ -111,11 +111,12 @@ def table(variants: Mapping[str, Schema], fields: Collection[str]) -> str:
         required = field in next(iter(variants.values())).get("required", ())
         defaults = {name: "required" if required else _default(one) for name, one in of_each.items()}
         cells = (f"`{field}`", kind(told), _merged(defaults), limits(told), told.get("description", ""))
-        rows.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        rows.append(f"| {' | '.join(map(_shown, cells))} |")
     return "\n".join(rows)
 
 
-def _cell(text: str) -> str:
+def _shown(text: str) -> str:
+    """Words as they are, whatever Markdown would make of their signs."""
     return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 

@@ -17,7 +17,8 @@ def readable(docstring: str) -> str:
     text = docstring.replace("\nFields:\n", "\nAttributes:\n")
     text = _MATH.sub(lambda found: displayed(found[1]), text)
     text = re.sub(r":math:`([^`]+)`", r"`\1`", text)
-    return re.sub(r"^::\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^::\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"(?<=\w)::$", ":", text, flags=re.MULTILINE)
 
 
 class Fields(Extension):

@@ -68,6 +68,20 @@ def test_every_command_has_its_help():
     assert "--from" in help_of("data", "fetch")
 
 
+def test_docstrings_are_read_as_they_are_meant():
+    """Fields as attributes, and no marks of another language than Markdown."""
+    pytest.importorskip("griffe", reason="make docs has it, in an environment of its own")
+    from website.fields import readable
+
+    text = (
+        "Example::\n\n    x = 1\n\n::\n\n    y = 2\n\n.. math:: \\frac{a}{b}\n\nOf :math:`f_a`.\n\nFields:\n    a: b\n"
+    )
+    found = readable(text)
+    assert found.startswith("Example:\n\n    x = 1\n\n\n    y = 2\n\n<div")
+    assert found.count("<svg") == 1
+    assert found.endswith("</div>\n\nOf `f_a`.\n\nAttributes:\n    a: b\n")
+
+
 def test_equations_stand_beside_lines_of_the_source():
     whole = with_equations(with_excerpts((DOCS / "equations.md").read_text()))
     assert whole.count('role="img"') == 6
