@@ -216,6 +216,24 @@ def small_maps(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def networks(records: Sequence[Record]) -> list[str]:
+    """Whether each network has a copy, how near its gradients are to the plain loop's, and what it saves."""
+    lines = [
+        "| network | side | on | gradients apart, median of the images | largest | convolutions | matrix products | "
+        "times faster |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for record in records:
+        for row in record["rows"]:
+            faster = spread([theirs / ours for theirs, ours in zip(row["reference"], row["auto"], strict=True)])
+            on = "a copy" if row["copied"] and not row["why"] else f"the network: {row['why']}"
+            cells = [row["network"], str(row["side"]), on, f"{row['median']:.0e}", f"{row['largest']:.0e}"]
+            cells += [f"{100 * row['shares'][kind]:.0f} %" for kind in ("convolutions", "matrix products")]
+            cells.append(f"**{faster}**")
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def versions(record: Record) -> list[str]:
     """Ours, now and in another checkout, turn by turn."""
     lines = ["| work | before, ms | now, ms | of the time before |", "|---|---:|---:|---:|"]
@@ -278,6 +296,11 @@ def write_page(folder: Path) -> None:
     if paths := sorted(folder.glob("small-maps-*.json")):
         found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         sections.append(["### Training on small images (processor time)", "", *small_maps(found)])
+    if paths := sorted(folder.glob("networks-*.json")):
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        where = "; ".join(record["machine"]["instructions"] for record in found)
+        title = f"### Other networks (processor time, one thread, batch 8, {where})"
+        sections.append([title, "", *networks(found)])
     if (path := folder / "versions.json").exists():
         record = json.loads(path.read_text(encoding="utf-8"))
         where = f"{record['machine']['device']}, {record['machine']['instructions']}, commit {record['before']} and now"

@@ -1,5 +1,6 @@
 """Attacks on any callable ``images → logits``. Each is a frozen value: its fields are its settings."""
 
+from atlpa.attacks.adapters import AsART, AsFoolbox, AsTorchattacks
 from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
@@ -37,6 +38,9 @@ __all__ = [
     "TIFGSM",
     "VMIFGSM",
     "AnyAttack",
+    "AsART",
+    "AsFoolbox",
+    "AsTorchattacks",
     "Attack",
     "AutoAttack",
     "Cost",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks.attack import Attack
-from atlpa.attacks.foreign import as_module, seed_of
+from atlpa.attacks.foreign import seed_of, seeded
+from atlpa.attacks.foreign_packages import as_module
 from atlpa.attacks.inputs import AttackBatch
 from atlpa.attacks.norms import Norm
 from atlpa.component import Radius
@@ -58,8 +59,7 @@ class AutoAttack(Attack):
         if classes < self.fewest_classes:
             raise ValueError(f"{classes} classes; AutoAttack needs at least {self.fewest_classes}")
         version = "rand" if random_layers(model) else "standard"
-        # The ensemble seeds torch's global generators, which are nobody's to change.
-        with torch.random.fork_rng():
+        with seeded(seed):  # as it does torch's generators, which are nobody's to change
             how: dict[str, Any] = {"norm": self.norm, "eps": self.epsilon, "seed": seed, "version": version}
             ensemble = Ensemble(module, **how, device=images.device)
             for attack in (ensemble.apgd_targeted, ensemble.fab):

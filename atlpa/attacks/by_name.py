@@ -16,6 +16,7 @@ from atlpa.attacks.fab import FAB
 from atlpa.attacks.fgsm import FGSM, NFGSM, RSFGSM
 from atlpa.attacks.fmn import FMN
 from atlpa.attacks.foreign import foreign_attack
+from atlpa.attacks.foreign_packages import package_of
 from atlpa.attacks.mi_fgsm import BSR, DIFGSM, MIFGSM, NIFGSM, SIFGSM, TIFGSM, VMIFGSM
 from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.pgd import PGD
@@ -38,6 +39,8 @@ def attack_class(name: str) -> type[Attack]:
     Raises:
         UserError: there is none; the nearest name is offered.
     """
+    if package := package_of(name):
+        return foreign_attack(name, package.factory(name), package)
     found: Any = ATTACKS[name]
     if not (isinstance(found, type) and issubclass(found, Attack)):
         if not callable(found):

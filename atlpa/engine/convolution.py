@@ -82,6 +82,8 @@ class _Convolve(torch.autograd.Function):
         context: Any, x: Tensor, residual: Tensor | None, kernel: Guarded, layer: Convolution
     ) -> Tensor | tuple[Tensor, Tensor]:
         y = kernel.forward(x, residual, layer.relu)
+        if y._is_view():  # as a matrix product's; autograd lets nobody change one in place, as many activations do
+            y = y.data
         context.kernel, context.shape, context.joined, context.owns = kernel, x.shape, residual is not None, layer.owns
         if layer.relu:
             context.save_for_backward(y)

@@ -75,9 +75,9 @@ def check_measurable(attack: Attack) -> None:
             "such as pgd, apgd or autoattack"
         )
     if attack.norm not in BALLS:
+        remedy = f"set norm to {' or '.join(BALLS)}" if "norm" in vars(attack) else "take another"
         raise UserError(
-            f"the attack {attack.name} measures ε in {attack.norm}; evaluations measure L∞ and L2: set norm to "
-            f"{' or '.join(BALLS)}"
+            f"the attack {attack.name} measures ε in {attack.norm}; evaluations measure L∞ and L2: {remedy}"
         )
 
 

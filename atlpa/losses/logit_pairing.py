@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from atlpa.losses.inputs import checked_pair
 from atlpa.losses.reduction import Reduction, reduce
@@ -70,6 +69,6 @@ def kl_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction = "
     Raises:
         ValueError: the shapes are others, or differ.
     """
-    clean, adversarial = checked_pair(clean, adversarial)
-    divergence = F.kl_div(adversarial.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="none", log_target=True)
-    return reduce(divergence.sum(dim=1), reduction)
+    log_p, log_q = (logits.log_softmax(dim=1) for logits in checked_pair(clean, adversarial))
+    # Written out, since torch's kl_div falls back to a loop over the images under torch.func.vmap.
+    return reduce((log_p.exp() * (log_p - log_q)).sum(dim=1), reduction)

@@ -124,6 +124,51 @@ def test_other_peoples_networks(build):
     assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mobilenetv3_small_050", {}),
+        ("convnext_atto", {}),
+        ("efficientnet_b0", {}),
+        ("seresnet18", {}),
+        ("vit_tiny_patch16_224", {"img_size": 64, "depth": 2}),
+        ("edgenext_xx_small", {}),
+    ],
+)
+def test_timms_networks(name, options, caplog):
+    """Copies that do not give way on the first step; others fill the page on performance."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model, images = timm.create_model(name, num_classes=CLASSES, **options).eval(), pictures(6, 64)
+    network = prepare(model, images, "auto", "fp32", MANY)
+    assert isinstance(network, Frozen)
+    assert same_answer(answer(network, images, LABELS), answer(model, images, LABELS))
+    assert "gives way" not in caplog.text
+    assert not network.gave_up
+
+
+@pytest.mark.parametrize("side", [2, 12, 48])
+@pytest.mark.parametrize("layer", [nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.ReLU6], ids=lambda layer: layer.__name__)
+def test_what_follows_may_work_in_place(layer, side):
+    """On small maps a convolution is a matrix product, whose output is a view."""
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)]
+    model = nn.Sequential(
+        convolutions[0],
+        layer(inplace=True),
+        convolutions[1],
+        layer(inplace=True),
+        nn.Flatten(),
+        nn.Linear(8 * side**2, 7),
+    ).eval()
+    images = pictures(6, side)
+    network = prepare(model, images, "auto", "fp32", MANY)
+    assert isinstance(network, Frozen)
+    for found, expected in zip(answer(network, images, LABELS), answer(model, images, LABELS), strict=True):
+        assert close(found, expected, 1e-5)
+    assert not network.gave_up
+
+
 class Readers(nn.Module):
     """One map ``x`` that is read in the way of ``paths``: its four convolutions and it to a map."""
 

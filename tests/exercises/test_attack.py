@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from atlpa import credibility
 from atlpa.attacks import FGSM, PGD, read_attack
 from atlpa.cli.eval import main
 from atlpa.cli.train import main as train
+from atlpa.evaluation import Check
 from atlpa.experiment import load
 from atlpa.records import Evaluation
 from atlpa.runs import Run
@@ -120,3 +122,52 @@ def test_attacks_of_torchattacks_by_name(small_cnn, images, labels, runs, capsys
     assert "torchattacks:APGD measures ε in L1; evaluations measure L∞ and L2" in capsys.readouterr().err
     assert main(["--run", "runs/pat-resnet18", "--attack", "os:getcwd"]) == 2
     assert "attack 'os:getcwd' is no attack" in capsys.readouterr().err
+
+
+THEIRS = {
+    "torchattacks:PGD": "steps",
+    "torchattack:PGD": "steps",
+    "foolbox:LinfPGD": "steps",
+    "art:ProjectedGradientDescent": "max_iter",
+}
+
+
+@pytest.mark.parametrize(("name", "steps"), THEIRS.items(), ids=THEIRS)
+def test_attacks_of_every_package_from_the_command_line(name, steps, runs, capsys):
+    pytest.importorskip(name.partition(":")[0])
+    command = ["--run", "runs/pat-resnet18", "--attack", name, "--eps", "8/255", "--limit", "2", "--threat", "white"]
+    assert main([*command, "--attack-set", f"{steps}=2"]) == 0
+    (record,) = records("white")
+    assert record.attack["name"] == name
+    assert record.attack[steps] == 2
+    assert 0 < record.budgets[0].linf_max <= 8 / 255 + 1e-6
+    assert main([*command, "--attack-set", f"{steps}z=2"]) == 2
+    assert f"unknown key '{steps}z'; did you mean '{steps}'?" in capsys.readouterr().err
+
+
+def test_training_with_another_packages_attack():
+    pytest.importorskip("foolbox")
+    changes = ["--set", "training.iterations=1", "--set", "training.batch_size=2"]
+    theirs = ["--set", "defense.attack.name=foolbox:LinfPGD", "--set", "defense.attack.steps=2"]
+    assert train(["--config", "digits", "--defense", "pat", *changes, *theirs, "--output", "run"]) == 0
+    experiment = Run.open(Path("run")).experiment
+    attack = experiment.defense.training_attack(experiment.training.attack)
+    assert attack.settings()["steps"] == 2
+    assert attack.epsilon == 0.25  # the recipe's
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_a_check_may_make_another_packages_attack(name, small_cnn, images, labels):
+    """What it fells counts: nothing stands that it made fall."""
+    pytest.importorskip(name.partition(":")[0])
+    model, images = small_cnn.float().eval(), images.float()
+    labels = model(images).argmax(dim=1)
+    attack = read_attack({"name": name, "epsilon": 0.1})
+
+    def make(context):
+        adversarial = attack(context.model, context.images, context.labels)
+        fell = context.under([context.attempt(attack)], context.clean)
+        return "pass" if torch.equal(fell, model(adversarial).argmax(dim=1) == labels) else "fail", "compared"
+
+    check = Check(name="theirs", expected="theirs", source="theirs", advice="none", make=make)
+    assert [one.status for one in credibility(model, images, labels, 0.1, checks=[check])] == ["pass"]
