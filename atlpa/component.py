@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -23,6 +24,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs, CoreSchema, PydanticCustomError
 
+from atlpa.editors import Told
 from atlpa.errors import shown, unknown_name, writable
 
 SomeComponent = TypeVar("SomeComponent", bound="Component")
@@ -55,6 +57,17 @@ class Component:
         if inner["type"] == "dataclass":
             inner["strict"] = False
         return schema
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What an editor shows of the fields is what their docstring says."""
+        referred = handler(core)
+        whole, docs = handler.resolve_ref_schema(referred), field_docs(cls)
+        whole["description"] = plain_text((cls.__doc__ or "").strip().partition("\n\n")[0])
+        for name, told in whole.get("properties", {}).items():
+            if name in docs:
+                told["description"] = plain_text(docs[name])
+        return dict(referred)
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +102,12 @@ def field_docs(kind: type[Component]) -> dict[str, str]:
             elif name:
                 docs[name] += f" {line.strip()}"
     return {name: doc for name, doc in docs.items() if name in field_names(kind)}
+
+
+def plain_text(docstring: str) -> str:
+    """A docstring's words on one line, without its marks."""
+    text = re.sub(":math:`([^`]*)`", lambda found: found[1].replace(r"\|", "‖"), docstring)
+    return " ".join(text.replace("``", "").split())
 
 
 @cache
@@ -152,13 +171,19 @@ def _at_least_zero(value: float) -> float:
     return value
 
 
-Number = Annotated[float, BeforeValidator(parse_number)]
+Number = Annotated[
+    float,
+    BeforeValidator(parse_number),
+    Told(
+        type=["number", "string"], pattern=r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?(\s*/\s*[0-9]+)?\s*$"
+    ),
+]
 """A float that may be written as a fraction."""
 
-PixelDistance = Annotated[Number, AfterValidator(_in_pixel_range)]
+PixelDistance = Annotated[Number, AfterValidator(_in_pixel_range), Told(minimum=0, maximum=1)]
 """A distance between images in units of the [0, 1] pixel range; may be written ``64/256``."""
 
-Radius = Annotated[Number, AfterValidator(_at_least_zero)]
+Radius = Annotated[Number, AfterValidator(_at_least_zero), Told(minimum=0)]
 """The same in whichever norm its owner has; in L2 it may be above 1 (see ``check_pixel_range``)."""
 
 

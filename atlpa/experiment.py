@@ -7,13 +7,15 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema
 
 from atlpa.attacks import ATTACKS
 from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
 from atlpa.data import DATASETS, PARTS, AnyDataset, Part
-from atlpa.defenses import TERMS, Defense, load_preset
+from atlpa.defenses import TERMS, Defense, load_preset, preset_names
 from atlpa.dotted import flattened, merged, set_field
+from atlpa.editors import Schema, fields_of
 from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
@@ -46,6 +48,24 @@ def _defense(value: Any) -> Any:
     except UserError as error:
         raise ValueError(str(error)) from error
     return merged(base, {key: item for key, item in value.items() if key != "preset"})
+
+
+class DefenseFields:
+    """What an editor is told of a defense: a preset's name, what overrides one, or a whole one.
+
+    Args:
+        beside: further keys of a mapping, and what they hold.
+    """
+
+    def __init__(self, **beside: Schema) -> None:
+        self.beside = beside
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        del core
+        whole, names = fields_of(Defense, handler), {"enum": preset_names()}
+        fields = {**whole, "properties": {**whole["properties"], **self.beside}}
+        preset = {**fields, "properties": {"preset": names, **fields["properties"]}, "required": ["preset"]}
+        return {"anyOf": [names, preset, fields]}
 
 
 class Origin(Component):
@@ -86,7 +106,7 @@ class Experiment(Component):
     name: Name
     data: AnyDataset
     model: ModelSpec = ModelSpec()
-    defense: Annotated[Defense, BeforeValidator(_defense)]
+    defense: Annotated[Defense, BeforeValidator(_defense), DefenseFields()]
     training: Recipe = Recipe()
     seed: Seed = 0
     final: bool = False

@@ -49,7 +49,18 @@ def test_the_sdist_builds_the_same_wheel_and_holds_what_its_tests_need(wheel, tm
     with tarfile.open(path) as content:
         content.extractall(tmp_path, filter="data")
     unpacked = tmp_path / path.name.removesuffix(".tar.gz")
-    needed = {"tests", "benchmarks", "scripts", "docs", ".github", ".pre-commit-config.yaml", "CITATION.cff"}
+    needed = {
+        "tests",
+        "benchmarks",
+        "scripts",
+        "docs",
+        "website",
+        "examples",
+        "mkdocs.yml",
+        ".github",
+        ".pre-commit-config.yaml",
+        "CITATION.cff",
+    }
     pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
     assert needed | pages <= {one.name for one in unpacked.iterdir()}
     subprocess.run([*command, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)

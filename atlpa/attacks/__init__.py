@@ -4,7 +4,7 @@ from atlpa.attacks.adapters import AsART, AsFoolbox, AsTorchattacks
 from atlpa.attacks.apgd import APGD
 from atlpa.attacks.attack import Attack, Cost, Stepwise
 from atlpa.attacks.auto_attack import AutoAttack
-from atlpa.attacks.by_name import ATTACKS, AnyAttack, attack_class, read_attack
+from atlpa.attacks.by_name import ATTACK_FIELDS, ATTACKS, AnyAttack, attack_class, read_attack
 from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.ensemble import Ensemble
 from atlpa.attacks.fab import FAB
@@ -21,6 +21,7 @@ from atlpa.attacks.square import Square
 __all__ = [
     "APGD",
     "ATTACKS",
+    "ATTACK_FIELDS",
     "BALLS",
     "BSR",
     "DIFGSM",

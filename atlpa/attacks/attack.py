@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 from torch import Tensor
 
 from atlpa.attacks.inputs import check_batch
@@ -88,6 +89,17 @@ class Attack(Component, kw_only=False):
         if self.norm == "Linf":
             check_pixel_range(self, "epsilon")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """In L∞ no ε is above 1."""
+        referred = super().__get_pydantic_json_schema__(core, handler)
+        whole, most = handler.resolve_ref_schema(referred), {"properties": {"epsilon": {"maximum": 1}}}
+        if "norm" in whole["properties"]:
+            whole |= {"if": {"properties": {"norm": {"const": "L2"}}, "required": ["norm"]}, "else": most}
+        else:
+            whole["properties"]["epsilon"]["maximum"] = 1
+        return referred
 
     def __init_subclass__(cls, *, kw_only: bool = False, **options: Any) -> None:
         super().__init_subclass__(kw_only=kw_only, **options)

@@ -22,6 +22,7 @@ from atlpa.attacks.noise import NoAttack, Noise
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.square import Square
 from atlpa.component import validate
+from atlpa.editors import ByName
 from atlpa.errors import UserError
 from atlpa.registry import Registry
 
@@ -72,5 +73,8 @@ def _settings(attack: Attack) -> dict[str, Any]:
     return attack.settings()
 
 
-AnyAttack = Annotated[Attack, BeforeValidator(read_attack), PlainSerializer(_settings)]
+ATTACK_FIELDS = ByName(ATTACKS, attack_class, default=PGD.name)
+"""What an editor is told of it."""
+
+AnyAttack = Annotated[Attack, BeforeValidator(read_attack), PlainSerializer(_settings), ATTACK_FIELDS]
 """A field that holds an attack: a mapping with its name in YAML."""

@@ -10,13 +10,14 @@ from typing import Any
 
 from atlpa.cli.command import path, run_command
 from atlpa.cli.parser import command_parser, suggest
+from atlpa.cli.schema_option import add_schema_option
 from atlpa.errors import UserError
 from atlpa.machine import pick_device
 from atlpa.process_group import started
 from atlpa.processes import Processes
 from atlpa.progress import be_quiet, say
 from atlpa.report import Table
-from atlpa.studies import Plan, execute, load_study, plan, preflight, shipped_studies, write_study_report
+from atlpa.studies import Plan, Study, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep-images", type=path, metavar="DIR", help="keep transferred images there as .npy; reuse those there"
     )
+    add_schema_option(parser, "a study", Study)
     parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
     return parser

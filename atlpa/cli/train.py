@@ -12,6 +12,7 @@ from typing import Any
 from atlpa.cli.command import path, run_command, seed, settings
 from atlpa.cli.parser import command_parser, suggest
 from atlpa.cli.runs import add_trust_option
+from atlpa.cli.schema_option import add_schema_option
 from atlpa.cli.together import together
 from atlpa.component import validate
 from atlpa.defenses import Defense, load_preset, preset_names
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-defenses", action=ListDefenses, nargs=0, help="show every defense and what it costs, and exit"
     )
+    add_schema_option(parser, "a config", Experiment)
     where = parser.add_argument_group("where it lies and runs")
     where.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     where.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 …")

@@ -13,6 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from atlpa.component import Component, FromList, Number
+from atlpa.editors import Or
 
 _DRAWING = {torch.rand, torch.randint, torch.randperm, torch.Tensor.uniform_, torch._sample_dirichlet}
 """The functions of torch that torchvision's transforms draw with."""
@@ -118,7 +119,11 @@ class Augmentation(Component):
     mix: Mix | None = None
 
 
-MaybeAugmentation = Annotated[Augmentation, BeforeValidator(lambda value: {} if value is None else value)]
+MaybeAugmentation = Annotated[
+    Augmentation,
+    BeforeValidator(lambda value: {} if value is None else value),
+    Or(type="null"),
+]
 """A field in which ``null`` stands for no augmentation."""
 
 

@@ -14,6 +14,7 @@ from atlpa.data.digits import Digits
 from atlpa.data.flowers17 import Flowers17
 from atlpa.data.folder import Folder
 from atlpa.data.torchvision_sets import Cifar, Flowers102, StanfordCars
+from atlpa.editors import ByName
 from atlpa.errors import UserError
 from atlpa.registry import Registry
 
@@ -50,5 +51,5 @@ def read_dataset(value: Any) -> Any:
     return validate(kind, dict(value))
 
 
-AnyDataset = Annotated[SerializeAsAny[Dataset], BeforeValidator(read_dataset)]
+AnyDataset = Annotated[SerializeAsAny[Dataset], BeforeValidator(read_dataset), ByName(DATASETS, DATASETS.__getitem__)]
 """A field that holds a data set: a mapping with its name in YAML."""

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from atlpa.attacks import Attack, Cost, attack_class, read_attack
+from atlpa.attacks import ATTACK_FIELDS, Attack, Cost, attack_class, read_attack
 from atlpa.component import Component, Name, Number, field_names
 from atlpa.defenses.term import Term, Views
 from atlpa.defenses.terms import Terms
 from atlpa.defenses.weight_perturbation import WeightPerturbation
 from atlpa.dotted import merged
+from atlpa.editors import Or
 from atlpa.errors import UserError
 from atlpa.models import RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
@@ -39,7 +40,9 @@ class Defense(Component):
     name: Name
     adversarial_fraction: Annotated[Number, Field(ge=0, le=1)]
     terms: Terms
-    attack: dict[str, Any] = Field(default_factory=dict)
+    attack: Annotated[dict[str, Any], ATTACK_FIELDS, Or(type="object", properties={"name": False})] = Field(
+        default_factory=dict
+    )
     awp: WeightPerturbation | None = None
     denoise: Denoising | None = None
     noise: InputNoise | None = None

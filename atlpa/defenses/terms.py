@@ -16,6 +16,7 @@ from atlpa.defenses.mart import BoostedCrossEntropy, WeightedKLPairing
 from atlpa.defenses.paired import AttentionMap, KLPairing, LogitPairing, TopKPairing
 from atlpa.defenses.term import Term
 from atlpa.defenses.worst_case import WorstCase
+from atlpa.editors import Options
 from atlpa.registry import Registry
 
 TERMS: Registry[type[Term]] = Registry(
@@ -75,5 +76,5 @@ def _plain(terms: Mapping[str, Term]) -> dict[str, Any]:
     return {name: dump(term) for name, term in terms.items()}
 
 
-Terms = Annotated[Mapping[str, Term], BeforeValidator(read_terms), PlainSerializer(_plain)]
+Terms = Annotated[Mapping[str, Term], BeforeValidator(read_terms), PlainSerializer(_plain), Options(TERMS)]
 """A field that holds loss terms by name."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+from atlpa.editors import NameIn
 from atlpa.errors import UserError, reason
 from atlpa.models.small_cnn import small_cnn
 from atlpa.models.small_images import SMALL_IMAGE_RESNETS
@@ -101,7 +102,7 @@ def _known(name: str) -> str:
     return name
 
 
-NetworkName = Annotated[str, AfterValidator(_known)]
+NetworkName = Annotated[str, AfterValidator(_known), NameIn(NETWORKS)]
 """A field that names a network; what is no name is refused with the nearest."""
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from atlpa.attacks import PGD, Attack, Ensemble, attack_class, read_attack
+from atlpa.attacks import ATTACK_FIELDS, PGD, Attack, Ensemble, attack_class, read_attack
 from atlpa.component import FromList, Name, PixelDistance, Seed, field_names, validate
+from atlpa.editors import Told
 from atlpa.errors import UserError, explain, shown
-from atlpa.experiment import Experiment, load
+from atlpa.experiment import DefenseFields, Experiment, load, shipped_configs
 from atlpa.models import NetworkName
 from atlpa.records import BoundMethod
 from atlpa.runs import IMAGES, Protocol
@@ -20,6 +22,7 @@ from atlpa.studies.transfers import Transfers
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
+_ATTACK = replace(ATTACK_FIELDS, without=("epsilon",))
 WITHIN_REACH = 16 / 255
 """The largest ε at which networks that are worth judging by more than PGD are known."""
 OWN_FIELDS = {
@@ -63,15 +66,19 @@ class Study(Transfers):
     """
 
     name: Name
-    config: str
+    config: Annotated[str, Told(examples=[*shipped_configs()])]
     changes: dict[str, Any] = Field(default_factory=dict)
     final: bool = True
-    defenses: Annotated[tuple[str | dict[str, Any], ...], FromList, Field(min_length=1)]
+    defenses: Annotated[
+        tuple[Annotated[str | dict[str, Any], DefenseFields(changes={"type": "object"})], ...],
+        FromList,
+        Field(min_length=1),
+    ]
     seeds: Annotated[tuple[Seed, ...], FromList, Field(min_length=1)] = (0,)
     black_box: NetworkName | None = None
     surrogates: Annotated[tuple[str, ...], FromList] = ()
-    attack: dict[str, Any] = Field(default_factory=dict)
-    judge: dict[str, Any] | None = Field(default_factory=lambda: {"name": Ensemble.name})
+    attack: Annotated[dict[str, Any], _ATTACK] = Field(default_factory=dict)
+    judge: Annotated[dict[str, Any], _ATTACK] | None = Field(default_factory=lambda: {"name": Ensemble.name})
     epsilons: Annotated[tuple[PixelDistance, ...], FromList, Field(min_length=1)] = (0.25, 0.5)
     budgets: Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], FromList, Field(min_length=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -146,6 +153,7 @@ class Study(Transfers):
             return []
         if "epsilon" in self.judge:
             raise ValueError("judge.epsilon: the study's own epsilons say it")
+        read_attack({**self.judge, "epsilon": WITHIN_REACH})  # what is wrong with it is wrong at any ε
         within = [epsilon for epsilon in self.epsilons if epsilon <= WITHIN_REACH]
         attacks: list[Attack] = [read_attack({**self.judge, "epsilon": epsilon}) for epsilon in within]
         own = self.attack.get("name", PGD.name)

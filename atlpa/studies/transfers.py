@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
-from atlpa.attacks import Attack, attack_class, read_attack
+from atlpa.attacks import ATTACK_FIELDS, Attack, attack_class, read_attack
 from atlpa.component import Component, FromList
 from atlpa.report.attack_words import attack_title
 from atlpa.runs import Protocol
+
+_TRANSFERRED = replace(ATTACK_FIELDS, without=("epsilon",))
 
 
 class Transfers(Component):
@@ -21,7 +24,7 @@ class Transfers(Component):
         eight_bit: whether transferred images are shown as 8-bit ones.
     """
 
-    transfers: Annotated[tuple[dict[str, Any], ...], FromList] = ()
+    transfers: Annotated[tuple[Annotated[dict[str, Any], _TRANSFERRED], ...], FromList] = ()
     joint: bool = False
     eight_bit: bool = False
 

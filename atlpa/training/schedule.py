@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from atlpa.component import Component, FromList, Number
 
@@ -30,6 +31,12 @@ class Schedule(Component):
     shape: Literal["constant", "step", "cosine", "one_cycle"] = "step"
     warmup: Annotated[Number, Field(ge=0)] | None = None
     decay_at: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], FromList] | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        fields = super().__get_pydantic_json_schema__(core, handler)
+        shapes = handler.resolve_ref_schema(fields)["properties"]["shape"]["enum"]
+        return {"anyOf": [{"enum": shapes}, fields]}
 
     @model_validator(mode="before")
     @classmethod

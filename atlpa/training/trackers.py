@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from atlpa.component import FromList
+from atlpa.editors import NameIn
 from atlpa.errors import UserError, one_line, reason
 from atlpa.records.log import Line
 from atlpa.registry import Registry
@@ -54,7 +55,9 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-Trackers = Annotated[tuple[Annotated[str, AfterValidator(_known)], ...], FromList, AfterValidator(_each_once)]
+Trackers = Annotated[
+    tuple[Annotated[str, AfterValidator(_known), NameIn(TRACKERS)], ...], FromList, AfterValidator(_each_once)
+]
 """A field that names trackers; what is no name is refused with the nearest."""
 
 
