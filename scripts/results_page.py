@@ -1,17 +1,20 @@
 """docs/results.md, whose tables are drawn from the committed records: ``python -m scripts.results_page``.
 
-A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results.
-What is said about them is written by hand; where a table changes, it is to be read again.
+A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
+the table ``above-ROW`` compares every row with that one. What is said about them is written by hand; where a table
+changes, it is to be read again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from atlpa.report import collect, sections
+from atlpa.records import CorrectByDraw, Evaluation
+from atlpa.report import Table, collect, sections
+from atlpa.statistics import by_seed, over_seeds
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
@@ -24,7 +27,7 @@ def drawn(text: str) -> str:
     Raises:
         ValueError: there is no such table.
     """
-    tables = cache(_tables)
+    tables = cache(_tables)  # of this moment's records
     return PLACE.sub(lambda place: place[1] + _table(place[2], place[3], tables(place[2])), text)
 
 
@@ -36,7 +39,44 @@ def _table(studies: str, name: str, tables: Mapping[str, str]) -> str:
 
 def _tables(studies: str) -> dict[str, str]:
     results = collect([DOCS / "results" / study for study in studies.split()])
-    return {section.name: section.table.markdown() for section in sections(results)}
+    found = {section.name: section.table.markdown() for section in sections(results)}
+    white = [record for record in results.evaluations if record.threat == "white"]
+    rows = list(dict.fromkeys(record.target.defense for record in white))
+    return found | {f"above-{row}": above(row, white).markdown() for row in rows}
+
+
+def above(base: str, records: Sequence[Evaluation]) -> Table:
+    """How far each defense lies above another, over all of its seeds, with 95 % intervals over seeds and images.
+
+    One seed says nothing of others: where either has a single one, there is no interval.
+    """
+    of = {row: [one for one in records if one.target.defense == row] for row in (one.target.defense for one in records)}
+
+    def difference(row: str, answers: Callable[[Evaluation], CorrectByDraw]) -> str:
+        ours, theirs = (by_seed([answers(one) for one in of[which]]) for which in (row, base))
+        if min(len(ours), len(theirs)) == 1:
+            return f"{100 * (ours.mean() - theirs.mean()):+.1f}"
+        found = over_seeds(ours, theirs)
+        return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+    rows = [
+        (
+            row,
+            len(of[row]),
+            *(f"{100 * by_seed([answers(one) for one in of[row]]).mean():.1f}" for answers in (_clean, _left)),
+            *(("–", "–") if row == base else (difference(row, _clean), difference(row, _left))),
+        )
+        for row in of
+    ]
+    return Table(("training", "seeds", "clean", "left", f"clean above {base}", f"left above {base}"), rows)
+
+
+def _clean(record: Evaluation) -> CorrectByDraw:
+    return record.clean
+
+
+def _left(record: Evaluation) -> CorrectByDraw:
+    return record.budgets[-1].correct
 
 
 def draw() -> None:

@@ -8,6 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
+from atlpa.report import collect
 from atlpa.studies import load_study, plan
 from scripts import paper, results_page
 
@@ -98,3 +99,21 @@ def test_a_table_that_there_is_none_of(here):
     paper.main("small", here / "photos")
     with pytest.raises(ValueError, match=r"tiny has no table 'table9'; valid: table1"):
         results_page.drawn("<!-- tiny: table9 -->\n\n")
+
+
+def test_how_far_a_defense_lies_above_another():
+    """The means are those of all images of all seeds, counted; one seed has no interval, and none is above itself."""
+    study = results_page.DOCS / "results" / "flowers-race"
+    records = [record for record in collect([study]).evaluations if record.threat == "white"]
+
+    def mean(row):
+        verdicts = "".join(one.budgets[-1].correct[0] for one in records if one.target.defense == row)
+        return 100 * verdicts.count("1") / len(verdicts)
+
+    rows = {row[0]: row for row in results_page.above("recipe", records).rows}
+    assert rows["recipe"][3:] == (f"{mean('recipe'):.1f}", "–", "–")
+    other = "tolerant_logit_and_attention"
+    assert rows[other][5].startswith(f"{mean(other) - mean('recipe'):+.1f} [")
+    alone = [one for one in records if one.target.defense == "recipe" or one.target.seed == 0]
+    (row,) = [row for row in results_page.above("recipe", alone).rows if row[0] == other]
+    assert "[" not in row[5]
