@@ -4,7 +4,7 @@ On the same images of three kinds of networks: undefended at a small ε, adversa
 each seed both attack in turn; the record holds who stands after each, processor seconds and peak memory, so that images
 that one fells and the other does not can be counted both ways. Where the machine computes in bfloat16, ours do too.
 With ``--parts`` each of the four attacks meets all images by itself, theirs and ours; ``torchattacks`` has an
-AutoAttack too, whose parts take 10 steps where the paper's take 100.
+AutoAttack too, whose parts take 10 steps where the paper's take 100. docs/performance.md shows what ``page`` draws.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from atlpa.files import write_text
 from atlpa.memory import keep_memory
 from atlpa.model_state import Logits, RandomLayer
 from atlpa.randomness import Generators, sample
+from atlpa.report import Table
 from atlpa.runs import Run
 from atlpa.runs.evaluate import judged_images
 from benchmarks.__main__ import machine
@@ -128,6 +130,27 @@ def attacked(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, s
         "seconds": round(time.monotonic() - begun, 1),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
+
+
+def page(record: Mapping[str, Any]) -> str:
+    """A row for each attack; images that stand with one and fall with AutoAttack's package, and the other way round."""
+    turns = {(one["attack"], one["seed"]): one for one in record["results"]}
+    rows = []
+    for attack in dict.fromkeys(one["attack"] for one in record["results"]):
+        pairs = [(turns[attack, seed], turns["AutoAttack", seed]) for name, seed in turns if name == attack]
+        answers = [bits for own, theirs in pairs for bits in zip(own["robust"][0], theirs["robust"][0], strict=True)]
+        faster = statistics.median(theirs["processor_seconds"] / own["processor_seconds"] for own, theirs in pairs)
+        rows.append(
+            (
+                attack,
+                ", ".join(str(own["robust"][0].count("1")) for own, _ in pairs),
+                *("–" if attack == "AutoAttack" else str(answers.count(way)) for way in (("1", "0"), ("0", "1"))),
+                f"{statistics.median(own['processor_seconds'] for own, _ in pairs):.0f} s",
+                f"{faster:.1f}",
+            )
+        )
+    header = ("attack", "stand", "stand here alone", "fall here alone", "processor", "times faster")
+    return Table(header, rows).markdown()
 
 
 def main() -> None:

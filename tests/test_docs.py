@@ -1,5 +1,6 @@
 """What the documents say is what the records hold."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from atlpa.records import Training
 from atlpa.records.log import read_log
 from atlpa.report import collect, sections, tidy
 from atlpa.statistics import share
+from benchmarks import ensemble
 from benchmarks.page import write_page
 from scripts.results_page import drawn
 
@@ -50,6 +52,11 @@ def test_the_page_on_performance_is_drawn_from_the_committed_records(tmp_path):
     shutil.copy(DOCS / "performance.md", tmp_path)
     write_page(tmp_path / "performance")
     assert (tmp_path / "performance.md").read_text() == (DOCS / "performance.md").read_text()
+
+
+def test_what_the_page_on_performance_says_of_the_ensemble_is_on_record():
+    for file in (DOCS / "results" / "ensemble").glob("*.json"):
+        assert ensemble.page(json.loads(file.read_text())) in (DOCS / "performance.md").read_text()
 
 
 def test_the_snippet_for_research_code_runs():
