@@ -15,7 +15,7 @@ from atlpa.records import Training
 from atlpa.records.log import read_log
 from atlpa.report import collect, sections, tidy
 from atlpa.statistics import share
-from benchmarks import ensemble
+from benchmarks import distances, ensemble
 from benchmarks.page import write_page
 from scripts.results_page import drawn
 
@@ -57,6 +57,11 @@ def test_the_page_on_performance_is_drawn_from_the_committed_records(tmp_path):
 def test_what_the_page_on_performance_says_of_the_ensemble_is_on_record():
     for file in (DOCS / "results" / "ensemble").glob("*.json"):
         assert ensemble.page(json.loads(file.read_text())) in (DOCS / "performance.md").read_text()
+
+
+def test_distances_beside_foolbox_are_on_record():
+    record = json.loads((DOCS / "results" / "distances" / "foolbox.json").read_text())
+    assert distances.page(record) in (DOCS / "distances.md").read_text()
 
 
 def test_the_snippet_for_research_code_runs():
