@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks.attack import Attack
-from atlpa.attacks.foreign import seed_of, seeded
+from atlpa.attacks.foreign import drawing_alike, seed_of, seeded
 from atlpa.attacks.foreign_packages import as_module
 from atlpa.attacks.inputs import AttackBatch
 from atlpa.attacks.norms import Norm
@@ -53,13 +53,16 @@ class AutoAttack(Attack):
         from pyautoattack import AutoAttack as Ensemble
 
         module, seed = as_module(model, images.device), seed_of(generator)
-        with torch.no_grad():
+        with torch.no_grad(), drawing_alike(module, images.device, seed):
             batch = AttackBatch(images, labels, int(labels.max()))
             classes = batch.checked_logits(module(images[:1])).shape[1]
         if classes < self.fewest_classes:
             raise ValueError(f"{classes} classes; AutoAttack needs at least {self.fewest_classes}")
         version = "rand" if random_layers(model) else "standard"
-        with seeded(seed):  # as it does torch's generators, which are nobody's to change
+        with (
+            drawing_alike(module, images.device, seed),
+            seeded(seed),
+        ):  # as it does torch's generators, which are nobody's to change
             how: dict[str, Any] = {"norm": self.norm, "eps": self.epsilon, "seed": seed, "version": version}
             ensemble = Ensemble(module, **how, device=images.device)
             for attack in (ensemble.apgd_targeted, ensemble.fab):

@@ -7,7 +7,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +21,7 @@ from atlpa.attacks.foreign_packages import ANY, Package, as_module
 from atlpa.attacks.norms import BALLS
 from atlpa.component import parse_number
 from atlpa.errors import UserError, reason, shown
-from atlpa.model_state import Logits, random_layers
+from atlpa.model_state import Logits, random_layers, with_generators
 from atlpa.randomness import Generators
 
 NORMS = {"inf": "Linf", "2": "L2", "1": "L1", "0": "L0"}
@@ -54,7 +54,8 @@ class ForeignAttack(Attack):
         settings = {name: value for name, value in vars(self).items() if name != "epsilon" and name[0] != "_"}
         settings[self.epsilon_argument] = self.epsilon
         module, given = twin(model, images.device), (images.clone(), labels.clone())
-        with seeded(seed_of(generator)):
+        seed = seed_of(generator)
+        with seeded(seed), drawing_alike(module, images.device, seed):
             adversarial = self.package.attacked(self._make, module, *given, settings)
         if not isinstance(adversarial, Tensor) or adversarial.shape != images.shape:
             shape = tuple(adversarial.shape) if isinstance(adversarial, Tensor) else type(adversarial).__name__
@@ -82,6 +83,11 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def drawing_alike(model: nn.Module, device: torch.device, seed: int) -> AbstractContextManager[None]:
+    """Let a model's random layers draw for any images, all from one generator: others ask for some of a batch alone."""
+    return with_generators(model, torch.Generator(device).manual_seed(seed))
 
 
 def twin(model: Logits, device: torch.device) -> nn.Module:

@@ -11,6 +11,8 @@ from torch import nn
 from atlpa.attacks import PGD, AutoAttack, read_attack
 from atlpa.errors import UserError
 from atlpa.evaluation import evaluate
+from atlpa.model_state import RandomLayer
+from atlpa.randomness import sample
 
 EPSILON, STEP = 8 / 255, 2 / 255
 SEED = 5
@@ -236,3 +238,27 @@ def test_float64_images_too(case):
     expected = PGD(0.1, 0.1, 1)(model, images.double(), labels)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "autoattack", "epsilon": 0.5},
+        {"name": "torchattacks:PGD", "epsilon": 0.5, "steps": 2},
+        {"name": "torchattacks:AutoAttack", "epsilon": 0.5, "n_classes": 5},
+    ],
+    ids=lambda fields: fields["name"],
+)
+def test_a_network_that_draws_is_asked_for_any_images_of_a_batch(fields):
+    """Packages show a part of the batch alone, such as what still stands; here each image has its own generator."""
+    pytest.importorskip("pyautoattack" if fields["name"] == "autoattack" else "torchattacks")
+    torch.manual_seed(0)
+    noise = RandomLayer(lambda images, draws: images + 0.001 * sample(images, torch.randn, draws), in_training=False)
+    model = nn.Sequential(noise, nn.Flatten(), nn.Linear(3 * 4 * 4, 5)).eval()
+    images = torch.rand(6, 3, 4, 4)
+    labels = model(images).argmax(dim=1)
+    first, again = (evaluate(model, images, labels, read_attack(fields), draws=2, seed=0) for _ in range(2))
+    assert first.clean.all()
+    assert not first.robust[-1].all()  # of a linear network, at this ε
+    assert torch.equal(first.robust, again.robust)
+    assert noise.generators is None
