@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from atlpa.errors import UserError
+from atlpa.errors import UserError, shown
 
 # The parts of a dotted field; a loss term's import path is one: ``defense.terms.my_pkg.losses:Focal.weight``.
 _PARTS = re.compile(r"(?<=\bterms\.)[\w.]+:\w+|[^.]+")
@@ -49,3 +49,9 @@ def flattened(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in fields.items():
         flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Where two flat mappings differ: each key with both values; empty if they agree."""
+    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    return ", ".join(f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} now)" for key in keys)

@@ -7,15 +7,13 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationError, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
 from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
 from atlpa.data import DATASETS, PARTS, AnyDataset, Part
-from atlpa.defenses import TERMS, Defense, load_preset, preset_names
-from atlpa.dotted import flattened, merged, set_field
-from atlpa.editors import Schema, fields_of
+from atlpa.defenses import TERMS, AnyDefense
+from atlpa.dotted import flattened, set_field
 from atlpa.errors import UserError, explain, shown
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
@@ -35,37 +33,6 @@ FREE_KEYS = {
     "training.validate_every",
     "training.checkpoint_seconds",
 }
-
-
-def _defense(value: Any) -> Any:
-    """Expand a preset's name, or a mapping that names a ``preset`` and overrides parts of it."""
-    if isinstance(value, str):
-        value = {"preset": value}
-    if not isinstance(value, Mapping) or "preset" not in value:
-        return value
-    try:
-        base = load_preset(str(value["preset"])).fields
-    except UserError as error:
-        raise ValueError(str(error)) from error
-    return merged(base, {key: item for key, item in value.items() if key != "preset"})
-
-
-class DefenseFields:
-    """What an editor is told of a defense: a preset's name, what overrides one, or a whole one.
-
-    Args:
-        beside: further keys of a mapping, and what they hold.
-    """
-
-    def __init__(self, **beside: Schema) -> None:
-        self.beside = beside
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        del core
-        whole, names = fields_of(Defense, handler), {"enum": preset_names()}
-        fields = {**whole, "properties": {**whole["properties"], **self.beside}}
-        preset = {**fields, "properties": {"preset": names, **fields["properties"]}, "required": ["preset"]}
-        return {"anyOf": [names, preset, fields]}
 
 
 class Origin(Component):
@@ -106,7 +73,7 @@ class Experiment(Component):
     name: Name
     data: AnyDataset
     model: ModelSpec = ModelSpec()
-    defense: Annotated[Defense, BeforeValidator(_defense), DefenseFields()]
+    defense: AnyDefense
     training: Recipe = Recipe()
     seed: Seed = 0
     final: bool = False
@@ -246,12 +213,6 @@ class Experiment(Component):
 
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in dump(self).items() if key != "code"}
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Where two flat mappings differ: each key with both values; empty if they agree."""
-    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
-    return ", ".join(f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} now)" for key in keys)
 
 
 def _unlike(given: Any, read: Any, place: str = "experiment") -> str:

@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 
 import torch
+import yaml
 
-from atlpa.attacks import PGD
+from atlpa.attacks import PGD, Cost
 from atlpa.cli.study import main as run_study
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
-from atlpa.studies import AttackStep, Plan, load_study, plan
+from atlpa.studies import Plan, load_study, plan
 from scripts.results_page import DOCS, draw
 
 STUDIES = {"small": ("flowers-small", "cars-small"), "full": ("flowers", "bmw")}
@@ -32,25 +33,23 @@ def root_of(study: str, data: Path) -> Path:
 
 
 def passes(todo: Plan) -> float:
-    """Passes of an image forwards and backwards, counted as pairs, that trainings and attacks take at most."""
+    """Passes of an image forwards and backwards, counted as pairs, of the trainings and attacks whose cost is known.
+
+    White-box attacks take fewer, since images leave as they fall. What the ensemble, checks and analyses take, which
+    depends on the images, comes on top.
+    """
     total = 0.0
     for step in todo.trainings:
         recipe = step.experiment.training
-        if cost := step.experiment.defense.cost(recipe.attack):
-            total += recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards) / 2
+        total += recipe.iterations * recipe.batch_size * _pairs(step.experiment.defense.cost(recipe.attack))
     for attack in todo.attacks:
-        total += _judged(attack.source) * _iterations(attack)
+        part = attack.source.data.index().parts[attack.source.judged_part]
+        total += len(part) * len(attack.sources) * _pairs(attack.protocol.attack.cost())
     return total
 
 
-def _judged(experiment: Experiment) -> int:
-    index = experiment.data.index()
-    return len(index.parts["test" if experiment.final else "validation"])
-
-
-def _iterations(step: AttackStep) -> int:
-    attack = step.protocol.attack
-    return attack.last_iterate if isinstance(attack, PGD) else 1
+def _pairs(cost: Cost | None) -> float:
+    return (cost.forwards + cost.backwards) / 2 if cost else 0.0
 
 
 def seconds_of_a_pass(experiment: Experiment, classes: int) -> float:
@@ -75,7 +74,7 @@ def cost(study: str, data: Path) -> str:
     hours = pairs * each / 3600
     return (
         f"{study}: {len(todo.trainings)} trainings, {len(todo.attacks)} attacks: {pairs / 1e6:.1f} million passes of "
-        f"an image through {network} and back; {each:.3f} s each here, {hours:.1f} hours at most"
+        f"an image through {network} and back; {each:.3f} s each here, {hours:.1f} hours, and checks and analyses"
     )
 
 
@@ -85,9 +84,11 @@ def keep(study: str) -> None:
     for run in sorted(path.parent for path in made.glob("*/experiment.yaml")):
         shutil.copytree(run / "records", kept / run.name / "records", dirs_exist_ok=True)
         shutil.copy(run / "log.jsonl", kept / run.name)
-        lines = (run / "experiment.yaml").read_text().splitlines(keepends=True)
-        said = ["  root: null\n" if line.startswith("  root: ") else line for line in lines]  # of this machine alone
-        (kept / run.name / "experiment.yaml").write_text("".join(said))
+        experiment = yaml.safe_load((run / "experiment.yaml").read_text())
+        if "root" in experiment["data"]:
+            experiment["data"]["root"] = None  # it was this machine's
+        text = yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True)
+        (kept / run.name / "experiment.yaml").write_text(text)
     for name in ("table.md", "table.csv", "curves.png"):
         if (made / name).is_file():
             shutil.copy(made / name, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -21,13 +22,13 @@ Multiple = Annotated[Number, Field(gt=0)]
 """A distance as a multiple of ε."""
 
 
-class SingleStep(WithPrecision, Attack):
+class SingleStep(WithPrecision, Attack, ABC):
     """Base of the attacks that are PGD's single step from one point or another."""
 
     @property
+    @abstractmethod
     def step(self) -> PGD:
         """The step that is taken."""
-        raise NotImplementedError(f"{type(self).__name__} has no step")
 
     def iterates(
         self, model: Logits, images: Tensor, labels: Tensor, *, generator: Generators = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,19 +17,19 @@ from atlpa.model_state import Logits
 from atlpa.randomness import Generators
 
 
-class GradientSteps(WithPrecision, Attack):
-    """Base of Auto-PGD and FAB: one stage, image by image. A subclass has ``_pgd``, ``_begin`` and ``_advance``."""
+class GradientSteps(WithPrecision, Attack, ABC):
+    """Base of Auto-PGD and FAB: one stage, image by image."""
 
     @property
+    @abstractmethod
     def _pgd(self) -> PGD:
         """What has the same start and the same gradients."""
-        raise NotImplementedError(f"{type(self).__name__} has no _pgd")
 
-    def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no _begin")
+    @abstractmethod
+    def _begin(self, model: Logits, batch: AttackBatch, generator: Generators) -> Any: ...
 
-    def _advance(self, model: Logits, state: Any, batch: AttackBatch, generator: Generators) -> tuple[Any, Tensor]:
-        raise NotImplementedError(f"{type(self).__name__} has no _advance")
+    @abstractmethod
+    def _advance(self, model: Logits, state: Any, batch: AttackBatch, generator: Generators) -> tuple[Any, Tensor]: ...
 
     def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> State:
         """Where the first step starts, and what the clean images tell of the way."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from atlpa.attacks import PGD
 from atlpa.cli.command import count, number, path, run_command, seed
 from atlpa.cli.parser import command_parser
-from atlpa.cli.runs import add_trust_option, chosen_runs
+from atlpa.cli.runs import add_place_options, chosen_runs
 from atlpa.cli.together import alone
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable
@@ -46,12 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--perplexity", type=number, metavar="P", help="of t-SNE; default: 30, less where there are few images")
     add("--seed", type=seed, default=0, help="of all that is drawn; default: 0")
     where = parser.add_argument_group("where it lies and runs")
-    add = where.add_argument
-    add("--output", type=path, metavar="DIR", help="for tables and figures; default: analysis/ beside the first run")
-    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
-    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
-    add("--again", action="store_true", help="measure anew what is on record")
-    add_trust_option(where)
+    made = "for tables and figures; default: analysis/ beside the first run"
+    where.add_argument("--output", type=path, metavar="DIR", help=made)
+    add_place_options(where)
     return parser
 
 

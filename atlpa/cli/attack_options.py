@@ -168,16 +168,13 @@ def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
 
 def _add_field(group: argparse._ArgumentGroup, name: str, kind: type[Attack], *, hidden: bool) -> None:
     """One option: its choices, its default and what it says are the field's own."""
-    hint = get_type_hints(kind)[name]
+    hint, default = get_type_hints(kind)[name], _default(kind, name)
     says = field_docs(kind).get(name, "").replace("``", "").rstrip(".").replace("%", "%%")
-    default = _default(kind, name)
-    told = (
-        argparse.SUPPRESS if hidden else f"{says}; default: {default if isinstance(default, str) else f'{default:.4g}'}"
-    )
+    if hint is not bool:
+        says += f"; default: {default if isinstance(default, str) else f'{default:.4g}'}"
+    told = argparse.SUPPRESS if hidden else says
     if hint is bool:
-        group.add_argument(
-            _spelled(name), action="store_true", default=None, help=argparse.SUPPRESS if hidden else says
-        )
+        group.add_argument(_spelled(name), action="store_true", default=None, help=told)
     elif choices := _choices(hint):
         group.add_argument(_spelled(name), choices=choices, help=told)
     else:

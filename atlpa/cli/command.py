@@ -75,8 +75,8 @@ def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any
 def run_command(name: str, work: Callable[[], int | None], *, quiet: bool = False) -> int:
     """Run a command's work and return its exit status: 0, or what the work returns.
 
-    ``quiet`` leaves out progress and notes.
-    A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number.
+    A mistake in the input is one line on standard error and status 2; a signal is status 128 + its number. ``quiet``
+    leaves out progress and notes.
     """
     keep_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from atlpa.cli.command import count, path, run_command, settings
 from atlpa.cli.parser import Parser, add_quiet, command_parser
@@ -24,6 +24,8 @@ from atlpa.progress import say
 from atlpa.registry import is_import_path
 from atlpa.report import Table
 
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
 
 def _parser() -> Parser:
     parser = command_parser(
@@ -36,6 +38,18 @@ def _parser() -> Parser:
         quiet=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for command in (_fetching(commands), _checking(commands)):
+        add_quiet(command)
+        command.add_argument(
+            "--root",
+            type=path,
+            metavar="DIR",
+            help="the folder for data sets; default: ATLPA_DATA_ROOT from the environment, or data",
+        )
+    return parser
+
+
+def _fetching(commands: Commands) -> Parser:
     fetching = commands.add_parser(
         "fetch",
         help="download a published data set, check it and unpack it",
@@ -67,6 +81,10 @@ def _parser() -> Parser:
         help=f"the most files that an archive may hold; default: {Limits().files}",
     )
     fetching.set_defaults(work=fetch_data)
+    return fetching
+
+
+def _checking(commands: Commands) -> Parser:
     checking = commands.add_parser(
         "check",
         help="open every image: counts, sizes, unreadable and duplicate images, key regions",
@@ -85,15 +103,7 @@ def _parser() -> Parser:
         help="any field of an experiment's data section: split=2, masks=DIR (repeatable)",
     )
     checking.set_defaults(work=check_data)
-    for command in (fetching, checking):
-        add_quiet(command)
-        command.add_argument(
-            "--root",
-            type=path,
-            metavar="DIR",
-            help="the folder for data sets; default: ATLPA_DATA_ROOT from the environment, or data",
-        )
-    return parser
+    return checking
 
 
 def size(text: str) -> int:

@@ -19,7 +19,7 @@ from atlpa.cli.command import count, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, judged_runs
 from atlpa.cli.parser import command_parser
-from atlpa.cli.runs import add_trust_option, open_runs
+from atlpa.cli.runs import add_place_options, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError
@@ -94,12 +94,9 @@ def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
     )
     add_bundle_options(instead)
     where = parser.add_argument_group("where it lies and runs")
-    add = where.add_argument
-    add("--json", type=path, metavar="FILE", help="also write the records into one file; - for standard output")
-    add("--again", action="store_true", help="measure anew what is on record")
-    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
-    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
-    add_trust_option(where)
+    kept = "also write the records into one file; - for standard output"
+    where.add_argument("--json", type=path, metavar="FILE", help=kept)
+    add_place_options(where)
     return parser
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from atlpa.cli.command import path
 from atlpa.errors import UserError
 from atlpa.progress import say
 from atlpa.runs import Run, newest_run
@@ -21,6 +22,15 @@ def add_trust_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) 
         help="run code that a run names by its import path, such as a loss term my_pkg.losses:Focal; what installed "
         "packages announce as entry points needs no trust",
     )
+
+
+def add_place_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The options of commands that measure trained networks: anew or not, on which data, where."""
+    add = parser.add_argument
+    add("--again", action="store_true", help="measure anew what is on record")
+    add("--data-root", type=path, metavar="DIR", help="where the data set lies now")
+    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda …; default: auto")
+    add_trust_option(parser)
 
 
 def open_runs(folders: Sequence[str], *, trust_code: bool) -> list[Run]:

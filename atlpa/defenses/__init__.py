@@ -7,11 +7,14 @@ from atlpa.defenses.preset import load_preset, preset_names
 from atlpa.defenses.term import Term, View, Views
 from atlpa.defenses.terms import TERMS
 from atlpa.defenses.weight_perturbation import WeightPerturbation
+from atlpa.defenses.written import AnyDefense, DefenseFields
 
 __all__ = [
     "TERMS",
+    "AnyDefense",
     "Classification",
     "Defense",
+    "DefenseFields",
     "Paired",
     "PairedLogits",
     "Term",

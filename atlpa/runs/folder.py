@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from atlpa.data import PARTS, Index
+from atlpa.dotted import differences
 from atlpa.errors import PlaceTaken, UserError, shown
-from atlpa.experiment import Experiment, differences, load, parse
+from atlpa.experiment import Experiment, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Selected, Training

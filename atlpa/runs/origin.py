@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.component import dump
-from atlpa.dotted import set_field
+from atlpa.dotted import differences, set_field
 from atlpa.errors import UserError
-from atlpa.experiment import Experiment, Origin, differences, parse
+from atlpa.experiment import Experiment, Origin, parse
 from atlpa.files import write_text
 from atlpa.records.log import Line, read_log
 from atlpa.runs.folder import Run

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from atlpa.data import PARTS
+from atlpa.dotted import differences
 from atlpa.errors import UserError
-from atlpa.experiment import Experiment, differences
+from atlpa.experiment import Experiment
 from atlpa.models import slug
 from atlpa.records import Threat
 from atlpa.runs.finished import finished_runs

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from atlpa.dotted import differences
 from atlpa.errors import UserError, shown
-from atlpa.experiment import Experiment, differences
+from atlpa.experiment import Experiment
 from atlpa.machine import pick_device
 from atlpa.runs.threats import judged_data, misfit
 from atlpa.studies.analysis_step import AnalysisStep

@@ -12,9 +12,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACK_FIELDS, PGD, Attack, Ensemble, attack_class, read_attack
 from atlpa.component import FromList, Name, PixelDistance, Seed, field_names, validate
+from atlpa.defenses import DefenseFields
 from atlpa.editors import Told
 from atlpa.errors import UserError, explain, shown
-from atlpa.experiment import DefenseFields, Experiment, load, shipped_configs
+from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.models import NetworkName
 from atlpa.records import BoundMethod
 from atlpa.runs import IMAGES, Protocol
