@@ -1,4 +1,4 @@
-"""What is told of long work: a bar on a terminal; where there is none, a line every ten seconds; and notes."""
+"""What is told of long work: a bar on a terminal or in a notebook; elsewhere a line every ten seconds; and notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from atlpa.errors import one_line
 
 INTERVAL = 10.0
-"""Seconds between two lines where standard error is no terminal."""
+"""Seconds between two lines where there is no bar."""
 
 BYTES = "B"
 """The unit that is written as 1.2MB."""
@@ -51,6 +51,11 @@ def _be(*, quiet: bool) -> None:
     _quiet = quiet
 
 
+def _draws_anew() -> bool:
+    """Whether what standard error shows can be overwritten: on a terminal, and below a notebook's cell."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel.")
+
+
 class Progress:
     """Shown on standard error from its making until its ``with`` ends.
 
@@ -61,7 +66,7 @@ class Progress:
         total: how many units there are, if that is known.
         unit: what is counted, in the singular.
         done: how many of them were done before.
-        keep: leave the finished bar on a terminal.
+        keep: leave the finished bar where it was.
 
     Fields:
         note: shown beside the numbers, such as the loss.
@@ -79,7 +84,7 @@ class Progress:
             unit=unit,
             unit_scale=unit == BYTES,
             leave=keep,
-            disable=_quiet or None,
+            disable=_quiet or not _draws_anew(),
         )
         self._lines = (
             threading.Thread(target=self._write_lines, daemon=True) if self._bar.disable and not _quiet else None

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import termios
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 LINE = re.compile(
     r"(?P<title>.+): (?P<done>\d+) of (?P<total>\d+) (?P<unit>\w+)s(, loss (?P<loss>[\d.]+))?"
@@ -114,6 +116,17 @@ def test_a_terminal_keeps_its_bar():
     shown = os.read(reader, 1 << 16).decode()
     os.close(terminal)
     os.close(reader)
+    assert "\rchecks:" in shown
+    assert "0/20" in shown
+    assert "of 20 checks" not in shown
+
+
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+def test_a_notebook_has_a_bar():
+    code = "from atlpa import progress\nprogress.INTERVAL = 0.1" + LONG.format(total=20, unit="check", first=0)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    shown = "".join(output.text for output in notebook.cells[0].outputs if output.name == "stderr")
     assert "\rchecks:" in shown
     assert "0/20" in shown
     assert "of 20 checks" not in shown
