@@ -87,9 +87,10 @@ def plan(
     sources = [gray] if study.checks or any(one.attack.transferable for one in (*protocols, *transfers)) else []
     if sources and study.black_box and study.black_box != gray.model.architecture:
         sources.append(study.experiment(UNDEFENDED, first, where, study.black_box))
-    rows = [study.experiment(defense, seed, where) for defense in study.defenses for seed in study.seeds]
+    rows = [study.experiment(defense, seed, where) for defense in study.defenses for seed in study.seeds_of(defense)]
     targets = [*sources, *(row for row in rows if row not in sources)]
-    surrogates = [study.experiment(defense, max(study.seeds) + 1, where) for defense in study.surrogates]
+    another = max(row.seed for row in rows) + 1
+    surrogates = [study.experiment(defense, another, where) for defense in study.surrogates]
     networks = (*targets, *surrogates)
     _must_lie_apart(networks)
     if study.joint and len(sources) < 2:

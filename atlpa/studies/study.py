@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,31 +10,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACK_FIELDS, PGD, Attack, Ensemble, attack_class, read_attack
-from atlpa.component import FromList, Name, PixelDistance, Seed, field_names, validate
+from atlpa.component import FromList, Name, PixelDistance, field_names, validate
 from atlpa.defenses import DefenseFields
 from atlpa.editors import Told
-from atlpa.errors import UserError, explain, shown
+from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.models import NetworkName
 from atlpa.records import BoundMethod
 from atlpa.runs import IMAGES, Protocol
+from atlpa.studies.rows import Seeds, check_changes, check_distinct, read_row
 from atlpa.studies.transfers import Transfers
 from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
 _ATTACK = replace(ATTACK_FIELDS, without=("epsilon",))
+_ROW = DefenseFields(changes={"type": "object"}, seeds={"type": "array", "items": {"type": "integer", "minimum": 0}})
 WITHIN_REACH = 16 / 255
 """The largest ε at which networks that are worth judging by more than PGD are known."""
-OWN_FIELDS = {
-    "name": "the study's own name",
-    "final": "the study's own final",
-    "seed": "seeds",
-    "defense": "defenses, as a mapping with a preset and what it overrides",
-    "origin": "nothing; the networks of a study begin anew",
-    "output": "the study's name, after which its folder is called",
-    "code": "nothing; it is written down, not chosen",
-}
-"""Fields of an experiment that a study decides for each of its networks, and what says them."""
 
 
 class Study(Transfers):
@@ -48,7 +39,8 @@ class Study(Transfers):
         final: whether validation images are trained on and test images judged.
         defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``changes``
             are dotted fields of the experiment, ``final`` among them, that are changed for this row, after those of the
-            study. Where the others are selected on the validation part, ``none`` is trained on it and keeps its last.
+            study, and ``seeds`` stand in place of the study's. Where the others are selected on the validation part,
+            ``none`` is trained on it and keeps its last.
         seeds: of the trainings; the first one's undefended network is the gray-box source.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
@@ -71,11 +63,11 @@ class Study(Transfers):
     changes: dict[str, Any] = Field(default_factory=dict)
     final: bool = True
     defenses: Annotated[
-        tuple[Annotated[str | dict[str, Any], DefenseFields(changes={"type": "object"})], ...],
+        tuple[Annotated[str | dict[str, Any], _ROW], ...],
         FromList,
         Field(min_length=1),
     ]
-    seeds: Annotated[tuple[Seed, ...], FromList, Field(min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     black_box: NetworkName | None = None
     surrogates: Annotated[tuple[str, ...], FromList] = ()
     attack: Annotated[dict[str, Any], _ATTACK] = Field(default_factory=dict)
@@ -104,18 +96,13 @@ class Study(Transfers):
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
                 raise ValueError(f"surrogates: {name!r} is no defended row of this study")
-        rows = [field for row in self.defenses for field in _changes_of(row) if field != "final"]
-        for field in (*self.changes, *rows):
-            section = next(iter(re.findall(r"[^.]+", field)), "")
-            if section in OWN_FIELDS or not section:
-                says = OWN_FIELDS.get(section, "no field at all")
-                raise ValueError(f"changes: {shown(field)} cannot be among them; what says it is {says}")
+        check_changes([*self.changes])
+        for row in self.defenses:
+            read_row(row)
         if self.bounds and not all(self.epsilons):
             raise ValueError("bounds: they need every one of epsilons above 0")
         for values in (self.defenses, self.seeds, self.epsilons, self.checks, self.bounds, self.analyses):
-            for place, value in enumerate(values):
-                if value in values[:place]:
-                    raise ValueError(f"{shown(value)} is listed twice")
+            check_distinct(values)
         asked = (("attack", self.protocols), ("judge", self.judges), ("transfers", self.transfer_protocols))
         for field, made in asked:
             try:
@@ -160,6 +147,10 @@ class Study(Transfers):
         own = self.attack.get("name", PGD.name)
         return [Protocol(one, (one.last_iterate,), self.limit) for one in attacks if one.name != own]
 
+    def seeds_of(self, defense: str | Mapping[str, Any]) -> tuple[int, ...]:
+        """Those of a row."""
+        return read_row(defense)[1].seeds or self.seeds
+
     def experiment(
         self,
         defense: str | Mapping[str, Any],
@@ -175,9 +166,8 @@ class Study(Transfers):
             where: dotted fields that say where data lies and where to compute.
             architecture: in place of the config's.
         """
-        own, row = _changes_of(defense), defense
-        if isinstance(defense, Mapping):
-            row = {key: value for key, value in defense.items() if key != "changes"}
+        row, beside = read_row(defense)
+        own = beside.changes
         changes = [("defense", row), ("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed)]
         if architecture is not None:
             own = {**own, "model.architecture": architecture}
@@ -187,18 +177,6 @@ class Study(Transfers):
             last = [("training.select_by", None), ("final", True)]
             return load(self.config, [*changes, *last, *own.items(), *where])
         return made
-
-
-def _changes_of(row: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a row changes of the experiment beside its defense.
-
-    Raises:
-        ValueError: it is no mapping.
-    """
-    changes = row.get("changes", {}) if isinstance(row, Mapping) else {}
-    if not isinstance(changes, Mapping):
-        raise ValueError(f"changes of a row must be a mapping of dotted fields, given {shown(changes)}")
-    return changes
 
 
 def shipped_studies() -> dict[str, Path]:

@@ -123,12 +123,28 @@ def test_a_row_that_selects_may_leave_out_final():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"seed": 3}, "'seed' cannot be among them"), ([1], "changes of a row must be a mapping")],
+    ("wrong", "words"),
+    [
+        ({"changes": {"seed": 3}}, "'seed' cannot be among them; what says it is seeds"),
+        ({"changes": [1]}, "'pat-mean': changes: "),
+        ({"seeds": [1, 1]}, "1 is listed twice"),
+        ({"seeds": []}, "'pat-mean': seeds: "),
+        ({"seeds": [-1]}, r"'pat-mean': seeds\.0: "),
+    ],
 )
-def test_a_row_cannot_change_what_the_study_says(changes, words):
+def test_a_row_cannot_say_what_makes_no_sense(wrong, words):
     with pytest.raises(ValueError, match=words):
-        validate(Study, {"name": "s", "config": "digits", "defenses": [{**ROW, "changes": changes}]})
+        validate(Study, {"name": "s", "config": "digits", "defenses": [{**ROW, **wrong}]})
+
+
+def test_a_row_has_seeds_of_its_own():
+    """More for what is compared, fewer for the rest; the surrogate's is none of them."""
+    rows = ["none", "pat", {"preset": "alp", "seeds": [4, 7]}, {"preset": "igr", "seeds": [2]}]
+    fields = {"name": "s", "config": "digits", "defenses": rows, "seeds": [2, 3], "surrogates": ["pat"]}
+    networks = [step.experiment.folder.name for step in plan(validate(Study, fields)).trainings]
+    assert [name.removesuffix("-final").replace("-resnet18-seed", "") for name in networks] == [
+        "none2", "none3", "pat2", "pat3", "alp4", "alp7", "igr2", "pat8",
+    ]  # fmt: skip
 
 
 def test_an_attack_that_says_nothing_of_others_needs_no_sources():
