@@ -13,7 +13,7 @@ from atlpa.cli.report import main as report
 from atlpa.report import collect
 from atlpa.runs import finished_runs, newest_run
 
-STUDY = Path(__file__).parents[2] / "docs" / "results" / "flowers-small"
+STUDY = Path(__file__).parents[2] / "docs" / "results" / "flowers-small-first"
 GOOD = ("pat-resnet18-seed0-final", "none-resnet18-seed0-final")
 DEEP = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
 

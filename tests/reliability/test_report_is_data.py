@@ -34,7 +34,7 @@ from atlpa.report.figures import report_figures
 from atlpa.report.page import page
 from atlpa.report.training import training_figure
 
-STUDY = Path(__file__).parents[2] / "docs" / "results" / "flowers-small"
+STUDY = Path(__file__).parents[2] / "docs" / "results" / "flowers-small-first"
 
 NAMES = {
     "html": '<script>alert(1)</script><img src=x onerror="alert(2)">',

@@ -16,7 +16,7 @@ from atlpa.runs import AnalysisSettings, AnalysisTask, BoundRun, CredibilityRun,
 from atlpa.runs.measurement import Measurement
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-STUDY = RESULTS / "flowers-small"
+STUDY = RESULTS / "flowers-small-first"
 
 
 def kinds_and_versions():

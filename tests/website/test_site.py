@@ -108,7 +108,7 @@ def test_what_a_page_loads_is_found(tmp_path, page, loads):
             "[all](https://host.example/atlpa/tree/main/configs)",
         ),
         ("[data](data.md#cache)", None, "[data](data.md#cache)"),
-        ("[kept](results/flowers-small)", None, "[kept](results/flowers-small/table.md)"),
+        ("[kept](results/flowers-small-first)", None, "[kept](results/flowers-small-first/table.md)"),
         ("[away](https://example.org/x)", None, "[away](https://example.org/x)"),
         ("```\n[code](../configs)\n```", None, "```\n[code](../configs)\n```"),
     ],
