@@ -1,7 +1,8 @@
 """docs/results.md, whose tables are drawn from the committed records: ``python -m scripts.results_page``.
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
-the table ``above-ROW`` compares every row with that one. What is said about them is written by hand; where a table
+the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
+row. What is said about them is written by hand; where a table
 changes, it is to be read again.
 """
 
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from atlpa.records import CorrectByDraw, Evaluation
 from atlpa.report import Table, collect, sections
-from atlpa.statistics import by_seed, over_seeds
+from atlpa.report.attack_words import attack_title
+from atlpa.report.networks import network_titles, source_title, targets
+from atlpa.statistics import by_seed, over_seeds, share_among
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
@@ -42,6 +45,8 @@ def _tables(studies: str) -> dict[str, str]:
     found = {section.name: section.table.markdown() for section in sections(results)}
     white = [record for record in results.evaluations if record.threat == "white"]
     rows = list(dict.fromkeys(record.target.defense for record in white))
+    if matrix := transfer_matrix(results.evaluations):
+        found["transfer-matrix"] = matrix.markdown()
     return found | {f"above-{row}": above(row, white).markdown() for row in rows}
 
 
@@ -69,6 +74,25 @@ def above(base: str, records: Sequence[Evaluation]) -> Table:
         for row in of
     ]
     return Table(("training", "seeds", "clean", "left", f"clean above {base}", f"left above {base}"), rows)
+
+
+def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
+    """What each attack on each source leaves of every network's images that are right clean, percent with intervals.
+
+    Returns:
+        ``None`` where no attack was transferred.
+    """
+    made = [record for record in records if record.threat != "white"]
+    titles = network_titles(records)
+    judged = [titles[one.weights] for one in targets(made)]
+    cells = {
+        (attack_title(one.attack), source_title(one, titles), f"{one.attack['epsilon']:.4g}", titles[one.target.weights]):
+        share_among(one.budgets[-1].correct, one.clean) for one in made
+    }  # fmt: skip
+    rows = [
+        (*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in dict.fromkeys(key[:3] for key in cells)
+    ]
+    return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
 
 
 def _clean(record: Evaluation) -> CorrectByDraw:

@@ -117,3 +117,16 @@ def test_how_far_a_defense_lies_above_another():
     alone = [one for one in records if one.target.defense == "recipe" or one.target.seed == 0]
     (row,) = [row for row in results_page.above("recipe", alone).rows if row[0] == other]
     assert "[" not in row[5]
+
+
+def test_what_transfer_leaves_of_those_right_clean():
+    """Counted image by image; a network is not attacked from itself."""
+    records = collect([results_page.DOCS / "results" / "flowers-small-first"]).evaluations
+    table = results_page.transfer_matrix(records)
+    row = next(row for row in table.rows if row[:3] == ("pgd", "none resnet34", "0.25"))
+    cells = dict(zip(table.columns, row, strict=True))
+    (record,) = [one for one in records if one.target.run.endswith("alp-resnet18-seed0-final")
+                 and (one.threat, one.attack["epsilon"]) == ("black", 0.25)]  # fmt: skip
+    both = [pair == ("1", "1") for pair in zip(record.budgets[-1].correct[0], record.clean[0], strict=True)]
+    assert str(cells["alp resnet18"]).startswith(f"{100 * sum(both) / record.clean[0].count('1'):.1f} [")
+    assert cells["none resnet34"] == "–"

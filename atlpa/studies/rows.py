@@ -29,10 +29,12 @@ class RowFields(Component):
     """What a row's mapping may hold beside a defense.
 
     Fields:
+        config: the experiment, in place of the study's.
         changes: dotted fields of the experiment, ``final`` among them, after those of the study.
         seeds: in place of the study's.
     """
 
+    config: str | None = None
     changes: dict[str, Any] = Field(default_factory=dict)
     seeds: Seeds | None = None
 

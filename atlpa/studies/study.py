@@ -24,7 +24,11 @@ from atlpa.yaml_files import find, read, shipped
 
 UNDEFENDED = "none"
 _ATTACK = replace(ATTACK_FIELDS, without=("epsilon",))
-_ROW = DefenseFields(changes={"type": "object"}, seeds={"type": "array", "items": {"type": "integer", "minimum": 0}})
+_ROW = DefenseFields(
+    config={"type": "string"},
+    changes={"type": "object"},
+    seeds={"type": "array", "items": {"type": "integer", "minimum": 0}},
+)
 WITHIN_REACH = 16 / 255
 """The largest ε at which networks that are worth judging by more than PGD are known."""
 
@@ -37,10 +41,10 @@ class Study(Transfers):
         config: the experiment that all networks share: a file, or a shipped config's name.
         changes: dotted fields of that experiment, changed for all networks.
         final: whether validation images are trained on and test images judged.
-        defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``changes``
-            are dotted fields of the experiment, ``final`` among them, that are changed for this row, after those of the
-            study, and ``seeds`` stand in place of the study's. Where the others are selected on the validation part,
-            ``none`` is trained on it and keeps its last.
+        defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``config`` and
+            ``seeds`` stand in place of the study's, and ``changes`` are dotted fields of the experiment, ``final``
+            among them, that are changed for this row, after those of the study. Where the others are selected on the
+            validation part, ``none`` is trained on it and keeps its last.
         seeds: of the trainings; the first one's undefended network is the gray-box source.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
@@ -167,15 +171,15 @@ class Study(Transfers):
             architecture: in place of the config's.
         """
         row, beside = read_row(defense)
-        own = beside.changes
+        config, own = beside.config or self.config, beside.changes
         changes = [("defense", row), ("name", self.name), *self.changes.items(), ("final", self.final), ("seed", seed)]
         if architecture is not None:
             own = {**own, "model.architecture": architecture}
-        made = load(self.config, [*changes, *own.items(), *where])
-        if defense == UNDEFENDED and made.training.select_by:
+        made = load(config, [*changes, *own.items(), *where])
+        if row in (UNDEFENDED, {"preset": UNDEFENDED}) and made.training.select_by:
             # No attack leaves any of it standing, so that its first look would be selected.
             last = [("training.select_by", None), ("final", True)]
-            return load(self.config, [*changes, *last, *own.items(), *where])
+            return load(config, [*changes, *last, *own.items(), *where])
         return made
 
 

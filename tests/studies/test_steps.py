@@ -6,6 +6,7 @@ import pytest
 
 from atlpa.attacks import FGSM, Square
 from atlpa.component import validate
+from atlpa.errors import UserError
 from atlpa.studies import Plan, Step, Study, execute, plan
 
 
@@ -135,6 +136,20 @@ def test_a_row_that_selects_may_leave_out_final():
 def test_a_row_cannot_say_what_makes_no_sense(wrong, words):
     with pytest.raises(ValueError, match=words):
         validate(Study, {"name": "s", "config": "digits", "defenses": [{**ROW, **wrong}]})
+
+
+def test_a_row_may_be_another_experiment():
+    """As its file says, but for what the study changes of all, and then the row."""
+    row = {**ROW, "config": "flowers-robust-small"}
+    fields = {"name": "s", "config": "flowers-small", "defenses": ["pat", row], "changes": {"training.batch_size": 5}}
+    plain, other = (validate(Study, fields).experiment(one, 0, []) for one in fields["defenses"])
+    assert (plain.training.schedule.shape, other.training.schedule.shape) == ("step", "one_cycle")
+    assert (plain.training.batch_size, other.training.batch_size, other.training.iterations) == (5, 5, 7)
+    assert plain.folder.parent == other.folder.parent
+    with pytest.raises(UserError, match="unknown shipped config 'nothing'"):
+        validate(Study, {**fields, "defenses": [{**row, "config": "nothing"}]}).experiment(
+            {**row, "config": "nothing"}, 0, []
+        )
 
 
 def test_a_row_has_seeds_of_its_own():
