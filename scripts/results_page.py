@@ -86,13 +86,17 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
     titles = network_titles(records)
     judged = [titles[one.weights] for one in targets(made)]
     cells = {
-        (attack_title(one.attack), source_title(one, titles), f"{one.attack['epsilon']:.4g}", titles[one.target.weights]):
-        share_among(one.budgets[-1].correct, one.clean) for one in made
-    }  # fmt: skip
+        (*_made_by(one, titles), titles[one.target.weights]): share_among(one.budgets[-1].correct, one.clean)
+        for one in made
+    }
     rows = [
-        (*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in dict.fromkeys(key[:3] for key in cells)
+        (*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in dict.fromkeys(key[:-1] for key in cells)
     ]
     return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
+
+
+def _made_by(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, str, str]:
+    return attack_title(record.attack), source_title(record, titles), f"{record.attack['epsilon']:.4g}"
 
 
 def _clean(record: Evaluation) -> CorrectByDraw:
