@@ -20,8 +20,10 @@ from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import TRACKERS, Recipe
 from atlpa.yaml_files import find, read, shipped
 
-# What may differ when a run is resumed: where things lie, where and in which portions it computes, what it logs.
+# What may differ when a run is resumed or copied: where things lie, the name being that of a folder; where and in which
+# portions it computes; what it logs.
 FREE_KEYS = {
+    "name",
     "device",
     "output",
     "data.root",

@@ -1,5 +1,6 @@
 """What a row changes is held against its sources before the first training, by the command itself."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,15 @@ def test_what_a_row_lacks_is_found_before_the_first_training(kind, monkeypatch, 
     row, words = MISSING[kind]
     own(row)
     assert words in refused(monkeypatch, capsys)
+
+
+def test_a_network_that_was_copied_from_another_study_is_trained(capsys):
+    """What a study is called says where its runs lie, and nothing else."""
+    write(name="first")
+    trained, other = Path("runs/first/none-resnet18-seed0-final"), Path("runs/second/none-resnet18-seed0-final")
+    (first,) = [step for step in plan(load_study("mine.yaml")).trainings if step.experiment.folder == trained]
+    execute([first], lambda _: None)
+    shutil.copytree(trained, other)
+    write(name="second")
+    copied, there = plan(load_study("mine.yaml")).trainings
+    assert (copied.experiment.folder, copied.state(), there.state()) == (other, "done", "to do")
