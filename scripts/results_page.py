@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atlpa.records import CorrectByDraw, Evaluation
 from atlpa.report import Table, collect, sections
-from atlpa.report.attack_words import attack_title
+from atlpa.report.attack_words import PGD, attack_title
 from atlpa.report.networks import network_titles, source_title, targets
 from atlpa.statistics import by_seed, over_seeds, share_among
 
@@ -89,9 +89,8 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
         (*_made_by(one, titles), titles[one.target.weights]): share_among(one.budgets[-1].correct, one.clean)
         for one in made
     }
-    rows = [
-        (*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in dict.fromkeys(key[:-1] for key in cells)
-    ]
+    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (float(row[2]), row[1], row[0] != PGD, row[0]))
+    rows = [(*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in attacks]
     return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
 
 
