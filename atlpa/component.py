@@ -160,7 +160,7 @@ def parse_number(value: Any) -> Any:
 
 def _in_pixel_range(value: float) -> float:
     if not 0 <= value <= 1:
-        hint = f"; write {value:g}/256" if 1 < value <= 256 else ""
+        hint = f"; write {value:g}/255" if 1 < value <= 255 else ""
         raise ValueError(f"{value:g} is outside [0, 1]: distances are in units of the [0, 1] pixel range{hint}")
     return value
 

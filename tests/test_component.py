@@ -33,7 +33,7 @@ def test_help_opens_with_what_it_is_and_takes():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PGD(8), "8 is outside .* write 8/256"),
+        (lambda: PGD(8), "8 is outside .* write 8/255"),
         (lambda: PGD(0.1, epsilon=0.2), "epsilon is given twice, by position and by name"),
         (lambda: Square(0.1, 2, "auto", "fp32", "L2", 3), "6 arguments; Square takes epsilon, .*, precision, norm"),
         (lambda: PGD(steq=1), "unknown key 'steq'; did you mean 'step'"),

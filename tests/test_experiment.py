@@ -70,7 +70,7 @@ def test_parts_follow_from_final():
         ([("training.iterations", True)], r"training\.iterations: .*integer, given True"),
         (
             [("training.attack.epsilon", 64)],
-            r"training\.attack\.epsilon: 64 is outside \[0, 1\].*write 64/256",
+            r"training\.attack\.epsilon: 64 is outside \[0, 1\].*write 64/255",
         ),
         ([("training.attack.epsilon", "a quarter")], "'a quarter' is no number; write 0.25 or 64/256"),
         ([("training.attack.epsilon", "1/0")], "'1/0' is no number"),

@@ -16,7 +16,7 @@ from atlpa.evaluation.distances import GRID, STEPS, default_attack
 from atlpa.machine import pick_device
 from atlpa.progress import say
 from atlpa.records import Distances
-from atlpa.report import distances_note, distances_table
+from atlpa.report import curve_table, distances_note, distances_table
 from atlpa.runs import DistanceRun, Protocol
 
 ELSEWHERE = (
@@ -81,7 +81,9 @@ def curves(arguments: argparse.Namespace) -> list[Distances]:
     recorded = [None if arguments.again else one.recorded for one in asked]  # a damaged one is found at once
     records = [record or one.make(device) for one, record in zip(asked, recorded, strict=True)]
     print(distances_table(records).markdown(), end="")
-    print(distances_note(records), end="")
+    print(distances_note(records), end="\n" if arguments.curve else "")
+    if arguments.curve:
+        print(curve_table(records, grid).markdown(), end="")
     return records
 
 

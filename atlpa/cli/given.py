@@ -80,6 +80,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.size:
         data |= {"size": arguments.size, "resize": arguments.size}
     weights = Path(arguments.weights).stem
+    size = f"-{arguments.size}" if arguments.size else ""
     fields: dict[str, Any] = {
         "name": "given",
         "data": data,
@@ -87,7 +88,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "defense": {"preset": "none", "name": "given"},
         "training": {"iterations": 0},
         "final": True,
-        "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(name)}",
+        "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(name)}{size}",
     }
     for field, value in settings(arguments.set):
         set_field(fields, field, value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -19,7 +21,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; {self._nearest(message)}see {self.prog} --help\n")
+
+    def _nearest(self, message: str) -> str:
+        """The option that was perhaps meant by one that there is none of."""
+        found = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        near = difflib.get_close_matches(found[1], self._option_string_actions, n=1) if found else []
+        return f"did you mean {near[0]}? " if near else ""
 
 
 def command_parser(prog: str, does: str, examples: Sequence[str], *, more: str = "", quiet: bool = True) -> Parser:

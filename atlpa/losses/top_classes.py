@@ -27,7 +27,8 @@ def ranked_classes(k: int | None, weights: Sequence[float] | None) -> int | None
     """K of Eq. 3 as far as it is given: itself, or by one weight for each of the ranks 2 … K.
 
     Raises:
-        ValueError: K is below 2, the weights are of another number, or one is negative, infinite or not a number.
+        ValueError: K is no whole number or below 2, the weights are of another number, or one is negative, infinite or
+            not a number.
     """
     if weights is not None:
         if k is None:
@@ -35,6 +36,9 @@ def ranked_classes(k: int | None, weights: Sequence[float] | None) -> int | None
         if len(weights) != k - 1 or not all(0 <= weight < math.inf for weight in weights):
             given = f"{len(weights)} weights {list(weights)}"
             raise ValueError(f"{given}; k={k} needs {k - 1} non-negative weights w_2 … w_{k}")
+    if k is not None and not isinstance(k, int):
+        given = type(k).__name__
+        raise ValueError(f"k is a {given}; it is the number of top classes (the loss asks for no labels)")
     if k is not None and not k >= 2:
         raise ValueError(f"k={k}; k must lie in 2 … the number of classes")
     return k

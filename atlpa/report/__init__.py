@@ -5,7 +5,7 @@ from atlpa.report.accuracy_curves import accuracy_curves
 from atlpa.report.accuracy_sections import bounds_section
 from atlpa.report.bounds import bounds_table
 from atlpa.report.checks import advice, checked, findings_table, what_stands
-from atlpa.report.distances import distances_note, distances_table
+from atlpa.report.distances import curve_table, distances_note, distances_table
 from atlpa.report.figures import FIGURES, ReportFigure, save, save_figures
 from atlpa.report.paper import beside_paper
 from atlpa.report.published import published
@@ -30,6 +30,7 @@ __all__ = [
     "bounds_table",
     "checked",
     "collect",
+    "curve_table",
     "distances_note",
     "distances_table",
     "each_accuracy",

@@ -51,6 +51,14 @@ def distances_table(records: Sequence[Distances]) -> Table:
     return Table(columns.split(","), rows, left=3)
 
 
+def curve_table(records: Sequence[Distances], epsilons: Sequence[float]) -> Table:
+    """Accuracy at some ε, a column for each network, percent with 95 % Wilson intervals."""
+    titles, ordered = network_titles(records), _ordered(records)
+    names = [titles[one.target.weights] for one in ordered]
+    rows = [(f"{epsilon:.4g}", *(share([one.standing(epsilon)]) for one in ordered)) for epsilon in epsilons]
+    return Table(("ε", *names), rows, left=0)
+
+
 def distances_note(records: Sequence[Distances]) -> str:
     """What was measured, on which images, and what it means."""
     kinds = "".join(f"{line}\n" for line in dict.fromkeys(_kind(record) for record in _ordered(records)))
@@ -137,7 +145,8 @@ def _kind(record: Distances) -> str:
     """The images, and the attack with its settings, but for what is said elsewhere."""
     data, grid = record.data, record.epsilons
     own = {name: value for name, value in record.attack.items() if name not in TOLD}
-    settings = [one_line(f"{name} {value}", 120) for name, value in own.items()]
+    told = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in own.items()}
+    settings = [one_line(f"{name} {value}", 120) for name, value in told.items()]
     asked = f"{len(grid)} ε from {grid[0]:.3g} to {grid[-1]:.3g} ({record.norm})"
     images = f"{data.count} of {data.available} {data.part} images of {data.dataset} at {data.size}×{data.size}"
     return f"{images}; {asked}, {', '.join([_attack(record), *settings])}."

@@ -18,13 +18,17 @@ def findings(results: Results) -> list[str]:
     transferred = [record for record in records if record.threat != "white"]
     best = max(transferred, key=left, default=None)
     ranked = white if beat_guessing(white) else _column(transferred, best) if best else []
-    made = [_who_stands(white, titles), _transfer(best, white, records, titles), _chance(ranked, titles)]
+    made = [
+        _who_stands(white, titles, distances=bool(results.distances)),
+        _transfer(best, white, records, titles),
+        _chance(ranked, titles),
+    ]
     return [sentence for sentence in made if sentence]
 
 
-def _who_stands(white: Sequence[Evaluation], titles: dict[str, str]) -> str:
+def _who_stands(white: Sequence[Evaluation], titles: dict[str, str], *, distances: bool) -> str:
     if not white:
-        return "No network was attacked itself, so nothing here says how robust one is."
+        return "" if distances else "No network was attacked itself, so nothing here says how robust one is."
     best = max(white, key=left)
     told = share(best.budgets[-1].correct)
     where = f"White-box at ε = {best.attack['epsilon']:.4g}" + (" in L2" if best.norm == "L2" else "")

@@ -173,6 +173,10 @@ def _train(run: Run, prepared: Prepared, tracking: Tracking, say: Say, here: Pro
             if sound and not (watch and watch.collapsed):
                 sound.forget()
             _record(run, prepared.index, log, device)
+            losses = [line["loss"] for line in log.lines() if "loss" in line]
+            if losses and losses[-1] > losses[0]:
+                rose = f"from {losses[0]:.4g} to {losses[-1]:.4g}"
+                say(f"note: the loss rose {rose}; a lower training.learning_rate, or less weight of a term, may help")
 
 
 def _record(run: Run, index: Index, log: TrainingLog, device: torch.device) -> None:

@@ -190,7 +190,7 @@ def test_remarks_say_what_may_surprise():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"epsilon": 64}, "64 is outside.*write 64/256"),
+        ({"epsilon": 64}, "64 is outside.*write 64/255"),
         ({"epsilon": -0.1}, "-0.1 is below 0"),
         ({"step": 0}, "greater than 0"),
         ({"iterations": 0}, "greater than or equal to 1"),

@@ -37,8 +37,13 @@ def test_a_curve_is_measured_recorded_and_reported(capsys):
     assert record.attack["loss"] == "margin"
     assert record.attack["step"] == pytest.approx(0.1 / 16)
     assert len(record.distances) == record.data.count == 6
-    assert [row[:3] for row in rows(out)] == [["pat resnet18", "pgd", "‖δ‖∞"]]
+    assert [row[:3] for row in rows(out)[:1]] == [["pat resnet18", "pgd", "‖δ‖∞"]]
     assert "6 of 359 test images of digits at 32×32; 3 ε from 0.001 to 0.1 (Linf), pgd, step 0.00625" in out
+    # Below it, at each ε that was asked for, the share of the six that stands there.
+    table = [line.strip("| ").split("|") for line in out.splitlines()[-3:]]
+    assert [row[0].strip() for row in table] == ["0.001", "0.01", "0.1"]
+    shares = [100 * record.standing(epsilon).count("1") / 6 for epsilon in record.epsilons]
+    assert [row[1].split("[")[0].strip() for row in table] == [f"{share:.1f}" for share in shares]
     assert [one["kind"] for one in json.loads(Path("all.json").read_text())] == ["distances"]
     assert report(["run", "--output", "report"]) == 0
     assert Path("report", "distances.png").exists()

@@ -94,7 +94,7 @@ def test_one_given_network_attacks_another(here, capsys):
     torch.manual_seed(2)
     torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
     judged("--model", "resnet34", "--weights", "other.pth")
-    records = judged("--model", "resnet18", "--weights", "plain.pth", "--source", "runs/given/resnet34-other-folder")
+    records = judged("--model", "resnet18", "--weights", "plain.pth", "--source", "runs/given/resnet34-other-folder-32")
     found = [(record.threat, record.source.architecture) for record in records]
     assert found == [("white", "resnet18"), ("transfer", "resnet34")]
 
@@ -104,9 +104,17 @@ def test_it_is_checked_and_bundled_like_a_run(here, capsys):
     assert main([*given, "--check", "--eps", "8/255"]) == 0
     assert "10 of 10 test images of folder" in capsys.readouterr().out
     judged("--model", "resnet18", "--weights", "plain.pth")
-    assert main(["--run", "runs/given/resnet18-plain-folder", "--bundle", "given.zip"]) == 0
+    assert main(["--run", "runs/given/resnet18-plain-folder-32", "--bundle", "given.zip"]) == 0
     assert main(["--verify", "given.zip"]) == 0
     assert "10 of 10 verdicts on images agree" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_two_sizes_are_two_networks():
+    for size in (SIZE, SIZE + 4):
+        given = ["--model", "resnet18", "--weights", "plain.pth", "--data", "folder:photos", "--size", str(size)]
+        assert main([*given, *ATTACK]) == 0
+    assert len(list(Path("runs/given").iterdir())) == 2
 
 
 def test_what_does_not_fit_is_said(here, capsys):

@@ -43,6 +43,13 @@ def test_the_help_tells_the_options_of_the_attack_that_is_named(attack, own, of_
     assert of_others not in text
 
 
+def test_the_option_that_was_meant_is_named(capsys):
+    for wrong, words in (("--iterz", "did you mean --iters? see"), ("--zzzz", "unrecognized arguments: --zzzz; see")):
+        with pytest.raises(SystemExit):
+            judge([wrong, "3"])
+        assert words in capsys.readouterr().err.replace("--zzzz 3", "--zzzz")
+
+
 def test_quiet_leaves_results_and_errors(runs, capsys):
     assert judge(["--attack", "none", "--limit", "4"]) == 0
     usual = capsys.readouterr().out

@@ -136,7 +136,7 @@ def test_one_attack_serves_every_target_and_budget(study):
         ("seeds: [0]", "seeds: [0, 0]", "0 is listed twice"),
         ("attack: {step: 4/256}", "attack: {epsilon: 0.1}", "the study's own epsilons"),
         ("attack: {step: 4/256}", "attack: {steq: 4/256}", "did you mean 'step'"),
-        ("epsilons: [0.25]", "epsilons: [64]", "write 64/256"),
+        ("epsilons: [0.25]", "epsilons: [64]", "write 64/255"),
         ("budgets: [2, 3]", "budgets: []", "budgets"),
         ("config: digits", "", "config: Field required"),
     ],

@@ -178,6 +178,15 @@ def test_what_is_allowed_but_surprising_is_said(capsys):
     assert "note: training attack: ε 0.25 cannot bind within 1 steps of 0.125" in capsys.readouterr().out
 
 
+def test_a_loss_that_rises_is_told(capsys):
+    for rate, told in (("3", True), ("0.001", False)):
+        logged = ["--set", "training.log_every=1", "--set", f"training.learning_rate={rate}", "--output", f"at-{rate}"]
+        assert main(["--config", "digits", *QUICK, "--defense", "none", *logged]) == 0
+        losses = [json.loads(line)["loss"] for line in Path(f"at-{rate}/log.jsonl").read_text().splitlines()[:3]]
+        assert (losses[-1] > losses[0]) == told
+        assert ("note: the loss rose from" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize("defense", [name for name in preset_names() if name != "ibp"])  # for small networks alone
 def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense):
     """The network that is loaded predicts what the one in training did when it was saved."""

@@ -133,7 +133,19 @@ def loop():
 
 
 def test_the_pages_loops_are_short():
-    assert [len(block.splitlines()) <= 25 for block in snippets()] == [True, True, True]
+    assert [len(block.splitlines()) <= 25 for block in snippets()] == [True, True, True, True]
+
+
+def test_the_pages_calls_of_single_losses():
+    stages = [{"conv5_x": torch.rand(2, 4, 3, 3)} for _ in range(2)]
+    logits = torch.randn(2, 2, 6)
+    names = {"logits": logits[0], "logits_of_adversarial": logits[1]}
+    names |= {"stages": stages[0], "stages_of_adversarial": stages[1]}
+    head, *calls = snippets()[-1].strip().splitlines()
+    exec(head, names)
+    found = [eval(call.partition("  #")[0], names) for call in calls if call]
+    assert len(found) == 4
+    assert all(value.ndim == 0 and value >= 0 for value in found)
 
 
 def test_the_pages_plain_loop(loop):

@@ -97,6 +97,7 @@ def test_gradient_by_finite_differences():
         ({"weights": [float("nan")]}, "non-negative"),
         ({"weights": [0.2] * 6}, "k=7 top classes of 6"),
         ({"weights": []}, "k must lie in 2"),
+        ({"k": torch.tensor([1, 0])}, "k is a Tensor; it is the number of top classes .the loss asks for no labels."),
         ({"reduction": "max"}, "unknown reduction 'max'"),
     ],
 )

@@ -54,3 +54,8 @@ def test_without_a_white_box_attack_nothing_is_said_of_robustness():
     assert said(record(PAT, NONE, "gray", 40)) == [
         "No network was attacked itself, so nothing here says how robust one is."
     ]
+
+
+def test_distances_are_white_box_too():
+    found = Results([], distances=[object()])
+    assert findings(found) == []
