@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlpa.records import NORM_SIGNS, Bound, Credibility, Evaluation, Network
-from atlpa.report.attack_words import measured
+from atlpa.report.attack_words import PGD, attack_title, measured
 from atlpa.report.bounds import bounded_epsilons, certified
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import THREATS, Column, column_of, undefended
@@ -111,8 +111,21 @@ def protocol(records: Sequence[Evaluation]) -> str:
         f"White-box: right clean and at every iterate of an attack on the network itself.\n{_randomness(records)}"
         "Gray-box (undefended, same architecture), surrogate (same defense, another seed) and black-box (undefended,\n"
         "another architecture) are transfer attacks, judged on the last iterate: upper bounds, no robustness.\n"
-        f"{transfer}"
+        f"{transfer}{_unmoved(records)}"
     )
+
+
+def _unmoved(records: Sequence[Evaluation]) -> str:
+    """Whom the attack's gradients failed altogether."""
+    titles = network_titles(records)
+    found = [
+        f"{attack_title(one.attack)} moved no image of {titles[one.target.weights]} at ε {one.attack['epsilon']:.4g}: its\n"
+        "gradients are 0, and what stands says nothing (atlpa-eval --check asks why).\n"
+        for one in records
+        if one.attack["name"] == PGD and one.attack["epsilon"]
+        if not one.budgets[-1].linf_max and "1" in one.clean[0]
+    ]
+    return "".join(dict.fromkeys(found))
 
 
 def _randomness(records: Sequence[Evaluation]) -> str:

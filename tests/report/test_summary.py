@@ -79,6 +79,15 @@ def records():
     ]
 
 
+def test_an_attack_that_moved_nothing_is_named(records):
+    (moved, *others), (budget,) = records, records[0].budgets
+    still = replace(moved, budgets=(replace(budget, linf_max=0.0, linf_mean=0.0, at_bound=0.0),))
+    assert "moved no image of none resnet18 at ε 0.25" in " ".join(protocol([still, *others]).split())
+    wrong = replace(still, clean=("0" * 100,))
+    for innocent in (moved, replace(still, attack={**still.attack, "epsilon": 0.0}), wrong):
+        assert "moved no image" not in protocol([innocent, *others])
+
+
 def test_published_table_is_the_papers():
     table = published(1)
     assert len(table) == 2 * 9 * 4
