@@ -136,7 +136,7 @@ def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
         (["--config", "digits", "--set", "training.iters=3"], ["training: unknown key 'iters'"]),
         (["--config", "digits", "--set", "training.iterations"], ["no FIELD=VALUE"]),
         (["--config", "digits", "--set", "training.iterations=["], ["no YAML value"]),
-        (["--config", "digits", "--set", "training.attack.epsilon=64"], ["64 is outside [0, 1]", "64/256"]),
+        (["--config", "digits", "--set", "training.attack.epsilon=64"], ["64 is outside [0, 1]", "64/255"]),
         (["--config", "digits", "--set", "training.attack.epsilon=-0.1"], ["-0.1 is below 0"]),
         (["--config", "digits", "--set", "training.learning_rate=fast"], ["'fast' is no number"]),
         (["--config", "digits", "--data-root", "x"], ["data: unknown key 'root'"]),
