@@ -10,7 +10,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -19,6 +22,7 @@ from atlpa.attacks import PGD, Cost
 from atlpa.cli.study import main as run_study
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
+from atlpa.records import Training
 from atlpa.studies import Plan, load_study, plan
 from scripts.results_page import DOCS, draw
 
@@ -84,14 +88,21 @@ def keep(study: str) -> None:
     for run in sorted(path.parent for path in made.glob("*/experiment.yaml")):
         shutil.copytree(run / "records", kept / run.name / "records", dirs_exist_ok=True)
         shutil.copy(run / "log.jsonl", kept / run.name)
-        experiment = yaml.safe_load((run / "experiment.yaml").read_text())
-        if "root" in experiment["data"]:
-            experiment["data"]["root"] = None  # it was this machine's
+        experiment = _anywhere(yaml.safe_load((run / "experiment.yaml").read_text()))
         text = yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True)
         (kept / run.name / "experiment.yaml").write_text(text)
+        if (trained := kept / run.name / "records" / "training.json").is_file():
+            record = Training.load(trained)
+            replace(record, experiment=_anywhere(record.experiment)).save(trained)
     for name in ("table.md", "table.csv", "curves.png"):
         if (made / name).is_file():
             shutil.copy(made / name, kept)
+
+
+def _anywhere(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's fields without where this machine has the images."""
+    data = dict(experiment["data"])
+    return {**experiment, "data": {**data, "root": None} if "root" in data else data}
 
 
 def main(size: str, data: Path) -> int:

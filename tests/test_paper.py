@@ -91,6 +91,8 @@ def test_records_are_kept_and_drawn_and_the_second_time_nothing_is_new(here, cap
         names = {path.name for path in (Path("runs/tiny") / run / "records").iterdir()}
         assert names == {path.name for path in (kept / run / "records").iterdir()}
     assert not list(kept.rglob("*.pt"))
+    for file in (*kept.rglob("*.json"), *kept.rglob("*.yaml")):  # where the images lie here is said nowhere
+        assert str(here) not in file.read_text()
     assert paper.main("small", here / "photos") == 0
     assert "as it was" in capsys.readouterr().out
 
