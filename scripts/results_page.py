@@ -2,8 +2,7 @@
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
 the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
-row. What is said about them is written by hand; where a table
-changes, it is to be read again.
+row. What is said about them is written by hand; where a table changes, it is to be read again.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from pathlib import Path
 
 from atlpa.records import CorrectByDraw, Evaluation
 from atlpa.report import Table, collect, sections
-from atlpa.report.attack_words import PGD, attack_title
 from atlpa.report.networks import network_titles, source_title, targets
+from atlpa.report.transfer import shown_how
 from atlpa.statistics import by_seed, over_seeds, share_among
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -89,13 +88,13 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
         (*_made_by(one, titles), titles[one.target.weights]): share_among(one.budgets[-1].correct, one.clean)
         for one in made
     }
-    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (float(row[2]), row[1], row[0] != PGD, row[0]))
+    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (float(row[2]), row[1], "pgd" not in row[0], row[0]))
     rows = [(*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in attacks]
     return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
 
 
 def _made_by(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, str, str]:
-    return attack_title(record.attack), source_title(record, titles), f"{record.attack['epsilon']:.4g}"
+    return shown_how(record), source_title(record, titles), f"{record.attack['epsilon']:.4g}"
 
 
 def _clean(record: Evaluation) -> CorrectByDraw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 PAPERS_K = 5
 
@@ -30,15 +31,15 @@ def ranked_classes(k: int | None, weights: Sequence[float] | None) -> int | None
         ValueError: K is no whole number or below 2, the weights are of another number, or one is negative, infinite or
             not a number.
     """
+    if not isinstance(k, Integral | None):
+        kind = type(k).__name__
+        raise ValueError(f"k is a {kind}; it is the number of top classes (the loss asks for no labels)")
     if weights is not None:
         if k is None:
             k = len(weights) + 1
         if len(weights) != k - 1 or not all(0 <= weight < math.inf for weight in weights):
             given = f"{len(weights)} weights {list(weights)}"
             raise ValueError(f"{given}; k={k} needs {k - 1} non-negative weights w_2 … w_{k}")
-    if k is not None and not isinstance(k, int):
-        given = type(k).__name__
-        raise ValueError(f"k is a {given}; it is the number of top classes (the loss asks for no labels)")
     if k is not None and not k >= 2:
         raise ValueError(f"k={k}; k must lie in 2 … the number of classes")
     return k

@@ -122,7 +122,7 @@ def _unmoved(records: Sequence[Evaluation]) -> str:
         f"{attack_title(one.attack)} moved no image of {titles[one.target.weights]} at ε {one.attack['epsilon']:.4g}:\n"
         "its gradients are 0, and what stands says nothing (atlpa-eval --check asks why).\n"
         for one in records
-        if one.attack["name"] == PGD and one.attack["epsilon"]
+        if one.threat == "white" and one.attack["name"] == PGD and one.attack["epsilon"]
         if not one.budgets[-1].linf_max and "1" in one.clean[0]
     ]
     return "".join(dict.fromkeys(found))

@@ -31,7 +31,7 @@ def transfer_table(records: Sequence[Evaluation]) -> Table | None:
     rows = [
         (
             titles[record.target.weights],
-            f"{attack_title(record.attack)}{', 8-bit' if record.eight_bit else ''}",
+            shown_how(record),
             f"{record.threat}: {source_title(record, titles)}",
             f"{record.attack['epsilon']:.4g}",
             record.budgets[-1].iterations,
@@ -43,6 +43,11 @@ def transfer_table(records: Sequence[Evaluation]) -> Table | None:
     ]
     columns = ("target", "attack", "source", "ε", "iterations", "accuracy", "clean", "of those right clean")
     return Table(columns, rows, left=3)
+
+
+def shown_how(record: Evaluation) -> str:
+    """The attack by its title, and whether its images were shown as 8-bit ones."""
+    return f"{attack_title(record.attack)}{', 8-bit' if record.eight_bit else ''}"
 
 
 def _order(record: Evaluation) -> tuple[object, ...]:

@@ -174,7 +174,7 @@ def _train(run: Run, prepared: Prepared, tracking: Tracking, say: Say, here: Pro
                 sound.forget()
             _record(run, prepared.index, log, device)
             losses = [line["loss"] for line in log.lines() if "loss" in line]
-            if losses and losses[-1] > losses[0]:
+            if losses and min(losses[-max(1, len(losses) // 10) :]) > losses[0]:
                 rose = f"from {losses[0]:.4g} to {losses[-1]:.4g}"
                 say(f"note: the loss rose {rose}; a lower training.learning_rate, or less weight of a term, may help")
 

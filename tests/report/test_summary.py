@@ -84,7 +84,8 @@ def test_an_attack_that_moved_nothing_is_named(records):
     still = replace(moved, budgets=(replace(budget, linf_max=0.0, linf_mean=0.0, at_bound=0.0),))
     assert "moved no image of none resnet18 at ε 0.25" in " ".join(protocol([still, *others]).split())
     wrong = replace(still, clean=("0" * 100,))
-    for innocent in (moved, replace(still, attack={**still.attack, "epsilon": 0.0}), wrong):
+    sent = replace(still, target=PAT, threat="gray")
+    for innocent in (moved, sent, replace(still, attack={**still.attack, "epsilon": 0.0}), wrong):
         assert "moved no image" not in protocol([innocent, *others])
 
 
