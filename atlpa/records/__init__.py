@@ -1,12 +1,13 @@
 """Records: what was measured, on what, with what, as versioned JSON. Tables and figures are drawn from them alone."""
 
 from atlpa.records.analysis import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
+from atlpa.records.attack_settings import NORM_SIGNS
 from atlpa.records.bound import Bound
 from atlpa.records.bound import Method as BoundMethod
 from atlpa.records.credibility import Credibility, Finding, Status, verdict
 from atlpa.records.digest import digest
 from atlpa.records.distances import Distances
-from atlpa.records.evaluation import NORM_SIGNS, Budget, CorrectByDraw, Evaluation, Threat
+from atlpa.records.evaluation import Budget, CorrectByDraw, Evaluation, Threat
 from atlpa.records.places import folders_below
 from atlpa.records.read import read
 from atlpa.records.record import VERSION, EvaluatedImages, Machine, MeasuredRecord, Network, Record

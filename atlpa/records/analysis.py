@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
+from atlpa.records.attack_settings import check_settings
 from atlpa.records.checked import Checked, Line, Number, Share
-from atlpa.records.evaluation import check_settings
 from atlpa.records.record import MeasuredRecord, Network
 
 Value = TypeVar("Value")

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from atlpa.component import FromList
+from atlpa.records.attack_settings import AttackSettings
 from atlpa.records.checked import Length
-from atlpa.records.evaluation import AttackSettings
 from atlpa.records.record import MeasuredRecord
 
 

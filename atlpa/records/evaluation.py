@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from atlpa.component import FromList
 from atlpa.errors import shown
-from atlpa.records.checked import LARGEST_LENGTH, Checked, Count, Length, Places, Share, as_lines
+from atlpa.records.attack_settings import AttackSettings
+from atlpa.records.checked import Checked, Count, Length, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network
 
 ROUNDING = 2e-6
@@ -17,12 +18,6 @@ ROUNDING = 2e-6
 
 L2_ROUNDING = 2e-5
 """Of lengths of changes, up to 1; of longer ones as a share."""
-
-NORM_SIGNS = {"Linf": "‖δ‖∞", "L2": "‖δ‖₂"}
-"""How the size of a change is written, by the norm it is measured in."""
-
-PGD = {"step": (float, int), "start": (str,), "loss": (str,), "restarts": (int,), "eot": (int,), "fixed_draws": (bool,)}
-"""What every version of this package says of it, and which types that has."""
 
 
 def _of_one_length(draws: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,30 +32,6 @@ CorrectByDraw = Annotated[
 ]
 """A string for each draw of a randomized network, one string for any other; in it one character per image, in the order
 of the data: 1 where the model is right."""
-
-
-def check_settings(attack: dict[str, Any]) -> dict[str, Any]:
-    """An attack's settings, each text a line.
-
-    Raises:
-        ValueError: it has no name, no ε of 0 or more (in L∞ at most 1), a norm that is neither L∞ nor L2, or is PGD
-            without what that has.
-    """
-    wanted = {"name": (str,), "epsilon": (float, int), **(PGD if attack.get("name") == "pgd" else {})}
-    for field, types in wanted.items():
-        if type(attack.get(field)) not in types:
-            raise ValueError(f"its {field} should be of type {types[0].__name__}, given {shown(attack.get(field))}")
-    if (norm := attack.get("norm", "Linf")) not in list(NORM_SIGNS):
-        raise ValueError(f"its norm is {shown(norm)}, known are {', '.join(NORM_SIGNS)}")
-    farthest, allowed = (1.0, "[0, 1]") if norm == "Linf" else (LARGEST_LENGTH, "what an image can be moved by")
-    if not 0 <= attack["epsilon"] <= farthest:
-        raise ValueError(f"its epsilon {shown(attack['epsilon'])} is outside {allowed}")
-    settings: dict[str, Any] = as_lines(attack)
-    return settings
-
-
-AttackSettings = Annotated[dict[str, Any], AfterValidator(check_settings)]
-"""An attack's name, its ε and its other settings as plain values."""
 
 
 class Budget(Checked):

@@ -7,10 +7,9 @@ from typing import Any
 
 from atlpa.errors import one_line
 from atlpa.records import Evaluation
+from atlpa.records.attack_settings import TRANSFERRED
 
 PGD = "pgd"
-TRANSFERRED = ("mi_fgsm", "ni_fgsm", "ti_fgsm", "si_fgsm", "di_fgsm", "vmi_fgsm", "bsr")
-"""The names of one attack, which differ in their defaults; what it is called in full follows from its fields."""
 
 
 def attack_title(attack: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from atlpa.attacks import BSR, NIFGSM, PGD
 from atlpa.component import dump, validate
 from atlpa.errors import UserError, one_line
 from atlpa.records import read
@@ -209,6 +210,20 @@ def test_every_field_that_is_missing_is_named(name, tmp_path):
         file = tmp_path / f"{key}.json"
         file.write_text(json.dumps(without(key)(RECORDS[name])))
         with pytest.raises(UserError, match=rf"{key}.json.*{key}"):
+            read(file)
+
+
+@pytest.mark.parametrize("attack", [PGD(0.25, momentum=1.0, diversity=0.5), NIFGSM(0.25, scales=5), BSR(0.25)])
+def test_a_setting_that_reports_read_is_of_its_type(attack, tmp_path):
+    """What our attacks say in numbers, words or switches cannot be a list."""
+    kept = {**RECORDS["black"], "attack": attack.settings()}
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(kept))
+    assert read(file).attack == attack.settings()
+    unread = {"name", "engine", "precision", "iterations", "norm"}
+    for field in attack.settings().keys() - unread:
+        file.write_text(json.dumps(at(kept, f"attack.{field}", [1])))
+        with pytest.raises(UserError, match=f"its {field} should be of type"):
             read(file)
 
 
