@@ -158,7 +158,7 @@ def by_seed(correct: Sequence[Sequence[str]]) -> np.ndarray:
     )
 
 
-def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
+def over_seeds(first: np.ndarray, second: np.ndarray | None = None, alike: Sequence[np.ndarray] = ()) -> Estimate:
     """A defense's accuracy, or how far it is above another's, with what seeds and images leave open.
 
     It speaks of defenses on images of this kind, of which both the seeds and the images are samples; all networks share
@@ -170,12 +170,17 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
     In simulations with 3 to 5 seeds and 120 or 340 images, equal defenses get p < 0.05 in 2 to 6 % of cases and
     p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ most.
 
+    A single seed does not show how much seeds vary. Where there is one, all seeds are taken to vary as those of
+    ``alike`` do on average, which is what an analysis of variance assumes of all its groups.
+
     Args:
-        first: ``(seeds, images)``, at least two seeds.
+        first: ``(seeds, images)``; two seeds or more, or one where others are ``alike``.
         second: of the other defense, on the same images; its seeds may be fewer or more, and are not paired.
+        alike: answers of defenses whose seeds vary alike, those of ``first`` and ``second`` among them; needed where
+            either has a single seed.
 
     Raises:
-        ValueError: other images.
+        ValueError: other images, or a single seed and nothing that is alike with more.
     """
     if second is not None and first.shape[1] != second.shape[1]:
         raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; a comparison needs the same images")
@@ -183,14 +188,28 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
     padded = [np.hstack([own, np.tile(four, (len(own), 1))]) for own, four in zip(defenses, PLUS_FOUR, strict=False)]
     means = padded[0].mean(axis=0) - (0 if second is None else padded[1].mean(axis=0))
     images, n = means.var(ddof=1) / len(means), len(means)
-    seeds = [own.mean(axis=1).var(ddof=1) / len(own) for own in padded]
-    variance = images + sum(max(0.0, of - _chance(own)) for of, own in zip(seeds, padded, strict=True))
-    squares = images**2 / (n - 1) + sum(of**2 / (len(own) - 1) for of, own in zip(seeds, padded, strict=True))
+    if min(map(len, padded)) > 1:
+        seeds = [_between_seeds([own], len(own)) for own in padded]
+    else:
+        seeds = [_between_seeds(alike, 1 / sum(1 / len(own) for own in padded))]
+    variance = images + sum(max(0.0, of - chance) for of, chance, _ in seeds)
+    squares = images**2 / (n - 1) + sum(of**2 / freedom for of, _, freedom in seeds)
     error, freedom = math.sqrt(variance), variance**2 / squares
     center, half = means.mean(), error * student.ppf(0.975, freedom)
     low, high = max(center - half, 0.0 if second is None else -1.0), min(center + half, 1.0)
     value = first.mean() - (0 if second is None else second.mean())
     return Estimate(*map(float, (value, low, high, 2 * student.sf(abs(center) / error, freedom))))
+
+
+def _between_seeds(groups: Sequence[np.ndarray], seeds: float) -> tuple[float, float, int]:
+    """The variance of a mean of some seeds, how much of it is the chance in single answers, and degrees of freedom."""
+    groups = [group for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        raise ValueError("a single seed does not show how much seeds vary; give defenses that are alike, with several")
+    variance = sum((len(group) - 1) * group.mean(axis=1).var(ddof=1) for group in groups) / freedom
+    chance = sum((len(group) - 1) * len(group) * _chance(group) for group in groups) / freedom
+    return float(variance) / seeds, chance / seeds, freedom
 
 
 def _chance(correct: np.ndarray) -> float:

@@ -8,15 +8,16 @@ row. What is said about them is written by hand; where a table changes, it is to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from atlpa.records import CorrectByDraw, Evaluation
+from atlpa.records import Evaluation
 from atlpa.report import Table, collect, sections
 from atlpa.report.networks import network_titles, source_title, targets
 from atlpa.report.transfer import shown_how
-from atlpa.statistics import by_seed, over_seeds, share_among
+from atlpa.statistics import share_among
+from scripts.race import above, trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
@@ -42,37 +43,10 @@ def _table(studies: str, name: str, tables: Mapping[str, str]) -> str:
 def _tables(studies: str) -> dict[str, str]:
     results = collect([DOCS / "results" / study for study in studies.split()])
     found = {section.name: section.table.markdown() for section in sections(results)}
-    white = [record for record in results.evaluations if record.threat == "white"]
-    rows = list(dict.fromkeys(record.target.defense for record in white))
+    rows = trainings(results)
     if matrix := transfer_matrix(results.evaluations):
         found["transfer-matrix"] = matrix.markdown()
-    return found | {f"above-{row}": above(row, white).markdown() for row in rows}
-
-
-def above(base: str, records: Sequence[Evaluation]) -> Table:
-    """How far each defense lies above another, over all of its seeds, with 95 % intervals over seeds and images.
-
-    One seed says nothing of others: where either has a single one, there is no interval.
-    """
-    of = {row: [one for one in records if one.target.defense == row] for row in (one.target.defense for one in records)}
-
-    def difference(row: str, answers: Callable[[Evaluation], CorrectByDraw]) -> str:
-        ours, theirs = (by_seed([answers(one) for one in of[which]]) for which in (row, base))
-        if min(len(ours), len(theirs)) == 1:
-            return f"{100 * (ours.mean() - theirs.mean()):+.1f}"
-        found = over_seeds(ours, theirs)
-        return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-
-    rows = [
-        (
-            row,
-            len(of[row]),
-            *(f"{100 * by_seed([answers(one) for one in of[row]]).mean():.1f}" for answers in (_clean, _left)),
-            *(("–", "–") if row == base else (difference(row, _clean), difference(row, _left))),
-        )
-        for row in of
-    ]
-    return Table(("training", "seeds", "clean", "left", f"clean above {base}", f"left above {base}"), rows)
+    return found | {f"above-{row}": above(row, rows).markdown() for row in rows}
 
 
 def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
@@ -95,14 +69,6 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
 
 def _made_by(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, str, str]:
     return shown_how(record), source_title(record, titles), f"{record.attack['epsilon']:.4g}"
-
-
-def _clean(record: Evaluation) -> CorrectByDraw:
-    return record.clean
-
-
-def _left(record: Evaluation) -> CorrectByDraw:
-    return record.budgets[-1].correct
 
 
 def draw() -> None:

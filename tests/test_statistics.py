@@ -78,7 +78,7 @@ def test_many_images_leave_only_the_seeds_open():
 def networks(random, counts, spread, shift=0.0, n=340):
     """Verdicts of two defenses whose seeds, images and taste in images vary; ``shift`` parts them (probit scale)."""
     easy = random.normal(size=n)
-    for count, mean in zip(counts, (0.0, -shift), strict=True):
+    for count, mean in zip(counts, (0.0, *[-shift] * (len(counts) - 1)), strict=True):
         seeds, taste = spread * random.normal(size=(count, 1)), 0.5 * random.normal(size=n)
         yield (mean + seeds + easy + taste + random.normal(size=(count, n)) > 0).astype(float)
 
@@ -100,6 +100,23 @@ def test_false_alarms_are_as_rare_as_said(counts, spread):
     assert np.mean([one.p < 0.05 for one in found]) <= at_most(0.05)
     assert np.mean([one.p < 0.001 for one in found]) <= at_most(0.001)
     assert [one.p < 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
+
+
+@pytest.mark.parametrize("others", [(3,), (3, 3), (1, 3, 2)])
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+def test_a_single_seed_among_others_that_vary_alike(others, spread):
+    """Of defenses that do not differ, the interval leaves zero out in 5 %."""
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(TRIALS):
+        every = list(networks(random, (1, *others), spread))
+        found.append(over_seeds(every[0], every[-1], every))
+    assert np.mean([not one.low <= 0 <= one.high for one in found]) <= at_most(0.05)
+
+
+def test_a_single_seed_alone():
+    with pytest.raises(ValueError, match="a single seed does not show how much seeds vary"):
+        over_seeds(np.ones((1, 5)), np.ones((1, 5)), [np.ones((1, 5))] * 2)
 
 
 def test_a_large_difference_is_found_with_five_seeds():

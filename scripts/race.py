@@ -1,0 +1,165 @@
+"""Trainings against each other, in docs/results.md under "A network that stands".
+
+``python -m scripts.race`` draws its figures from the committed records; the table is drawn with the page's others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from atlpa.component import validate
+from atlpa.defenses import Defense
+from atlpa.records import CorrectByDraw, Evaluation, Training
+from atlpa.report import Results, Table, collect
+from atlpa.report.figures import save
+from atlpa.report.legend import COLORS
+from atlpa.report.strongest import strongest
+from atlpa.statistics import Estimate, by_seed, over_seeds
+from atlpa.training import Recipe
+
+STUDIES = ("flowers-race", "flowers-race-today")
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+class Row(NamedTuple):
+    """A training with all of its seeds.
+
+    Fields:
+        clean: which images are right, ``(seeds, images)``.
+        left: which stand white-box under the strongest attack at the smallest ε.
+        passes: of an image in one training, forwards and backwards counted as pairs; ``None`` where the images decide.
+    """
+
+    clean: np.ndarray
+    left: np.ndarray
+    passes: float | None
+
+
+def trainings(results: Results) -> dict[str, Row]:
+    """The trainings of one or several studies, by the defense's name, the most robust first."""
+    judged: dict[str, list[Evaluation]] = {}
+    for record in strongest(results.evaluations):
+        judged.setdefault(record.target.defense, []).append(record)
+    passes = {training.network.weights: _passes(training) for training in results.trainings}
+    rows = {
+        name: Row(
+            by_seed([record.clean for record in records]),
+            by_seed([_left(record) for record in records]),
+            passes.get(records[0].target.weights),
+        )
+        for name, records in judged.items()
+    }
+    return dict(sorted(rows.items(), key=lambda item: -item[1].left.mean()))
+
+
+def _left(record: Evaluation) -> CorrectByDraw:
+    return record.budgets[-1].correct
+
+
+def _passes(training: Training) -> float | None:
+    recipe, defense = (
+        validate(Recipe, training.experiment["training"]),
+        validate(Defense, training.experiment["defense"]),
+    )
+    cost = defense.cost(recipe.attack)
+    return recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards) / 2 if cost else None
+
+
+def above(base: str, rows: dict[str, Row]) -> Table:
+    """How far each training lies above another, with 95 % intervals over seeds and images.
+
+    A training with one seed is taken to vary with its seed as those with several do; where none has several, there is
+    no interval.
+    """
+    lines = [
+        (
+            name,
+            len(row.left),
+            f"{row.passes / 1000:.0f}" if row.passes else "–",
+            f"{100 * row.clean.mean():.1f}",
+            f"{100 * row.left.mean():.1f}",
+            *("–" if name == base else _points(_above(base, name, rows, of)) for of in (clean_of, left_of)),
+        )
+        for name, row in rows.items()
+    ]
+    columns = ("training", "seeds", "passes, thousands", "clean", "left")
+    return Table((*columns, f"clean above {base}", f"left above {base}"), lines)
+
+
+def clean_of(row: Row) -> np.ndarray:
+    """The clean answers."""
+    return row.clean
+
+
+def left_of(row: Row) -> np.ndarray:
+    """The answers under attack."""
+    return row.left
+
+
+def _above(base: str, name: str, rows: dict[str, Row], of: Callable[[Row], np.ndarray]) -> Estimate | float:
+    """With its interval, where one can be given."""
+    ours, theirs, every = of(rows[name]), of(rows[base]), [of(row) for row in rows.values()]
+    if max(map(len, every)) == 1:
+        return float(ours.mean() - theirs.mean())
+    return over_seeds(ours, theirs, every)
+
+
+def _points(found: Estimate | float) -> str:
+    if isinstance(found, float):
+        return f"{100 * found:+.1f}"
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def parts_figure(base: str, rows: dict[str, Row]) -> Figure:
+    """How far every training lies above another, attacked and clean, with 95 % intervals; red below it, green above."""
+    others = [name for name in rows if name != base][::-1]
+    figure = Figure(figsize=(7.5, 0.9 + 0.27 * len(others)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, of, title in zip(panels, (left_of, clean_of), ("under attack", "clean"), strict=True):
+        for place, name in enumerate(others):
+            found = _above(base, name, rows, of)
+            value, low, high = (found,) * 3 if isinstance(found, float) else found[:3]
+            shade = COLORS[2] if low <= 0 <= high else COLORS[3] if low > 0 else COLORS[4]
+            error = [[100 * (value - low)], [100 * (high - value)]]
+            size = 6 if len(rows[name].left) > 1 else 4
+            panel.errorbar(100 * value, place, xerr=error, fmt="o", color=shade, markersize=size, linewidth=1.4)
+        panel.axvline(0, color="0.4", linewidth=0.8)
+        panel.set_xlabel(f"{title}: points above {base}")
+        panel.set_yticks(range(len(others)), [f"{name} ({len(rows[name].left)})" for name in others])
+        panel.grid(axis="x", alpha=0.3, linewidth=0.5)
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def cost_figure(rows: dict[str, Row], marked: Sequence[str]) -> Figure:
+    """What stands against the passes of images that its training took; some trainings bear their names."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    panel = figure.subplots()
+    for name, row in rows.items():
+        if row.passes is None:
+            continue
+        found = over_seeds(row.left, alike=[each.left for each in rows.values()])
+        error = [[found.value - found.low], [found.high - found.value]]
+        shade = COLORS[1 + marked.index(name)] if name in marked else "0.75"
+        panel.errorbar(row.passes / 1000, found.value, yerr=error, fmt="o", color=shade, markersize=5, linewidth=1.2)
+        if name in marked:
+            panel.annotate(name, (row.passes / 1000, found.value), (7, -3), textcoords="offset points", fontsize=9)
+    panel.set_xscale("log")
+    panel.set_xlabel("passes of an image in training, thousands (one forwards and one backwards)")
+    panel.set_ylabel("stands under the ensemble")
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.grid(alpha=0.3, linewidth=0.5)
+    panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+if __name__ == "__main__":
+    rows = trainings(collect([RESULTS / study for study in STUDIES]))
+    save(parts_figure("recipe", rows), RESULTS / STUDIES[0] / "parts")
+    save(cost_figure(rows, ["recipe", "n_fgsm", "pat", "pat_ten"]), RESULTS / STUDIES[0] / "cost")
