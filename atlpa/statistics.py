@@ -182,22 +182,47 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None, alike: Seque
     Raises:
         ValueError: other images, or a single seed and nothing that is alike with more.
     """
-    if second is not None and first.shape[1] != second.shape[1]:
-        raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; a comparison needs the same images")
-    defenses = [first] if second is None else [first, second]
-    padded = [np.hstack([own, np.tile(four, (len(own), 1))]) for own, four in zip(defenses, PLUS_FOUR, strict=False)]
-    means = padded[0].mean(axis=0) - (0 if second is None else padded[1].mean(axis=0))
-    images, n = means.var(ddof=1) / len(means), len(means)
+    padded = _padded(first, second)
     if min(map(len, padded)) > 1:
         seeds = [_between_seeds([own], len(own)) for own in padded]
     else:
         seeds = [_between_seeds(alike, 1 / sum(1 / len(own) for own in padded))]
+    return _estimate(padded, seeds)
+
+
+def over_images(first: np.ndarray, second: np.ndarray | None = None) -> Estimate:
+    """The accuracy of some networks, or how far they are above others, with what the images alone leave open.
+
+    It speaks of these networks and of none that would be trained again (Agresti and Coull 1998; Agresti and Min 2005).
+
+    Args:
+        first: ``(networks, images)``.
+        second: of the others, on the same images.
+
+    Raises:
+        ValueError: other images.
+    """
+    return _estimate(_padded(first, second), [])
+
+
+def _padded(first: np.ndarray, second: np.ndarray | None) -> list[np.ndarray]:
+    """Answers of both with four images more."""
+    if second is not None and first.shape[1] != second.shape[1]:
+        raise ValueError(f"{first.shape[1]} and {second.shape[1]} images; a comparison needs the same images")
+    defenses = [first] if second is None else [first, second]
+    return [np.hstack([own, np.tile(four, (len(own), 1))]) for own, four in zip(defenses, PLUS_FOUR, strict=False)]
+
+
+def _estimate(padded: Sequence[np.ndarray], seeds: Sequence[tuple[float, float, int]]) -> Estimate:
+    """From padded answers, and what ``_between_seeds`` says of each variance that seeds add to that over images."""
+    means = padded[0].mean(axis=0) - (padded[1].mean(axis=0) if len(padded) > 1 else 0)
+    images, n = means.var(ddof=1) / len(means), len(means)
     variance = images + sum(max(0.0, of - chance) for of, chance, _ in seeds)
     squares = images**2 / (n - 1) + sum(of**2 / freedom for of, _, freedom in seeds)
     error, freedom = math.sqrt(variance), variance**2 / squares
     center, half = means.mean(), error * student.ppf(0.975, freedom)
-    low, high = max(center - half, 0.0 if second is None else -1.0), min(center + half, 1.0)
-    value = first.mean() - (0 if second is None else second.mean())
+    low, high = max(center - half, -1.0 if len(padded) > 1 else 0.0), min(center + half, 1.0)
+    value = means[: -len(PLUS_FOUR[0])].mean()
     return Estimate(*map(float, (value, low, high, 2 * student.sf(abs(center) / error, freedom))))
 
 

@@ -22,6 +22,7 @@ from atlpa.report.legend import COLORS
 from atlpa.report.strongest import strongest
 from atlpa.statistics import Estimate, by_seed, over_seeds
 from atlpa.training import Recipe
+from scripts.questions import points
 
 STUDIES = ("flowers-race", "flowers-race-today")
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -111,9 +112,7 @@ def _above(base: str, name: str, rows: dict[str, Row], of: Callable[[Row], np.nd
 
 
 def _points(found: Estimate | float) -> str:
-    if isinstance(found, float):
-        return f"{100 * found:+.1f}"
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found:+.1f}" if isinstance(found, float) else points(found)
 
 
 def parts_figure(base: str, rows: dict[str, Row]) -> Figure:

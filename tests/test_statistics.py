@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, permutation_test, ttest_ind
 from scipy.stats import t as student
 
-from atlpa.statistics import by_seed, median, over_seeds, share, share_among, smallest_p
+from atlpa.statistics import by_seed, median, over_images, over_seeds, share, share_among, smallest_p
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 340), (170, 340), (339, 340), (76, 152)])
@@ -112,6 +112,19 @@ def test_a_single_seed_among_others_that_vary_alike(others, spread):
         every = list(networks(random, (1, *others), spread))
         found.append(over_seeds(every[0], every[-1], every))
     assert np.mean([not one.low <= 0 <= one.high for one in found]) <= at_most(0.05)
+
+
+def test_two_networks_on_the_same_images():
+    """Agresti and Min's interval: four images more, one for each pair of answers."""
+    both, first, second, none = 120, 40, 22, 158
+    ours, theirs = np.repeat([[1, 1, 0, 0], [1, 0, 1, 0]], (both, first, second, none), axis=1).astype(float)
+    actual = over_images(ours[None], theirs[None])
+    n, one, other = 344, first + 1, second + 1
+    center, variance = (one - other) / n, ((one + other) - (one - other) ** 2 / n) / n / (n - 1)
+    half = student.ppf(0.975, n - 1) * math.sqrt(variance)
+    assert actual[:3] == pytest.approx((18 / 340, center - half, center + half))
+    with pytest.raises(ValueError, match="340 and 339 images"):
+        over_images(ours[None], theirs[None, 1:])
 
 
 def test_a_single_seed_alone():

@@ -1,0 +1,94 @@
+"""Questions about the paper's terms, as differences between trainings on the same images: in docs/results.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from atlpa.report import Table, collect
+from atlpa.report.columns import column_of
+from atlpa.report.networks import network_titles
+from atlpa.statistics import Estimate, by_seed, over_images, over_seeds
+
+COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 0.03137")
+
+QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
+    "tolerant logit beyond smoothing": [
+        ("flowers-small-first/atlpa_no_attention", "flowers-small-first/pat_smooth"),
+        ("flowers-small/atlpa_no_attention", "flowers-small/pat_smooth"),
+        ("flowers-race/tolerant_logit", "flowers-race/smoothing"),
+    ],
+    "attention beyond ALP": [
+        ("flowers-small-first/atlpa", "flowers-small-first/alp"),
+        ("flowers-small/atlpa", "flowers-small/alp"),
+        ("flowers-race/tolerant_logit_and_attention", "flowers-race/logit_pairing"),
+    ],
+    "attention beyond the tolerant logit": [
+        ("flowers-small-first/atlpa", "flowers-small-first/atlpa_no_attention"),
+        ("flowers-small/atlpa", "flowers-small/atlpa_no_attention"),
+        ("flowers-race/tolerant_logit_and_attention", "flowers-race/tolerant_logit"),
+    ],
+    "the whole gain over PAT": [
+        ("flowers-small-first/atlpa", "flowers-small-first/pat"),
+        ("flowers-small/atlpa", "flowers-small/pat"),
+    ],
+    "the same row, trained again": [
+        (f"flowers-small/{row}", f"flowers-small-first/{row}") for row in ("pat", "alp", "atlpa_no_attention", "atlpa")
+    ],
+    "against no defense": [
+        (f"flowers-small/{row}", "flowers-small/none")
+        for row in ("pat", "alp", "atlpa_no_attention", "atlpa", "recipe")
+    ],
+}
+"""Question → pairs of trainings, each as a folder of docs/results and a defense's name in it."""
+
+
+def questions(folder: Path) -> Table:
+    """How far the first of every pair that is on record lies above its second, in points, with 95 % intervals.
+
+    The intervals are over images, and over seeds too where both have several.
+
+    Args:
+        folder: of the studies' records.
+    """
+
+    @cache
+    def of(row: str) -> dict[str, np.ndarray]:
+        study, _, defense = row.partition("/")
+        return _answers(folder / study, defense)
+
+    rows = []
+    for question, pairs in QUESTIONS.items():
+        for first, second in pairs:
+            cells = [_points(of(first).get(column), of(second).get(column)) for column in COLUMNS]
+            if any(cells):
+                rows.append((question, first, second, *(cell or "–" for cell in cells)))
+    return Table(("question", "training", "minus", *COLUMNS), rows, left=3)
+
+
+def _answers(study: Path, defense: str) -> dict[str, np.ndarray]:
+    """Column → which images ``(seeds, images)`` the ResNet-18 of a defense have right."""
+    found: dict[str, dict[str, Sequence[str]]] = {}
+    records = collect([study]).evaluations if study.is_dir() else []
+    titles = network_titles(records)
+    for record in records:
+        if (record.target.defense, record.target.architecture) == (defense, "resnet18"):
+            found.setdefault("clean", {})[record.target.weights] = record.clean
+            column = str(column_of(record, titles))
+            found.setdefault(column, {})[record.target.weights] = record.budgets[-1].correct
+    return {column: by_seed(list(networks.values())) for column, networks in found.items()}
+
+
+def _points(first: np.ndarray | None, second: np.ndarray | None) -> str | None:
+    if first is None or second is None:
+        return None
+    several = min(len(first), len(second)) > 1
+    return points(over_seeds(first, second) if several else over_images(first, second))
+
+
+def points(found: Estimate) -> str:
+    """A difference as tables show it: ``+5.2 [+2.1, +8.2]``."""
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
