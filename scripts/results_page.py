@@ -2,7 +2,8 @@
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
 the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
-row. ``<!-- questions -->`` is the table of scripts/questions.py. What is said about them is written by hand; where a table changes, it is to be read again.
+row. ``<!-- questions -->`` is the table of scripts/questions.py. What is said about them is written by hand; where a
+table changes, it is to be read again.
 """
 
 from __future__ import annotations

@@ -37,8 +37,10 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     """One panel for each threat that was measured and ε, one line for each network, with 95 % Wilson bands.
 
     Args:
-        records: evaluations on the same images, with several iteration budgets each.
+        records: evaluations on the same images; attacks that have one iterate are no curve, and are shown only where
+            there is no other.
     """
+    records = [record for record in records if record.budgets[-1].iterations > 1] or records
     networks, titles = targets(records), network_titles(records)
     names = {weights: figure_text(title) for weights, title in titles.items()}
     styles = {

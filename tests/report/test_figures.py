@@ -115,3 +115,12 @@ def test_only_what_was_measured_has_a_panel():
     figure = accuracy_curves([record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 40, epsilon=0.5)])
     said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert said == [[], ["not measured"], ["not measured"], []]
+
+
+def test_an_attack_of_one_iterate_is_no_curve():
+    found = record(PAT, PAT, "white", 20)
+    attack = {"name": "ensemble", "epsilon": 0.25}
+    once = replace(found, attack=attack, budgets=(replace(found.budgets[0], iterations=1),))
+    titles = [axes.get_title() for axes in accuracy_curves([found, once, record(PAT, NONE, "gray", 40)]).axes]
+    assert [title.split(":")[0] for title in titles] == ["white-box", "gray-box"]
+    assert [axes.get_title() for axes in accuracy_curves([once]).axes] == ["white (ensemble)"]
