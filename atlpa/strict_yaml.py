@@ -10,7 +10,7 @@ import yaml
 from atlpa.errors import shown, writable
 
 # The C parser is ten times faster where libyaml is there; both load plain values only.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 DEEPEST = 32
 """Sections within sections; experiments have five."""
@@ -22,6 +22,16 @@ LONGEST = 4_000
 """Signs of a value; Python reads no integer of more than 4,300 digits."""
 
 
+class _Loader(LOADER):  # type: ignore[misc]
+    """Takes keys as they are written: ``on:`` is a field, where YAML 1.1 reads a truth value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
 def parse_yaml(text: str) -> Any:
     """The plain values that a text stands for.
 
@@ -30,7 +40,7 @@ def parse_yaml(text: str) -> Any:
     """
     try:
         _check(text)
-        return yaml.load(text, Loader=LOADER)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except (OverflowError, TypeError, LookupError, AttributeError) as error:  # a tag that does not fit its value

@@ -94,6 +94,19 @@ def test_what_is_meant_is_read_as_ever(text):
     assert parse_yaml(text) == yaml.load(text, Loader=LOADER)
 
 
+def test_keys_are_as_they_are_written(tmp_path):
+    """YAML 1.1 takes on, off, yes and no for truth values, and one of our fields is called on."""
+    assert parse_yaml("on: off\nyes: [no, {off: 1}]\n'no': 2") == {"on": False, "yes": [False, {"off": 1}], "no": 2}
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "data: {name: digits}\ndefense: {preset: atlpa_no_attention, terms: {tolerant_logit: {on: probabilities}}}\n"
+    )
+    experiment = load(str(path))
+    assert experiment.defense.terms["tolerant_logit"].on == "probabilities"
+    path.write_text(yaml.safe_dump(experiment.resolved()))
+    assert load(str(path)) == experiment
+
+
 def result(reads, *what):
     """What was read, and what was said where it was refused."""
     try:
