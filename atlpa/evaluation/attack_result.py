@@ -129,7 +129,7 @@ class AttackResult:
         return self.robust[-1].float().mean().item()
 
     def __str__(self) -> str:
-        """Such as ``robust 24.2 % [19.8, 29.1] of 340 · clean 66.1 % · ‖δ‖∞ 0.0314``."""
+        """Such as ``robust 24.1 % [19.9, 28.9] of 340 · clean 66.2 % · ‖δ‖∞ 0.0314``."""
         shares = [share(as_strings(robust)) for robust in self.robust]
         after = [f" after {budget}" if len(self.budgets) > 1 else "" for budget in self.budgets]
         found = ", ".join(f"{one.percent()}{when}" for one, when in zip(shares, after, strict=True))

@@ -41,7 +41,7 @@ def evaluate(
     Example::
 
         result = evaluate(model, images, labels, PGD(8 / 255, 2 / 255, 50))
-        print(result)  # robust 24.2 % [19.8, 29.1] of 340 · clean 66.1 % · ‖δ‖∞ 0.0314
+        print(result)  # robust 24.1 % [19.9, 28.9] of 340 · clean 66.2 % · ‖δ‖∞ 0.0314
         result.robust  # (budgets, draws, N) bool
 
     Args:
