@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -18,7 +20,7 @@ from atlpa.defenses import Defense
 from atlpa.records import CorrectByDraw, Evaluation, Training
 from atlpa.report import Results, Table, collect
 from atlpa.report.figures import save
-from atlpa.report.legend import COLORS
+from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.strongest import strongest
 from atlpa.statistics import Estimate, by_seed, over_seeds
 from atlpa.training import Recipe
@@ -72,7 +74,7 @@ def _passes(training: Training) -> float | None:
     return recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards) / 2 if cost else None
 
 
-def above(base: str, rows: dict[str, Row]) -> Table:
+def above(base: str, rows: Mapping[str, Row]) -> Table:
     """How far each training lies above another, with 95 % intervals over seeds and images.
 
     A training with one seed is taken to vary with its seed as those with several do; where none has several, there is
@@ -103,7 +105,7 @@ def left_of(row: Row) -> np.ndarray:
     return row.left
 
 
-def _above(base: str, name: str, rows: dict[str, Row], of: Callable[[Row], np.ndarray]) -> Estimate | float:
+def _above(base: str, name: str, rows: Mapping[str, Row], of: Callable[[Row], np.ndarray]) -> Estimate | float:
     """With its interval, where one can be given."""
     ours, theirs, every = of(rows[name]), of(rows[base]), [of(row) for row in rows.values()]
     if max(map(len, every)) == 1:
@@ -115,7 +117,7 @@ def _points(found: Estimate | float) -> str:
     return f"{100 * found:+.1f}" if isinstance(found, float) else points(found)
 
 
-def parts_figure(base: str, rows: dict[str, Row]) -> Figure:
+def parts_figure(base: str, rows: Mapping[str, Row]) -> Figure:
     """How far every training lies above another, attacked and clean, with 95 % intervals; red below it, green above."""
     others = [name for name in rows if name != base][::-1]
     figure = Figure(figsize=(7.5, 0.9 + 0.27 * len(others)), layout="constrained")
@@ -136,29 +138,45 @@ def parts_figure(base: str, rows: dict[str, Row]) -> Figure:
     return figure
 
 
-def cost_figure(rows: dict[str, Row], marked: Sequence[str]) -> Figure:
-    """What stands against the passes of images that its training took; some trainings bear their names."""
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    panel = figure.subplots()
-    for name, row in rows.items():
-        if row.passes is None:
-            continue
-        found = over_seeds(row.left, alike=[each.left for each in rows.values()])
+def cost_figure(rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure:
+    """What stands against the processor time, with 95 % intervals, and against the passes that a training took.
+
+    Args:
+        rows: the trainings.
+        minutes: of each, of a processor.
+    """
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    costs: list[tuple[Mapping[str, float], str]] = [
+        (minutes, "processor time, minutes"),
+        (
+            {name: row.passes / 1000 for name, row in rows.items() if row.passes},
+            "passes of an image both ways, thousands",
+        ),
+    ]
+    handles: dict[str, Artist] = {}
+    every = [row.left for row in rows.values()]
+    for place, (name, row) in enumerate(rows.items()):
+        found = over_seeds(row.left, alike=every)
+        look: dict[str, Any] = {"color": COLORS[place % 8], "marker": MARKERS[place // 8 % 8], "markersize": 5}
         error = [[found.value - found.low], [found.high - found.value]]
-        shade = COLORS[1 + marked.index(name)] if name in marked else "0.75"
-        panel.errorbar(row.passes / 1000, found.value, yerr=error, fmt="o", color=shade, markersize=5, linewidth=1.2)
-        if name in marked:
-            panel.annotate(name, (row.passes / 1000, found.value), (7, -3), textcoords="offset points", fontsize=9)
-    panel.set_xscale("log")
-    panel.set_xlabel("passes of an image in training, thousands (one forwards and one backwards)")
-    panel.set_ylabel("stands under the ensemble")
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panel.grid(alpha=0.3, linewidth=0.5)
-    panel.spines[["top", "right"]].set_visible(False)
+        handles[name] = panels[0].errorbar(minutes[name], found.value, yerr=error, linewidth=1, **look).lines[0]
+        if row.passes:
+            panels[1].plot(row.passes / 1000, found.value, linestyle="", **look)
+    labels = ("processor time, minutes", "passes of an image both ways, thousands")
+    for panel, label in zip(panels, labels, strict=True):
+        panel.set_xlabel(label)
+        panel.set_xlim(left=0)
+        panel.grid(alpha=0.3, linewidth=0.5)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("stands under the ensemble")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    legend_below(figure, handles, fontsize=9)
     return figure
 
 
 if __name__ == "__main__":
     rows = trainings(collect([RESULTS / study for study in STUDIES]))
     save(parts_figure("recipe", rows), RESULTS / STUDIES[0] / "parts")
-    save(cost_figure(rows, ["recipe", "n_fgsm", "pat", "pat_ten"]), RESULTS / STUDIES[0] / "cost")
+    timed = json.loads((RESULTS / STUDIES[0] / "seconds.json").read_text())["rows"]
+    save(cost_figure(rows, {name: timed[name]["minutes"] for name in rows}), RESULTS / STUDIES[0] / "cost")
