@@ -40,7 +40,7 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "against no defense": [
         (f"flowers-small/{row}", "flowers-small/none")
-        for row in ("pat", "alp", "atlpa_no_attention", "atlpa", "recipe")
+        for row in ("pat", "alp", "atlpa_no_attention", "atlpa", "recipe", "n_fgsm")
     ],
 }
 """Question → pairs of trainings, each as a folder of docs/results and a defense's name in it."""
