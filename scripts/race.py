@@ -147,13 +147,6 @@ def cost_figure(rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure
     """
     figure = Figure(figsize=(9, 4.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    costs: list[tuple[Mapping[str, float], str]] = [
-        (minutes, "processor time, minutes"),
-        (
-            {name: row.passes / 1000 for name, row in rows.items() if row.passes},
-            "passes of an image both ways, thousands",
-        ),
-    ]
     handles: dict[str, Artist] = {}
     every = [row.left for row in rows.values()]
     for place, (name, row) in enumerate(rows.items()):
