@@ -75,8 +75,6 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     budgets = tuple(sorted(set(arguments.iters or ())))
     if budgets and kind.budget in given:
         raise UserError(f"--iters and --attack-set {kind.budget} say the same; give one of them")
-    if given.get("restarts", 1) > 1 and len(budgets) > 1:
-        raise UserError("--restarts touch only what stands at the last budget; give a single --iters with them")
     if kind.budget and budgets:
         given[kind.budget] = budgets[-1]
     judging: dict[str, Any] = {"eight_bit": arguments.eight_bit}

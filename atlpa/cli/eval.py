@@ -133,7 +133,7 @@ def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) ->
     """
     defaults = vars(_parser().parse_args([]))
     for name, value in vars(arguments).items():
-        if name not in {option, "device", "trust_code", *beside} and value != defaults[name]:
+        if name not in {option, "device", "quiet", "trust_code", *beside} and value != defaults[name]:
             raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
 
 

@@ -14,6 +14,7 @@ from atlpa.errors import UserError
 from atlpa.experiment import parse
 from atlpa.models import slug
 from atlpa.progress import say
+from atlpa.registry import is_import_path
 from atlpa.runs import Run
 from atlpa.runs.adopt import adopt
 
@@ -70,8 +71,15 @@ def judged_runs(arguments: argparse.Namespace) -> list[Run]:
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The experiment of no steps that holds the network."""
     name, _, place = arguments.data.partition(":")
+    if is_import_path(arguments.data) and name not in DATASETS:
+        name, place = arguments.data, ""  # code of one's own, which has a colon too
+    if place and arguments.data_root:
+        raise UserError(f"--data {arguments.data} and --data-root both say where the images lie; give one of them")
     data: dict[str, Any] = {"name": name}
     if name == "folder":
+        place = place or arguments.data_root
+        if not place:
+            raise UserError("--data folder needs the folder, as in --data folder:photos")
         data |= {"root": place, "judge_all": not _has_parts(Path(place))}
     elif place:
         data["root"] = place
@@ -80,6 +88,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.size:
         data |= {"size": arguments.size, "resize": arguments.size}
     weights = Path(arguments.weights).stem
+    images = f"{name}-{Path(place).resolve().name}" if place else name
     size = f"-{arguments.size}" if arguments.size else ""
     fields: dict[str, Any] = {
         "name": "given",
@@ -88,7 +97,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "defense": {"preset": "none", "name": "given"},
         "training": {"iterations": 0},
         "final": True,
-        "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(name)}{size}",
+        "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(images)}{size}",
     }
     for field, value in settings(arguments.set):
         set_field(fields, field, value)

@@ -53,6 +53,7 @@ def read_terms(value: Any) -> Any:
     found: dict[str, Term] = {}
     for given, options in value.items():
         if options is None:
+            TERMS[str(given)]  # a misspelt name takes nothing away
             continue
         name = TERMS.name_of(type(options), str(given)) if isinstance(options, Term) else str(given)
         if name in found:

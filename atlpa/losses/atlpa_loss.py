@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atlpa.losses.attention_map import Stages, attention_map_loss, by_name
-from atlpa.losses.inputs import check_exponent, check_labels, checked_pair
+from atlpa.losses.inputs import check_exponent, checked_labels, checked_pair
 from atlpa.losses.reduction import Reduction, check_reduction, reduce
 from atlpa.losses.tolerant_logit import tolerant_logit_loss
 from atlpa.losses.top_classes import ranked_classes
@@ -94,7 +94,7 @@ class ATLPALoss(nn.Module):
             ValueError: shapes that do not match, K above C, or stages that are not there.
         """
         logits = torch.cat(checked_pair(clean_logits, adversarial_logits))
-        check_labels(labels, clean_logits)
+        labels = checked_labels(labels, clean_logits)
         cross_entropy = F.cross_entropy(
             logits, labels.repeat(2), reduction="none", label_smoothing=self.label_smoothing
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.losses.inputs import at_least_float32, check_labels, checked_logits
+from atlpa.losses.inputs import at_least_float32, checked_labels, checked_logits
 from atlpa.losses.reduction import Reduction, reduce
 
 
@@ -29,7 +29,7 @@ def input_gradient_loss(logits: Tensor, images: Tensor, labels: Tensor, reductio
         ValueError: the images require no gradient, the logits were not computed from them, or shapes differ.
     """
     logits = checked_logits(logits)
-    check_labels(labels, logits)
+    labels = checked_labels(labels, logits)
     if len(images) != len(logits):
         raise ValueError(f"images {tuple(images.shape)}, logits {tuple(logits.shape)}; must be of one batch")
     if not images.requires_grad:

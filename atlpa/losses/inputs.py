@@ -35,14 +35,17 @@ def checked_pair(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
     return checked_logits(clean, "clean logits"), checked_logits(adversarial, "adversarial logits")
 
 
-def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """Refuse anything but one class index per image.
+def checked_labels(labels: Tensor, logits: Tensor) -> Tensor:
+    """One class index per image, of the integers that torch looks up by.
 
     Raises:
-        ValueError: the labels are not ``(B,)``.
+        ValueError: the labels are not ``(B,)``, or no integers.
     """
     if labels.shape != logits.shape[:1]:
         raise ValueError(f"labels {tuple(labels.shape)}, logits {tuple(logits.shape)}; labels must be (B,)")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels of type {labels.dtype}; must be integers, one class per image")
+    return labels.long()
 
 
 def check_exponent(p: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.losses.inputs import check_labels, checked_logits
+from atlpa.losses.inputs import checked_labels, checked_logits
 from atlpa.losses.logit_pairing import kl_pairing_loss
 from atlpa.losses.reduction import Reduction, reduce
 
@@ -29,7 +29,7 @@ def boosted_cross_entropy_loss(logits: Tensor, labels: Tensor, reduction: Reduct
         ValueError: the shapes are others, or there is one class alone.
     """
     logits = checked_logits(logits)
-    check_labels(labels, logits)
+    labels = checked_labels(labels, logits)
     if logits.shape[1] < 2:
         raise ValueError("logits of one class; there is no wrong one")
     wrong = logits.softmax(dim=1).scatter(1, labels[:, None], 0.0).amax(dim=1)
@@ -57,6 +57,6 @@ def weighted_kl_pairing_loss(
     """
     divergence = kl_pairing_loss(clean, adversarial, "none")
     clean = checked_logits(clean)
-    check_labels(labels, clean)
+    labels = checked_labels(labels, clean)
     right = clean.softmax(dim=1).gather(1, labels[:, None])[:, 0]
     return reduce(divergence * (1 - right), reduction)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
 from atlpa import __version__
-from atlpa.errors import UserError
+from atlpa.errors import PlaceTaken, UserError
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
 from atlpa.records import Network, Training
@@ -17,6 +18,8 @@ from atlpa.runs.lock import run_lock
 from atlpa.runs.split import write_split
 from atlpa.training import Checkpoint
 from atlpa.training.checkpoint_file import save_checkpoint
+
+ELSEWHERE = "remove it, or choose another folder with --set output=DIR"
 
 
 def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
@@ -30,7 +33,13 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
         UserError: the weights do not fit the network, or the network not the data's classes; or the folder holds
             another network, as where the file has changed since.
     """
-    run, index = Run.existing(experiment), experiment.data.index()
+    try:
+        run = Run.existing(experiment)
+    except PlaceTaken as taken:
+        raise PlaceTaken(taken.problem, ELSEWHERE) from taken
+    if run and run.finished:
+        _must_lie_there(run.folder, experiment)
+    index = experiment.data.index()
     classes = len(index.classes)
     model = experiment.defense.build(experiment.model, classes, experiment.seed, experiment.data.size)
     for note in experiment.model.load_initial_weights(model, experiment.data.size, whole=True):
@@ -45,10 +54,7 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
     )
     if run and run.finished:
         if run.network.weights != checkpoint.weights_hash:
-            raise UserError(
-                f"{run.folder} holds another network than {experiment.model.weights} does now; remove it, or choose "
-                "another --output"
-            )
+            raise UserError(f"{run.folder} holds another network than {experiment.model.weights} does now; {ELSEWHERE}")
         return run
     experiment.folder.mkdir(parents=True, exist_ok=True)
     with run_lock(experiment.folder, say):
@@ -73,3 +79,11 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
             atlpa=__version__,
         ).save(run.training_record)
     return run
+
+
+def _must_lie_there(folder: Path, experiment: Experiment) -> None:
+    """Refuse images of another place, which what is on record says nothing of, though they be called the same."""
+    roots = [getattr(one.data, "root", None) for one in (Run.open(folder).experiment, experiment)]
+    before, now = (Path(root or ".").resolve() for root in roots)
+    if before != now:
+        raise UserError(f"{folder} was judged on the images in {before}, not on those in {now}; {ELSEWHERE}")

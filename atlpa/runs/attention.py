@@ -34,6 +34,7 @@ def attention_figures(shown_images: EvaluationImages, count: int) -> dict[str, F
     rows = torch.tensor([number * total // count for number in range(min(count, total))])
     clean = shown_images.clean[0][rows]
     figures, compared = {}, {}
+    names = [run.experiment.defense.name for run in shown_images.runs]
     for run in shown_images.runs:
         adversarial = _attacked(shown_images, run, rows)
         (on_clean, stage), (on_adversarial, _) = (
@@ -42,7 +43,9 @@ def attention_figures(shown_images: EvaluationImages, count: int) -> dict[str, F
         figures[f"attention-{run.folder.name}"] = stages_figure(
             _pixels(clean), _pixels(adversarial), on_clean, on_adversarial
         )
-        compared[run.experiment.defense.name] = (on_clean[stage], on_adversarial[stage])
+        called = run.experiment.defense.name
+        name = called if names.count(called) == 1 else run.folder.name
+        compared[name] = (on_clean[stage], on_adversarial[stage])
     if len(compared) > 1:
         figures["attention"] = defenses_figure(
             _pixels(clean), _pixels(_attacked(shown_images, shown_images.runs[0], rows)), compared

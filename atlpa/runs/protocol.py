@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from atlpa.attacks import Attack
+from atlpa.errors import UserError
 from atlpa.evaluation.attack_result import check_measurable
 
 
@@ -24,7 +25,7 @@ class Protocol:
         eight_bit: whether transferred images are rounded to multiples of 1/255 within ε before they are shown.
 
     Raises:
-        UserError: an attack that no evaluation can measure.
+        UserError: an attack that no evaluation can measure, or several budgets of one that restarts.
     """
 
     attack: Attack
@@ -37,6 +38,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         check_measurable(self.attack)
+        if len(self.budgets) > 1 and getattr(self.attack, "restarts", 1) > 1:
+            raise UserError(
+                f"{len(self.budgets)} budgets of an attack that restarts, which touches only what stands at the last "
+                "one; give a single budget"
+            )
 
     def on(self, device: torch.device) -> Protocol:
         """The same on a device: what it would compute in another precision than asked is recorded as what it is."""

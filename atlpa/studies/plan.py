@@ -121,6 +121,8 @@ def plan(
         for target in targets
     ]
     analyzed = tuple(row for row in rows if row.seed == first)
+    if study.analyses and not analyzed:
+        raise UserError(f"analyses are of the networks of seed {first}, which no row has; put its seed first in seeds")
     analyses = [AnalysisStep(analyzed, networks, study)] if study.analyses else []
     _must_share_images(attacks, analyses)
     return Plan([TrainingStep(network, put_aside) for network in networks], attacks, checks, analyses, bounds)
@@ -151,6 +153,8 @@ def _must_lie_apart(networks: Sequence[Experiment]) -> None:
     for network in networks:
         other = there.setdefault(str(network.folder).casefold(), network)
         if other is not network:
+            if other == network:
+                raise UserError(f"defenses: {shown(network.defense.name)} is listed twice; leave one out")
             differing = differences(other.identity(), network.identity())
             raise UserError(
                 f"defenses: {shown(other.defense.name)} and {shown(network.defense.name)} would both lie in "

@@ -148,8 +148,15 @@ class Study(Transfers):
         read_attack({**self.judge, "epsilon": WITHIN_REACH})  # what is wrong with it is wrong at any ε
         within = [epsilon for epsilon in self.epsilons if epsilon <= WITHIN_REACH]
         attacks: list[Attack] = [read_attack({**self.judge, "epsilon": epsilon}) for epsilon in within]
-        own = self.attack.get("name", PGD.name)
-        return [Protocol(one, (one.last_iterate,), self.limit) for one in attacks if one.name != own]
+        own = {one.attack.name: one.attack for one in self.protocols()}
+        if self.judge != {"name": Ensemble.name} and any(
+            one.name in own and one not in own.values() for one in attacks
+        ):
+            name = attacks[0].name
+            raise ValueError(
+                f"judge: tables could not tell two attacks named {name} apart; take another, or null for none"
+            )
+        return [Protocol(one, (one.last_iterate,), self.limit) for one in attacks if one.name not in own]
 
     def seeds_of(self, defense: str | Mapping[str, Any]) -> tuple[int, ...]:
         """Those of a row."""

@@ -61,7 +61,7 @@ def test_everything_is_repeated_elsewhere_without_the_run(judged, capsys, tmp_pa
     shutil.copy(judged, elsewhere)
     monkeypatch.chdir(elsewhere)
     capsys.readouterr()
-    assert main(["--verify", "pat.zip"]) == 0
+    assert main(["--verify", "pat.zip", "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "24 of 24 verdicts on images agree" in out
     assert out.count("12 of 12") == 2

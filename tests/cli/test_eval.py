@@ -278,7 +278,11 @@ def test_gray_box_is_undefended_by_what_it_is(runs, capsys):
             "--source has no meaning for --threat white",
         ),
         (["--run", "runs/pat-resnet18", "--restarts", "3"], "same run; use start: uniform"),
-        (["--run", "runs/pat-resnet18", "--restarts", "3", "--iters", "2", "3"], "a single --iters"),
+        (
+            ["--run", "runs/pat-resnet18", "--restarts", "3", "--start", "uniform", "--iters", "2", "3"],
+            "2 budgets of an attack that restarts",
+        ),
+        (["--run", "runs/pat-resnet18", "--attack-set", "restarts=many", "--iters", "2", "3"], "restarts: "),
         (["--run", "runs/pat-resnet18", "--eot", "2"], "--eot is for randomized networks, and none is attacked"),
         (["--run", "runs/pat-resnet18", "--eot", "0"], "eot: Input should be greater than or equal to 1, given 0"),
         (["--run", "runs/pat-resnet18", "--fixed-draws"], "--fixed-draws is for randomized networks"),

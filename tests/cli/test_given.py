@@ -1,6 +1,7 @@
 """A network of somebody else's, judged from the command line: its own predictions, whatever its file looks like."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_one_given_network_attacks_another(here, capsys):
     torch.manual_seed(2)
     torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
     judged("--model", "resnet34", "--weights", "other.pth")
-    records = judged("--model", "resnet18", "--weights", "plain.pth", "--source", "runs/given/resnet34-other-folder-32")
+    records = judged(
+        "--model", "resnet18", "--weights", "plain.pth", "--source", "runs/given/resnet34-other-folder-photos-32"
+    )
     found = [(record.threat, record.source.architecture) for record in records]
     assert found == [("white", "resnet18"), ("transfer", "resnet34")]
 
@@ -104,7 +107,7 @@ def test_it_is_checked_and_bundled_like_a_run(here, capsys):
     assert main([*given, "--check", "--eps", "8/255"]) == 0
     assert "10 of 10 test images of folder" in capsys.readouterr().out
     judged("--model", "resnet18", "--weights", "plain.pth")
-    assert main(["--run", "runs/given/resnet18-plain-folder-32", "--bundle", "given.zip"]) == 0
+    assert main(["--run", "runs/given/resnet18-plain-folder-photos-32", "--bundle", "given.zip"]) == 0
     assert main(["--verify", "given.zip"]) == 0
     assert "10 of 10 verdicts on images agree" in capsys.readouterr().out
 
@@ -115,6 +118,30 @@ def test_two_sizes_are_two_networks():
         given = ["--model", "resnet18", "--weights", "plain.pth", "--data", "folder:photos", "--size", str(size)]
         assert main([*given, *ATTACK]) == 0
     assert len(list(Path("runs/given").iterdir())) == 2
+
+
+def test_other_images_of_the_same_names_are_other_images(here, capsys, tmp_path):
+    """Copies with noise, the usual case: judged in a folder of another name, refused in one of the same."""
+    judged("--model", "resnet18", "--weights", "plain.pth")
+    for copy in ("noisy", "else/photos"):
+        shutil.copytree("photos", copy)
+    given = ["--model", "resnet18", "--weights", "plain.pth", "--size", str(SIZE), *ATTACK]
+    assert main([*given, "--data", "folder:noisy"]) == 0
+    assert len(list(Path("runs/given").iterdir())) == 2
+    said = refused(capsys, *given, "--data", "folder:else/photos")
+    assert "was judged on the images in" in said
+    assert "--set output=DIR" in said
+    assert main([*given, "--data", "folder:else/photos", "--set", "output=elsewhere"]) == 0
+
+
+@pytest.mark.usefixtures("here")
+def test_where_the_images_lie_is_said_once(capsys):
+    given = ["--model", "resnet18", "--weights", "plain.pth", *ATTACK]
+    assert "both say where the images lie" in refused(
+        capsys, *given, "--data", "folder:photos", "--data-root", "photos"
+    )
+    assert "needs the folder, as in" in refused(capsys, *given, "--data", "folder")
+    assert "cannot be imported" in refused(capsys, *given, "--data", "no_such_package.sets:Mine")
 
 
 def test_what_does_not_fit_is_said(here, capsys):

@@ -83,6 +83,7 @@ def test_a_part_of_a_preset_is_overridden():
         ([("defense.terms.cross_entropy", None)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropy.weight", 0)], "no loss term with a weight above 0"),
         ([("defense.terms.cross_entropi", {})], "did you mean 'cross_entropy'"),
+        ([("defense", "atlpa"), ("defense.terms.attention_maps", None)], "did you mean 'attention_map'"),
         (
             [("defense.terms.tolerant_logit.weight", -1)],
             r"terms\.tolerant_logit\.weight.*greater than or equal to 0",
@@ -153,7 +154,7 @@ def test_what_a_term_needs_is_asked_of_the_term():
 
 
 def test_a_term_that_python_gives_is_named_by_where_it_lies():
-    terms = {"mine": Sharpness(), "later": CrossEntropy(), "none": None}
+    terms = {"mine": Sharpness(), "later": CrossEntropy(), "kl_pairing": None}
     defense = Defense(name="mine", adversarial_fraction=0, terms=terms)
     assert list(defense.terms) == ["cross_entropy", f"{__name__}:Sharpness"]
     with pytest.raises(ValueError, match="cross_entropy is given twice"):

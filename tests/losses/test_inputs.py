@@ -165,3 +165,19 @@ def test_input_gradients_need_images_that_the_logits_came_from():
         input_gradient_loss(model(images)[:2], images, labels[:2])
     with pytest.raises(ValueError, match=r"labels \(2,\), logits \(3, 4\)"):
         input_gradient_loss(model(images), images, labels[:2])
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
+def test_labels_may_be_integers_of_any_kind(kind):
+    clean, adversarial = pair(torch.float32)
+    labels, maps = torch.arange(6), [[logits.view(-1, 2, 2, 2)] for logits in (clean, adversarial)]
+    for loss in (
+        lambda given: sum(ATLPALoss(0.5, 2.0)(clean, adversarial, given, *maps).values()),
+        lambda given: boosted_cross_entropy_loss(adversarial, given),
+        lambda given: weighted_kl_pairing_loss(clean, adversarial, given),
+        lambda given: input_gradient_loss((images := clean.clone().requires_grad_()) ** 2, images, given),
+    ):
+        assert torch.equal(loss(labels.to(kind)), loss(labels))
+        for wrong in (labels.float(), labels > 2):
+            with pytest.raises(ValueError, match="must be integers, one class per image"):
+                loss(wrong)

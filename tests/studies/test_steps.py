@@ -194,6 +194,36 @@ def test_where_robustness_is_within_reach_the_ensemble_judges_too():
             digits(judge=judge, epsilons=["8/255"])
 
 
+def test_a_judge_is_carried_out_or_refused():
+    """Two attacks of one name would be one column; what is written down is not left out."""
+    margin = {"loss": "margin", "start": "uniform", "iterations": 50, "step": "1/255"}
+    for attack, judge in (
+        ({"step": "1/255"}, margin),
+        ({"name": "ensemble"}, {"name": "ensemble", "version": "standard"}),
+    ):
+        with pytest.raises(ValueError, match=r"judge: tables could not tell two attacks named \w+ apart"):
+            digits(epsilons=["8/255"], attack=attack, judge=judge)
+    same = digits(epsilons=["8/255"], attack={"name": "ensemble"}, judge={"name": "ensemble", "version": "fast"})
+    assert same.judges() == []
+
+
+def test_restarts_have_a_single_budget():
+    attack = {"start": "uniform", "restarts": 3}
+    with pytest.raises(ValueError, match="2 budgets of an attack that restarts"):
+        digits(attack=attack, budgets=[1, 2])
+    assert digits(attack=attack, budgets=[2]).protocols()[0].attack.restarts == 3
+
+
+def test_analyses_need_a_row_of_the_first_seed():
+    with pytest.raises(UserError, match="analyses are of the networks of seed 0, which no row has"):
+        plan(digits(defenses=[{"preset": "pat", "seeds": [1]}], analyses=["embedding"], epsilons=[0.1]))
+
+
+def test_a_row_that_is_there_twice():
+    with pytest.raises(UserError, match="'pat' is listed twice"):
+        plan(digits(defenses=["pat", {"preset": "pat"}]))
+
+
 def test_the_undefended_network_of_a_study_that_selects_keeps_its_last():
     """It is the source of gray-box attacks: selected by an attack that fells it, it would be its first look."""
     study = digits(final=False, changes={"training.select_by": {"name": "fgsm"}})
