@@ -30,8 +30,11 @@ class AttackBatch(NamedTuple):
         """A model's logits ``(B, C)`` as they are.
 
         Raises:
-            ValueError: they have no such class.
+            ValueError: they are no tensor ``(B, C)``, or have no such class.
         """
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"the model gave {given}; it must give logits (B, C)")
         if self.highest >= logits.shape[1]:
             raise ValueError(f"label {self.highest} but {logits.shape[1]} classes; labels are counted from 0")
         if self.labels.ndim == 2 and self.labels.shape != logits.shape:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from atlpa.records import Evaluation, MeasuredRecord, Network
 
@@ -49,6 +51,40 @@ def source_title(record: Evaluation, titles: Mapping[str, str]) -> str:
 def targets(records: Iterable[MeasuredRecord]) -> list[Network]:
     """Every network that something was measured on once, in the order of the paper's Table 1."""
     return sorted({record.target.weights: record.target for record in records}.values(), key=row_order)
+
+
+class Trained(NamedTuple):
+    """What networks of several seeds have in common.
+
+    Fields:
+        defense: its name.
+        architecture: the network's.
+        checkpoint: which network of each training, where it keeps two.
+        folder: where the runs lie, where some other folder has a training of that name and of a seed that is here.
+    """
+
+    defense: str
+    architecture: str
+    checkpoint: str = ""
+    folder: str = ""
+
+    def __str__(self) -> str:
+        """As tables and figures call it."""
+        return " ".join(filter(None, self))
+
+
+def by_training(networks: Iterable[Network]) -> dict[Trained, list[Network]]:
+    """Networks that differ in their seeds alone, as far as their records say."""
+    found: dict[Trained, list[Network]] = {}
+    for network in networks:
+        found.setdefault(Trained(network.defense, network.architecture, network.checkpoint or ""), []).append(network)
+    apart: dict[Trained, list[Network]] = {}
+    for trained, group in found.items():
+        twice = len({network.seed for network in group}) < len(group)
+        for network in group:
+            own = trained._replace(folder=Path(network.run).parent.name) if twice else trained
+            apart.setdefault(own, []).append(network)
+    return apart
 
 
 def row_order(network: Network) -> tuple[int, str, str, str, int]:

@@ -61,7 +61,9 @@ class Results:
         for path in [path for path, record in records.items() if isinstance(record, Training)]:
             log = (path if len(path.parents) > 2 else path.absolute()).parents[1] / "log.jsonl"
             try:
-                logs[one_line(log.parent.name)] = read_log(log) if os.path.lexists(log) else []
+                name = one_line(log.parent.name)
+                name = one_line(f"{log.parents[1].name}/{name}") if name in logs else name
+                logs[name] = read_log(log) if os.path.lexists(log) else []
             except UserError as error:
                 problems.append(_left_out(error))
         return cls(

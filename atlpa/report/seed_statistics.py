@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atlpa.records import Evaluation, Network
+from atlpa.records import Evaluation
 from atlpa.report.columns import Column, column_of
-from atlpa.report.networks import network_titles, targets
+from atlpa.report.networks import Trained, by_training, network_titles, targets
 from atlpa.report.significance import p_text
 from atlpa.report.table import Table
 from atlpa.statistics import LEVEL, SEVERAL, Estimate, by_seed, holm, over_seeds, smallest_p
 
-Defense = tuple[str, str, str]
-"""A defense's name, the architecture, and which network of each training, where it keeps two."""
-CorrectBySeed = dict[Defense, dict[Column, np.ndarray]]
+CorrectBySeed = dict[Trained, dict[Column, np.ndarray]]
 """Of each defense, which images ``(seeds, images)`` are right under each attack."""
 
 
@@ -51,12 +49,12 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
         ``None`` without three networks of it and of another defense.
     """
     correct = _correct_by_seed(records)
-    own = next((key for key in correct if key[0] == defense), None)
-    others = [key for key in correct if own and key != own and key[1] == own[1]]
+    own = next((key for key in correct if key.defense == defense), None)
+    others = [key for key in correct if own and key != own and key.architecture == own.architecture]
     if own is None or not others:
         return None
     columns = [column for column in _columns(correct) if column in correct[own]]
-    rows: dict[Defense, list[str]] = {key: [] for key in others}
+    rows: dict[Trained, list[str]] = {key: [] for key in others}
     for column in columns:
         ours = correct[own][column]
         theirs = {key: correct[key][column] for key in others if column in correct[key]}
@@ -73,13 +71,10 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
 
 def _correct_by_seed(records: Sequence[Evaluation]) -> CorrectBySeed:
     """Of each defense, which images are right ``(seeds, images)`` under each attack that three of its networks met."""
-    order: dict[Defense, list[Network]] = {}
-    for network in targets(records):
-        order.setdefault((network.defense, network.architecture, network.checkpoint or ""), []).append(network)
     titles = network_titles(records)
     found = {(record.target.weights, column_of(record, titles)): record for record in records}
     correct: CorrectBySeed = {}
-    for key, networks in order.items():
+    for key, networks in by_training(targets(records)).items():
         for attack in sorted({attack for _, attack in found}):
             own = [found[network.weights, attack] for network in networks if (network.weights, attack) in found]
             if len(own) >= SEVERAL and all(record.data == own[0].data for record in own):
@@ -91,9 +86,9 @@ def _columns(correct: CorrectBySeed) -> list[Column]:
     return sorted({column for found in correct.values() for column in found})
 
 
-def _title(key: Defense, found: dict[Column, np.ndarray]) -> str:
+def _title(key: Trained, found: dict[Column, np.ndarray]) -> str:
     seeds = sorted({len(correct) for correct in found.values()})
-    return f"{' '.join(filter(None, key))}, {' or '.join(map(str, seeds))} seeds"
+    return f"{key}, {' or '.join(map(str, seeds))} seeds"
 
 
 def _mean(correct: np.ndarray) -> str:

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from atlpa.records import Evaluation, Network
+from atlpa.records import Evaluation
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.report.networks import by_training
 from atlpa.report.strongest import beat_guessing, left, strongest
 from atlpa.statistics import SEVERAL, Estimate, Share, by_seed, over_seeds, share
 
@@ -31,9 +32,11 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
     if len(shown) < 2 or not beat_guessing(shown):
         return None
     epsilon = shown[0].attack["epsilon"]
-    groups: dict[str, list[Evaluation]] = {}
-    for record in shown:
-        groups.setdefault(_title(record.target), []).append(record)
+    of = {record.target.weights: record for record in shown}
+    groups = {
+        str(trained): [of[network.weights] for network in networks]
+        for trained, networks in by_training([record.target for record in shown]).items()
+    }
     figure = Figure(figsize=(5.4, 4.2), layout="constrained")
     panel = figure.subplots()
     handles: dict[str, Artist] = {}
@@ -49,10 +52,6 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
     panel.spines[["top", "right"]].set_visible(False)
     legend_below(figure, handles)
     return figure
-
-
-def _title(network: Network) -> str:
-    return " ".join(filter(None, (network.defense, network.architecture, network.checkpoint)))
 
 
 def _draw(panel: Axes, group: Sequence[Evaluation], look: Mapping[str, Any]) -> Artist:

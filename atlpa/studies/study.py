@@ -99,7 +99,7 @@ class Study(Transfers):
             raise ValueError(f"black_box, surrogates: images of {kind.name} say nothing about other networks")
         for name in self.surrogates:
             if name not in self.defenses or name == UNDEFENDED:
-                raise ValueError(f"surrogates: {name!r} is no defended row of this study")
+                raise ValueError(f"surrogates: {name!r} is no defended row of this study that is a preset's name alone")
         check_changes([*self.changes])
         for row in self.defenses:
             read_row(row)

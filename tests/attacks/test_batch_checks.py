@@ -187,3 +187,12 @@ def test_looked_at_once_an_attack(attack, small_cnn, images, labels):
         attack(small_cnn, images, labels)
     assert counting.calls[torch.ops.aten.aminmax] == 2
     assert sum(calls for op, calls in counting.calls.items() if "local_scalar" in str(op)) == 0
+
+
+@pytest.mark.parametrize("name", ["pgd", "kl", "apgd", "rs_fgsm", "fab", "square", "vmi_fgsm"])
+@pytest.mark.parametrize("given", ["tuple", "(4, 5, 1, 1)"])
+def test_what_gives_no_logits_is_told_so(name, given):
+    logits = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
+    model = {"tuple": lambda x: (logits(x), x), "(4, 5, 1, 1)": lambda x: logits(x)[..., None, None]}[given]
+    with pytest.raises(ValueError, match=r"the model gave .*; it must give logits"):
+        ATTACKS[name](model, torch.rand(4, 3, 8, 8), torch.arange(4))

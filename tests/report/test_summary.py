@@ -223,6 +223,23 @@ def test_three_seeds_speak_of_defenses(records):
     assert "these two defenses each," not in summary(Results(records))
 
 
+def test_trainings_of_two_studies_that_are_called_the_same_are_two():
+    """Their seeds are not put together where one is there twice; a training whose seeds lie apart is one."""
+    here = of_seeds(3, {PAT: 40})
+
+    def elsewhere(number, seed):
+        target = replace(here[number].target, run=f"runs/other/pat-{seed}", seed=seed, weights=sha(f"other {seed}"))
+        return replace(here[number], target=target)
+
+    both = [*here, *(elsewhere(number, number) for number in range(3))]
+    first, second = seed_statistics(both).rows
+    assert first[0].endswith(", 3 seeds")
+    assert second[0] == "pat resnet18 other, 3 seeds"
+    assert first[0] != second[0]
+    (row,) = seed_statistics([*here, elsewhere(0, 7)]).rows
+    assert row[0] == "pat resnet18, 4 seeds"
+
+
 def test_no_p_is_smaller_than_so_many_seeds_allow():
     """Five against five: 2 of 252 orders are as extreme; what has three seeds takes no part in Holm's correction."""
     five = of_seeds(5, {PAT: 20, ATLPA: 60})
