@@ -41,6 +41,25 @@ def check_restarts(model: Logits, attack: Attack, *, transferred: bool) -> None:
 
 
 @torch.no_grad()
+def check_repeats(network: Logits, images: Images) -> None:
+    """Refuse a model that draws where nobody sees it: its answers would pass for those of one that does not.
+
+    Raises:
+        ValueError: asked twice it gives logits that differ by more than a hundredth of the largest.
+    """
+    if random_layers(network):
+        return
+    few, _ = to_batch(images, torch.arange(min(2, len(images))), device_of(network, images))
+    with eval_mode(network), must_fit():
+        first, second = network(few), network(few)
+    if (first - second).abs().max() > 0.01 * first.abs().max():
+        raise ValueError(
+            "the model draws by itself: asked twice, it gives other logits. Draw in an atlpa.model_state.RandomLayer, "
+            "which is asked as often as draws says, or let atlpa.credibility judge the model as it is"
+        )
+
+
+@torch.no_grad()
 def check_network(network: Logits, images: Images, attack: Attack, role: str) -> int:
     """How many classes a network tells apart.
 

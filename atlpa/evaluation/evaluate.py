@@ -8,7 +8,7 @@ from typing import Any
 from atlpa.attacks import Attack
 from atlpa.data import Images
 from atlpa.errors import shown
-from atlpa.evaluation.admission import check_callable, check_network, check_restarts, check_source
+from atlpa.evaluation.admission import check_callable, check_network, check_repeats, check_restarts, check_source
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE
@@ -88,7 +88,7 @@ def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transfer
     """What a user gave, as images that this attack can be made on; the arguments are those of ``evaluate``.
 
     Raises:
-        ValueError: a model, images or an attack that do not fit together, or are none.
+        ValueError: a model, images or an attack that do not fit together, or are none; a model that draws by itself.
     """
     if not isinstance(attack, Attack):
         raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
@@ -96,4 +96,5 @@ def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transfer
     check_restarts(model, attack, transferred=transferred)
     data = as_images(images, labels, precision_of(model))
     check_network(model, data, attack, "the model")
+    check_repeats(model, data)
     return data

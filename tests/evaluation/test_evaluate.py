@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from atlpa import FGSM, PGD, Square, evaluate
 from atlpa.attacks import APGD, Ensemble, Noise, read_attack
+from atlpa.evaluation import distances
 from atlpa.model_state import RandomLayer
 
 ATTACK = PGD(0.06, 0.01, 8)
@@ -234,3 +235,14 @@ def test_a_callable_without_gradients_is_told_what_can_attack_it(case, attack):
     assert evaluate(blind, images, labels, PGD(0.1, 0.02, 2), source=model).robust.shape[-1] == len(labels)
     with pytest.raises(ValueError, match="gives no gradient"):
         evaluate(model, images, labels, PGD(0.1, 0.02, 2), source=blind)
+
+
+@pytest.mark.parametrize("judge", [evaluate, distances])
+def test_a_model_that_draws_by_itself_is_told_so(judge):
+    """Its draws are keyed by nothing, so that its answers would pass for those of a network that does not draw."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    images, labels = torch.rand(5, 3, 8, 8), torch.arange(5) % 4
+    how = {"attack": PGD(8 / 255, 2 / 255, 2)}
+    with pytest.raises(ValueError, match=r"draws by itself.*RandomLayer.*credibility"):
+        judge(lambda x: net(x + 0.3 * torch.randn_like(x)), images, labels, **how)
+    judge(nn.Sequential(net, nn.Dropout(0.5)), images, labels, **how)  # in evaluation mode it does not draw
