@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
-from atlpa.report.networks import network_title, row_order, targets
+from atlpa.report.networks import network_titles, row_order, targets
 from atlpa.report.published import published
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Z
@@ -43,10 +43,10 @@ def attention_table(records: Sequence[Analysis]) -> Table | None:
     if not found:
         return None
     found.sort(key=lambda r: (row_order(r.target), condition_order(r.seen)))
-    stages = tuple(dict.fromkeys(stage for record in found for stage in record.stages))
+    stages, titles = tuple(dict.fromkeys(stage for record in found for stage in record.stages)), network_titles(found)
     rows = [
         (
-            network_title(record.target),
+            titles[record.target.weights],
             condition(record.seen),
             *(Linked(f"{value:.3f}", record) if value is not None else "–" for value in map(variation.get, stages)),
             *("–" if value is None else f"{value:.3f}" for value in map(distance.get, stages)),
@@ -68,11 +68,11 @@ def landscape_table(records: Sequence[Analysis]) -> Table | None:
     found = sorted((r for r in records if isinstance(r, Landscape)), key=lambda r: row_order(r.target))
     if not found:
         return None
-    rows = []
+    rows, titles = [], network_titles(found)
     for record in found:
         ranges = [max(map(max, grid)) - min(map(min, grid)) for grid in record.losses]
         each = ", ".join(f"{value:.1f}" for value in ranges)
-        rows.append((network_title(record.target), f"{statistics.fmean(ranges):.1f}", each))
+        rows.append((titles[record.target.weights], f"{statistics.fmean(ranges):.1f}", each))
     return Table(("network", "range, mean", "range of each image"), rows)
 
 
@@ -112,11 +112,11 @@ def _table(
     conditions: list[ImageCondition] = sorted(
         {condition(r.seen): r.seen for r in records}.values(), key=condition_order
     )
-    dataset = records[0].data.dataset
+    dataset, titles = records[0].data.dataset, network_titles(records)
     rows: list[list[object]] = []
     for network in targets(records):
         own = {condition(r.seen): r for r in records if r.target.weights == network.weights}
-        row: list[object] = [network_title(network)]
+        row: list[object] = [titles[network.weights]]
         for seen in conditions:
             record = own.get(condition(seen))
             paper = published(number).get((dataset, network.defense, seen.threat, seen.epsilon))

@@ -14,7 +14,7 @@ from atlpa.records import Analysis, Embedding, Landscape
 from atlpa.report.analyses import condition, condition_order, landscape_reach
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.networks import network_title, row_order, targets
+from atlpa.report.networks import network_titles, row_order, targets
 
 
 def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
@@ -22,7 +22,7 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
     found = [record for record in records if isinstance(record, Embedding)]
     if not found:
         return None
-    networks = targets(found)
+    networks, titles = targets(found), network_titles(found)
     conditions = sorted({condition(r.seen): r.seen for r in found}.items(), key=lambda item: condition_order(item[1]))
     classes = found[0].classes
     figure = Figure(figsize=(2.5 * len(conditions) + 0.4, 2.5 * len(networks) + 0.3), layout="constrained")
@@ -37,7 +37,7 @@ def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
                     of_class = points[labels == label]
                     panel.scatter(*of_class.T, s=9, linewidths=0, **_style(label))
                 panel.set_xlabel(f"silhouette {np.mean(record.silhouettes):+.2f}", fontsize=8)
-        row[0].set_ylabel(figure_text(network_title(network)), fontsize=9)
+        row[0].set_ylabel(figure_text(titles[network.weights]), fontsize=9)
     for panel, (title, _) in zip(panels[0], conditions, strict=True):
         panel.set_title(title, fontsize=10)
     dots = {
@@ -63,7 +63,7 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
     found = sorted((r for r in records if isinstance(r, Landscape)), key=lambda r: row_order(r.target))
     if not found:
         return None
-    grids = [np.array(record.losses[image]) for record in found]
+    grids, titles = [np.array(record.losses[image]) for record in found], network_titles(found)
     low, high = min(grid.min() for grid in grids), max(grid.max() for grid in grids)
     columns = len(found)
     figure = Figure(figsize=(2.7 * columns + 0.9, 5.4), layout="constrained")
@@ -75,9 +75,8 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         surface.plot_surface(along, across, grid, cmap="cividis", vmin=low, vmax=high, linewidth=0, antialiased=True)
         if high > low:
             surface.set_zlim(low, high)
-        surface.set_title(
-            f"{figure_text(network_title(record.target))}\nrange {grid.max() - grid.min():.1f}", fontsize=9
-        )
+        title = figure_text(titles[record.target.weights])
+        surface.set_title(f"{title}\nrange {grid.max() - grid.min():.1f}", fontsize=9)
         surface.tick_params(labelsize=6, pad=-2)
         panel = figure.add_subplot(2, columns, columns + place)
         levels = MaxNLocator(20).tick_values(low, high) if high > low else 5

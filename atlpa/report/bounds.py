@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlpa.records import Bound, Evaluation, Network
-from atlpa.report.networks import network_title, network_titles, row_order
+from atlpa.report.networks import network_titles, row_order
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import share
 
@@ -89,7 +89,8 @@ def white_box(record: Bound, evaluations: Sequence[Evaluation], *, within: bool 
 
 def without_bound(bounds: Sequence[Bound]) -> list[str]:
     """Why networks have no bound, a line each."""
-    return [f"{network_title(record.target)}: {record.obstacle}" for record in bounds if record.obstacle]
+    titles = network_titles(bounds)
+    return [f"{titles[record.target.weights]}: {record.obstacle}" for record in bounds if record.obstacle]
 
 
 def _at(evaluation: Evaluation, record: Bound) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from atlpa.report.checks import advice, findings_table, what_stands
 from atlpa.report.escape import hypertext, link
 from atlpa.report.findings import findings
-from atlpa.report.networks import network_title
+from atlpa.report.networks import network_title, network_titles
 from atlpa.report.results import Results
 from atlpa.report.section import Section
 from atlpa.report.table import Linked, Table
@@ -140,9 +140,9 @@ def _figure(file: Path, title: str) -> str:
 
 def _checks(results: Results, folder: Path) -> str:
     """Every check of every network, folded away."""
-    parts = []
+    parts, titles = [], network_titles(results.checks)
     for record in results.checks:
-        title = f"{network_title(record.target)}, ε {record.epsilon:.4g}, n {record.data.count}"
+        title = f"{titles[record.target.weights]}, ε {record.epsilon:.4g}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
         advised = "".join(f"<li>{hypertext(line)}</li>" for line in [*what_stands(record), *advice(record)])
