@@ -14,6 +14,7 @@ from atlpa.component import field_docs
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment, load, shipped_configs
 from atlpa.schema import file_schema
+from atlpa.strict_yaml import parse_yaml
 from atlpa.studies import Study, load_study, shipped_studies
 from atlpa.training import Recipe
 
@@ -41,7 +42,7 @@ def test_every_shipped_config_passes(wrong, path):
 
 @pytest.mark.parametrize("path", shipped_studies().values(), ids=shipped_studies())
 def test_every_shipped_study_passes(wrong, path):
-    assert wrong("study", yaml.safe_load(path.read_text())) == []
+    assert wrong("study", parse_yaml(path.read_text())) == []
 
 
 def test_every_experiment_on_record_passes(wrong):
