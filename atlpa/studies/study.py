@@ -148,15 +148,14 @@ class Study(Transfers):
         read_attack({**self.judge, "epsilon": WITHIN_REACH})  # what is wrong with it is wrong at any ε
         within = [epsilon for epsilon in self.epsilons if epsilon <= WITHIN_REACH]
         attacks: list[Attack] = [read_attack({**self.judge, "epsilon": epsilon}) for epsilon in within]
-        own = {one.attack.name: one.attack for one in self.protocols()}
-        if self.judge != {"name": Ensemble.name} and any(
-            one.name in own and one not in own.values() for one in attacks
-        ):
-            name = attacks[0].name
-            raise ValueError(
-                f"judge: tables could not tell two attacks named {name} apart; take another, or null for none"
-            )
-        return [Protocol(one, (one.last_iterate,), self.limit) for one in attacks if one.name not in own]
+        own = [one.attack for one in self.protocols()]
+        others = [one for one in attacks if one not in own]
+        if others and others[0].name == own[0].name:
+            if self.judge == {"name": Ensemble.name}:  # which is the default: the study's own ensemble is one
+                return []
+            told = f"tables could not tell two attacks named {own[0].name} apart"
+            raise ValueError(f"judge: {told}; take another, or null for none")
+        return [Protocol(one, (one.last_iterate,), self.limit) for one in others]
 
     def seeds_of(self, defense: str | Mapping[str, Any]) -> tuple[int, ...]:
         """Those of a row."""

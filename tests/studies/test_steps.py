@@ -203,7 +203,7 @@ def test_a_judge_is_carried_out_or_refused():
     ):
         with pytest.raises(ValueError, match=r"judge: tables could not tell two attacks named \w+ apart"):
             digits(epsilons=["8/255"], attack=attack, judge=judge)
-    same = digits(epsilons=["8/255"], attack={"name": "ensemble"}, judge={"name": "ensemble", "version": "fast"})
+    same = digits(epsilons=["8/255", 0.25], attack={"name": "ensemble"}, judge={"name": "ensemble", "version": "fast"})
     assert same.judges() == []
 
 
