@@ -150,6 +150,10 @@ class Estimate(NamedTuple):
     high: float
     p: float
 
+    def points(self) -> str:
+        """A difference as tables show it, in percent: ``+5.2 [+2.1, +8.2]``."""
+        return f"{100 * self.value:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
 
 def by_seed(correct: Sequence[Sequence[str]]) -> np.ndarray:
     """Answers of a defense's networks, one for each seed, as ``(seeds, images)``: shares of the draws, in [0, 1]."""

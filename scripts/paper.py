@@ -18,12 +18,13 @@ from typing import Any
 import torch
 import yaml
 
-from atlpa.attacks import PGD, Cost
+from atlpa.attacks import PGD
 from atlpa.cli.study import main as run_study
 from atlpa.errors import UserError
 from atlpa.experiment import Experiment
 from atlpa.records import Training
 from atlpa.studies import Plan, load_study, plan
+from scripts.race import pairs, passes_of
 from scripts.results_page import DOCS, draw
 
 STUDIES = {"small": ("flowers-small", "cars-small"), "full": ("flowers", "bmw")}
@@ -45,15 +46,12 @@ def passes(todo: Plan) -> float:
     total = 0.0
     for step in todo.trainings:
         recipe = step.experiment.training
-        total += recipe.iterations * recipe.batch_size * _pairs(step.experiment.defense.cost(recipe.attack))
+        total += passes_of(recipe, step.experiment.defense) or 0.0
     for attack in todo.attacks:
         part = attack.source.data.index().parts[attack.source.judged_part]
-        total += len(part) * len(attack.sources) * _pairs(attack.protocol.attack.cost())
+        if each := attack.protocol.attack.cost():
+            total += len(part) * len(attack.sources) * pairs(each)
     return total
-
-
-def _pairs(cost: Cost | None) -> float:
-    return (cost.forwards + cost.backwards) / 2 if cost else 0.0
 
 
 def seconds_of_a_pass(experiment: Experiment, classes: int) -> float:

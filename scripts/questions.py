@@ -11,7 +11,7 @@ import numpy as np
 from atlpa.report import Table, collect
 from atlpa.report.columns import column_of
 from atlpa.report.networks import network_titles
-from atlpa.statistics import Estimate, by_seed, over_images, over_seeds
+from atlpa.statistics import by_seed, over_images, over_seeds
 
 COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 0.03137")
 
@@ -86,9 +86,4 @@ def _points(first: np.ndarray | None, second: np.ndarray | None) -> str | None:
     if first is None or second is None:
         return None
     several = min(len(first), len(second)) > 1
-    return points(over_seeds(first, second) if several else over_images(first, second))
-
-
-def points(found: Estimate) -> str:
-    """A difference as tables show it: ``+5.2 [+2.1, +8.2]``."""
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return (over_seeds(first, second) if several else over_images(first, second)).points()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,16 +16,16 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from atlpa.attacks import Cost
 from atlpa.component import validate
 from atlpa.defenses import Defense
-from atlpa.records import CorrectByDraw, Evaluation, Training
+from atlpa.records import Training
 from atlpa.report import Results, Table, collect
-from atlpa.report.figures import save
 from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.report.networks import by_training
 from atlpa.report.strongest import strongest
 from atlpa.statistics import Estimate, by_seed, over_seeds
 from atlpa.training import Recipe
-from scripts.questions import points
 
 STUDIES = ("flowers-race", "flowers-race-today")
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -44,34 +45,40 @@ class Row(NamedTuple):
     passes: float | None
 
 
+clean_of, left_of = attrgetter("clean"), attrgetter("left")
+
+
 def trainings(results: Results) -> dict[str, Row]:
-    """The trainings of one or several studies, by the defense's name, the most robust first."""
-    judged: dict[str, list[Evaluation]] = {}
-    for record in strongest(results.evaluations):
-        judged.setdefault(record.target.defense, []).append(record)
+    """The trainings of some studies, the most robust first, by the defense's name where that tells them apart."""
+    judged = {record.target.weights: record for record in strongest(results.evaluations)}
+    groups = by_training(record.target for record in judged.values())
+    names = [trained.defense for trained in groups]
     passes = {training.network.weights: _passes(training) for training in results.trainings}
-    rows = {
-        name: Row(
+    rows = {}
+    for trained, networks in groups.items():
+        records = [judged[network.weights] for network in networks]
+        rows[trained.defense if names.count(trained.defense) == 1 else str(trained)] = Row(
             by_seed([record.clean for record in records]),
-            by_seed([_left(record) for record in records]),
-            passes.get(records[0].target.weights),
+            by_seed([record.budgets[-1].correct for record in records]),
+            passes.get(networks[0].weights),
         )
-        for name, records in judged.items()
-    }
     return dict(sorted(rows.items(), key=lambda item: -item[1].left.mean()))
 
 
-def _left(record: Evaluation) -> CorrectByDraw:
-    return record.budgets[-1].correct
-
-
 def _passes(training: Training) -> float | None:
-    recipe, defense = (
-        validate(Recipe, training.experiment["training"]),
-        validate(Defense, training.experiment["defense"]),
-    )
+    recipe = validate(Recipe, training.experiment["training"])
+    return passes_of(recipe, validate(Defense, training.experiment["defense"]))
+
+
+def passes_of(recipe: Recipe, defense: Defense) -> float | None:
+    """Of an image in one training, forwards and backwards counted as pairs; ``None`` where the images decide."""
     cost = defense.cost(recipe.attack)
-    return recipe.iterations * recipe.batch_size * (cost.forwards + cost.backwards) / 2 if cost else None
+    return recipe.iterations * recipe.batch_size * pairs(cost) if cost else None
+
+
+def pairs(cost: Cost) -> float:
+    """Passes of an image, one forwards and one backwards."""
+    return (cost.forwards + cost.backwards) / 2
 
 
 def above(base: str, rows: Mapping[str, Row]) -> Table:
@@ -95,16 +102,6 @@ def above(base: str, rows: Mapping[str, Row]) -> Table:
     return Table((*columns, f"clean above {base}", f"left above {base}"), lines)
 
 
-def clean_of(row: Row) -> np.ndarray:
-    """The clean answers."""
-    return row.clean
-
-
-def left_of(row: Row) -> np.ndarray:
-    """The answers under attack."""
-    return row.left
-
-
 def _above(base: str, name: str, rows: Mapping[str, Row], of: Callable[[Row], np.ndarray]) -> Estimate | float:
     """With its interval, where one can be given."""
     ours, theirs, every = of(rows[name]), of(rows[base]), [of(row) for row in rows.values()]
@@ -114,7 +111,7 @@ def _above(base: str, name: str, rows: Mapping[str, Row], of: Callable[[Row], np
 
 
 def _points(found: Estimate | float) -> str:
-    return f"{100 * found:+.1f}" if isinstance(found, float) else points(found)
+    return f"{100 * found:+.1f}" if isinstance(found, float) else found.points()
 
 
 def parts_figure(base: str, rows: Mapping[str, Row]) -> Figure:
@@ -170,6 +167,7 @@ def cost_figure(rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure
 
 if __name__ == "__main__":
     rows = trainings(collect([RESULTS / study for study in STUDIES]))
-    save(parts_figure("recipe", rows), RESULTS / STUDIES[0] / "parts")
+    parts_figure("recipe", rows).savefig(RESULTS / STUDIES[0] / "parts.png", dpi=150)
     timed = json.loads((RESULTS / STUDIES[0] / "seconds.json").read_text())["rows"]
-    save(cost_figure(rows, {name: timed[name]["minutes"] for name in rows}), RESULTS / STUDIES[0] / "cost")
+    minutes = {name: timed[name]["minutes"] for name in rows}
+    cost_figure(rows, minutes).savefig(RESULTS / STUDIES[0] / "cost.png", dpi=150)

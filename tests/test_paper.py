@@ -122,6 +122,13 @@ def test_how_far_a_defense_lies_above_another():
     assert rows["recipe"][2] == f"{1500 * (16 * 2 + 16 * 2) / 1000:.0f}" == rows["n_fgsm"][2]
 
 
+def test_two_architectures_of_one_defense_are_two_trainings():
+    """Neither their images nor their seeds are put together."""
+    rows = race.trainings(collect([results_page.DOCS / "results" / "flowers-small"]))
+    assert {"none resnet18", "none resnet34", "pat"} < rows.keys()
+    assert all(len(row.left) == 1 for row in rows.values())
+
+
 def test_a_single_seed_among_single_seeds_has_no_interval():
     results = collect([results_page.DOCS / "results" / "flowers-race"])
     alone = [record for record in results.evaluations if record.target.seed == 0]

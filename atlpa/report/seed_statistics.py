@@ -11,7 +11,7 @@ from atlpa.report.columns import Column, column_of
 from atlpa.report.networks import Trained, by_training, network_titles, targets
 from atlpa.report.significance import p_text
 from atlpa.report.table import Table
-from atlpa.statistics import LEVEL, SEVERAL, Estimate, by_seed, holm, over_seeds, smallest_p
+from atlpa.statistics import LEVEL, SEVERAL, by_seed, holm, over_seeds, smallest_p
 
 CorrectBySeed = dict[Trained, dict[Column, np.ndarray]]
 """Of each defense, which images ``(seeds, images)`` are right under each attack."""
@@ -64,7 +64,7 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
         corrected = dict(zip(tested, holm([found[key].p for key in tested]), strict=True))
         for key in others:
             p = f"p {p_text(max(corrected[key], smallest[key]))}" if key in corrected else "too few seeds to tell"
-            rows[key].append(f"{_points(found[key])} ({p})" if key in found else "–")
+            rows[key].append(f"{found[key].points()} ({p})" if key in found else "–")
     titles = (f"{defense} against", *map(str, columns))
     return Table(titles, [(_title(key, correct[key]), *rows[key]) for key in others])
 
@@ -94,7 +94,3 @@ def _title(key: Trained, found: dict[Column, np.ndarray]) -> str:
 def _mean(correct: np.ndarray) -> str:
     found = over_seeds(correct)
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-
-
-def _points(found: Estimate) -> str:
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
