@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import cache
+from functools import cache, wraps
+from numbers import Integral
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import (
@@ -25,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs, CoreSchema, PydanticCustomError
 
 from atlpa.editors import Told
-from atlpa.errors import shown, unknown_name, writable
+from atlpa.errors import UserError, explain, shown, unknown_name, writable
 
 SomeComponent = TypeVar("SomeComponent", bound="Component")
 
@@ -43,6 +44,7 @@ class Component:
     def __init_subclass__(cls, *, kw_only: bool = True, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, kw_only=kw_only, config=CONFIG)(cls)
+        cls.__init__ = _in_a_line(cls.__init__)  # type: ignore[method-assign]
         signature = inspect.signature(cls)
         plain = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
         cls.__signature__ = inspect.Signature(plain)  # type: ignore[attr-defined]  # as help shows it
@@ -86,7 +88,26 @@ class Component:
             for key in values:
                 if key not in names:
                     raise ValueError(unknown_name("key", key, names))
+            values = {name: int(value) if _foreign_integer(value) else value for name, value in values.items()}
         return values
+
+
+def _foreign_integer(value: Any) -> bool:
+    """Whether it is a whole number of numpy's, say."""
+    return isinstance(value, Integral) and not isinstance(value, int)
+
+
+def _in_a_line(make: Callable[..., None]) -> Callable[..., None]:
+    """A constructor whose errors are one line, as those of commands; what is read from fields keeps pydantic's."""
+
+    @wraps(make)
+    def construct(self: Component, *args: Any, **fields: Any) -> None:
+        try:
+            make(self, *args, **fields)
+        except ValidationError as error:
+            raise UserError(explain(error)) from error
+
+    return construct
 
 
 def field_docs(kind: type[Component]) -> dict[str, str]:

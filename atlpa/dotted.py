@@ -54,4 +54,20 @@ def flattened(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Where two flat mappings differ: each key with both values; empty if they agree."""
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
-    return ", ".join(f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} now)" for key in keys)
+    sections = dict.fromkeys(_lacking(key, there, here) for key in keys)
+    return ", ".join(f"{key} ({_value(there, key)} there, {_value(here, key)} now)" for key in sections)
+
+
+def _lacking(key: str, *sides: Mapping[str, Any]) -> str:
+    """The outermost section of a key that one of the sides has nothing of; the key itself where both have all."""
+    parts = key.split(".")
+    sections = [".".join(parts[:count]) for count in range(1, len(parts))]
+    whole = [[name for name in side if name.startswith(f"{section}.")] for section in sections for side in sides]
+    lacking = (section for number, section in enumerate(sections) if not all(whole[2 * number : 2 * number + 2]))
+    return next(lacking, key)
+
+
+def _value(side: Mapping[str, Any], key: str) -> str:
+    """Of a field, or of a section by its name or at all."""
+    inside = any(name.startswith(f"{key}.") for name in side)
+    return shown(side.get(f"{key}.name", "set") if inside else side.get(key))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MOST = 6
 """Wrong fields that one message names."""
@@ -73,6 +77,26 @@ def unknown_name(what: str, given: object, valid: Iterable[str]) -> str:
     return f"unknown {what} {shown(given)}; {hint}"
 
 
+def _places(error: ValidationError) -> list[tuple[tuple[int | str, ...], ErrorDetails]]:
+    """What is wrong, each with its dotted place as it is written.
+
+    Where fields or a word may be given, pydantic names the two kinds in the place, and where fields were given misses
+    the word as well.
+    """
+    details = error.errors(include_url=False)
+    kinds = {detail["loc"][:-1] for detail in details if str(next(reversed(detail["loc"]), "")).startswith("literal[")}
+    found = []
+    for detail in details:
+        where = detail["loc"]
+        either = next((place for place in kinds if where[: len(place)] == place), where)
+        if len(where) > len(either):
+            if str(where[len(either)]).startswith("literal[") and isinstance(detail["input"], Mapping):
+                continue
+            where = (*either, *where[len(either) + 1 :])
+        found.append((where, detail))
+    return found
+
+
 def explain(error: ValidationError, within: str = "") -> str:
     """One line for a pydantic error: where, what is wrong, what was given.
 
@@ -81,10 +105,12 @@ def explain(error: ValidationError, within: str = "") -> str:
         within: dotted path of the validated value itself, put before each location.
     """
     lines = []
-    details = error.errors(include_url=False)
-    for detail in details[:MOST]:
-        place = ".".join([*([within] if within else []), *(str(part)[:80] for part in detail["loc"])])
+    details = _places(error)
+    for where, detail in details[:MOST]:
+        place = ".".join([*([within] if within else []), *(str(part)[:80] for part in where)])
         message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "dataclass_type":
+            message = "Input should be its fields, as a mapping"
         given = "" if detail["type"] in ("value_error", "missing") else f", given {shown(detail['input'])}"
         lines.append(f"{place}: {message}{given}" if place else f"{message}{given}")
     more = [f"and {len(details) - MOST} more"] if len(details) > MOST else []

@@ -258,7 +258,14 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
     values = read(path, "experiment", field_names(Experiment))
     for dotted, value in overrides:
         set_field(values, dotted, value)
-    return parse(values)
+    try:
+        return parse(values)
+    except UserError as error:
+        renamed = [dotted.removesuffix(".name") for dotted, _ in overrides if dotted.endswith("attack.name")]
+        if not renamed or "unknown key" not in str(error):
+            raise
+        whole = f"its other fields were kept; {renamed[0]}={{name: …, epsilon: …}} replaces them all"
+        raise type(error)(f"{error}; {whole}") from error
 
 
 def shipped_configs() -> dict[str, Path]:

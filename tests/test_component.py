@@ -3,8 +3,8 @@
 import pydoc
 from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from atlpa import PGD, Square
 from atlpa.component import Component, dump, field_docs, validate
@@ -42,8 +42,34 @@ def test_help_opens_with_what_it_is_and_takes():
     ],
 )
 def test_what_is_refused(make, words):
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ValueError, match=words) as error:
         make()
+    assert "For further information" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: PGD(0.1, 0.1, 0), "iterations: Input should be greater than or equal to 1, given 0"),
+        (
+            lambda: PGD(0.1, 0.1, -1, start="near"),
+            "iterations: Input should be greater than or equal to 1, given -1; "
+            "start: Input should be 'zero', 'uniform' or 'gaussian', given 'near'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_one_line(make, line):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        make()
+    assert str(error.value) == line
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    made = PGD(0.1, 0.1, np.int64(3))
+    assert type(made.iterations) is int
+    assert dump(made)["iterations"] == 3
+    with pytest.raises(ValueError, match="iterations"):
+        PGD(0.1, 0.1, np.float64(3))
 
 
 def test_values_are_frozen():

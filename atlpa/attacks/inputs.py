@@ -61,6 +61,8 @@ def check_batch(images: Tensor, labels: Tensor, *, shares: bool = False) -> Atta
             for each image or, where they may be, shares that are 0 or more and sum to 1.
     """
     for given in (images, labels):
+        if not isinstance(given, Tensor):
+            raise ValueError(f"images or labels of type {type(given).__name__}; attacks take tensors")
         if given.layout != torch.strided or given.is_quantized:
             raise ValueError("sparse or quantized tensors; attacks take plain ones: to_dense() or dequantize() them")
     if not images.is_floating_point():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atlpa.cli.command import path
 from atlpa.cli.runs import chosen_runs
+from atlpa.component import field_names
 from atlpa.errors import UserError, one_line
 from atlpa.files import unwritable_file
 from atlpa.machine import pick_device
@@ -39,7 +40,8 @@ def bundle(arguments: argparse.Namespace) -> None:
         raise UserError(f"--bundle holds one network, and {len(runs)} runs are named; give one --run")
     names = write_bundle(runs[0], file)
     print(one_line(f"{file}: {len(names)} files, {file.stat().st_size / 2**20:.1f} MiB; repeat what it claims with:"))
-    print(one_line(f"atlpa-eval --verify {file} --data-root DIR"))
+    root = " --data-root DIR" if "root" in field_names(runs[0].experiment.data) else ""
+    print(one_line(f"atlpa-eval --verify {file}{root}"))
 
 
 def repeat(arguments: argparse.Namespace) -> None:

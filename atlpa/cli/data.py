@@ -42,6 +42,7 @@ def _parser() -> Parser:
         add_quiet(command)
         command.add_argument(
             "--root",
+            "--data-root",
             type=path,
             metavar="DIR",
             help="the folder for data sets; default: ATLPA_DATA_ROOT from the environment, or data",

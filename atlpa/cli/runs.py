@@ -40,7 +40,7 @@ def open_runs(folders: Sequence[str], *, trust_code: bool) -> list[Run]:
         UserError: a folder holds no run, or one whose code is not trusted.
     """
     runs = [Run.open(Path(folder), trust_code=trust_code) for folder in dict.fromkeys(folders)]
-    for note in (note for run in runs for note in run.code_notes()):
+    for note in (note for run in runs for note in run.notes()):
         say(f"note: {note}")
     return runs
 

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         [
             "atlpa-train --config digits                                           # two minutes on a CPU",
             "atlpa-train --config flowers.yaml --defense atlpa --data-root DIR     # the paper's ResNet-101, for a GPU",
-            "atlpa-train --config digits --set training.attack.epsilon=64/256      # any field of the config",
+            "atlpa-train --config digits --set training.iterations=100             # any field of the config",
             "atlpa-train --extend RUN --set training.iterations=3000               # go on from a finished run",
         ],
         more=f"shipped configs: {', '.join(shipped_configs())}; defenses: {', '.join(preset_names())}",
@@ -102,17 +102,26 @@ def add_experiment_options(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--seed", type=seed, help="seed of everything random")
     parser.add_argument(
         "--final",
-        action="store_true",
+        action="store_const",
+        const=True,
         help="train on the training and validation parts, to be judged on the test part",
     )
 
 
 def overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
-    """The command line's changes to the config, as (dotted field, value)."""
-    changes = [*_given(arguments, {"defense": "defense"}), *settings(arguments.set)]
+    """The command line's changes to the config, as (dotted field, value).
+
+    Raises:
+        UserError: an option and ``--set`` give the same field.
+    """
     fields = {"data_root": "data.root", "skip_unreadable": "data.skip_unreadable"}
-    changes += _given(arguments, {**fields, "device": "device", "output": "output", "seed": "seed"})
-    return [*changes, ("final", True)] if arguments.final else changes
+    fields |= {name: name for name in ("device", "output", "seed", "final")}
+    defense, others = _given(arguments, {"defense": "defense"}), _given(arguments, fields)
+    chosen = settings(arguments.set)
+    options = {field for field, _ in (*defense, *others)}
+    if twice := [field for field, _ in chosen if field in options]:
+        raise UserError(f"{twice[0]} is given by --set and by an option of its own; leave one of them out")
+    return [*defense, *chosen, *others]
 
 
 def _given(arguments: argparse.Namespace, fields: dict[str, str]) -> list[tuple[str, Any]]:

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from atlpa.attacks.inputs import check_batch
 from atlpa.data.images import Images, InMemory
+from atlpa.errors import reason
 from atlpa.model_state import Logits
+
+EXACT = (torch.float32, torch.float64)
+"""What images are attacked in: half precision cannot tell ε from its neighbors."""
 
 
 def as_images(images: Any, labels: Any = None, dtype: torch.dtype | None = None) -> Images:
@@ -23,15 +27,27 @@ def as_images(images: Any, labels: Any = None, dtype: torch.dtype | None = None)
     # A torchvision data set may have labels too, but no tensor of them, and gives one image at a time.
     if labels is None and isinstance(getattr(images, "labels", None), Tensor) and hasattr(images, "__getitem__"):
         return cast(Images, images)
-    if labels is None:
-        images, labels = _collected(images)
-    elif not isinstance(images, (Tensor, np.ndarray, Sequence)):
-        raise ValueError(f"{type(images).__name__} brings its own labels; leave labels out")
-    pixels, classes = torch.as_tensor(images), torch.as_tensor(labels)
+    pixels, classes = as_tensors(images, labels)
     if pixels.ndim != 4 or not len(pixels):
         raise ValueError(f"images {tuple(pixels.shape)}; give (N, 3, H, W), N ≥ 1")
     batch = check_batch(pixels, classes.to(pixels.device))
-    return InMemory(batch.images.to(dtype or pixels.dtype), batch.labels)
+    return InMemory(batch.images.to(dtype or (pixels.dtype if pixels.dtype in EXACT else torch.float32)), batch.labels)
+
+
+def as_tensors(images: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
+    """Images and labels of whatever kind, in memory; what they hold is not looked at.
+
+    Raises:
+        ValueError: they are no arrays, or do not come together.
+    """
+    if labels is None:
+        return _collected(images)
+    if not isinstance(images, (Tensor, np.ndarray, Sequence)):
+        raise ValueError(f"{type(images).__name__} brings its own labels; leave labels out")
+    try:
+        return torch.as_tensor(images), torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"images or labels are no array of numbers: {reason(error)}") from error
 
 
 def _collected(loader: Iterable[Any]) -> tuple[Tensor, Tensor]:
@@ -53,6 +69,13 @@ def _collected(loader: Iterable[Any]) -> tuple[Tensor, Tensor]:
 
 
 def precision_of(model: Logits) -> torch.dtype | None:
-    """The type of a model's weights, where images of this type hold every pixel; else ``None``."""
+    """The type of a model's weights, in which images are held; ``None`` where it has none, or tells nobody.
+
+    Raises:
+        ValueError: they are in half precision, in which images cannot be moved by ε.
+    """
     weights = model.parameters() if isinstance(model, nn.Module) else ()
-    return next((weight.dtype for weight in weights if weight.dtype in (torch.float32, torch.float64)), None)
+    kind = next((weight.dtype for weight in weights if weight.is_floating_point()), None)
+    if kind not in (None, *EXACT):
+        raise ValueError(f"the model's weights are of {kind}, in which no image can be moved by ε; give model.float()")
+    return kind

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atlpa.attacks import PGD, Attack, Norm
 from atlpa.data import Images
+from atlpa.evaluation.admission import whole_number
 from atlpa.evaluation.attack_result import as_strings, check_measurable
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, device_of, generators, to_batch
 from atlpa.evaluation.evaluate import checked
@@ -124,6 +125,7 @@ def distances(
     data = checked(model, images, labels, attack)
     grid = tuple(GRID.get(attack.norm, ()) if epsilons is None else epsilons)
     check_curve(attack, grid)
+    batch_size = whole_number("batch_size", batch_size)
     if random_layers(model):
         raise ValueError("the model draws, so that whether an image falls is chance; evaluate it at some ε with draws")
     classes = classes_of(model, data)

@@ -7,12 +7,20 @@ from typing import Any
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
-from atlpa.errors import shown
-from atlpa.evaluation.admission import check_callable, check_network, check_repeats, check_restarts, check_source
+from atlpa.errors import shown as as_text
+from atlpa.evaluation.admission import (
+    asked_budgets,
+    check_callable,
+    check_network,
+    check_repeats,
+    check_restarts,
+    check_source,
+    whole_number,
+)
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE
-from atlpa.evaluation.transfer import transfer
+from atlpa.evaluation.transfer import shown
 from atlpa.evaluation.white_box import white_box
 from atlpa.model_state import Logits
 
@@ -62,7 +70,7 @@ def evaluate(
 
     Raises:
         ValueError: images or labels that cannot be attacked, a model or source that gives no logits for them or has
-            too few classes, sources of different tasks, budgets beyond the attack's own, restarts where the images are
+            too few classes, networks of different tasks, budgets beyond the attack's own, restarts where the images are
             made in one run, an attack that leaves its ε-ball, or an ε that holds no 8-bit image.
     """
     if attack is None:
@@ -70,18 +78,13 @@ def evaluate(
     if eight_bit and source is None:
         raise ValueError("eight_bit serves transfer; leave it out, or name a source")
     data = checked(model, images, labels, attack, transferred=source is not None)
-    attacked = None if source is None else check_source(source, data, attack)
-    own = attack.last_iterate
-    asked = sorted(set(budgets or [own]))
-    if asked[0] < 1 or asked[-1] > own:
-        raise ValueError(f"budgets {asked} of {attack.name}, which has {own} iterates; give some from 1 to {own}")
-    if asked[-1] < own:
-        raise ValueError(f"the last budget is {asked[-1]}, but {attack.name} goes on to {own}; let them agree")
-    options: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size}
-    options |= {"progress": progress, "keep_adversarial": keep_adversarial}
+    attacked = None if source is None else check_source(source, data, attack, model)
+    asked = asked_budgets(attack, budgets)
+    counts = {"draws": whole_number("draws", draws), "batch_size": whole_number("batch_size", batch_size)}
+    options: dict[str, Any] = {"seed": seed, "progress": progress, "keep_adversarial": keep_adversarial, **counts}
     if attacked is None:
         return white_box(model, data, attack, asked, **options)
-    return transfer(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]
+    return shown(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]
 
 
 def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transferred: bool = False) -> Images:
@@ -91,10 +94,10 @@ def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transfer
         ValueError: a model, images or an attack that do not fit together, or are none; a model that draws by itself.
     """
     if not isinstance(attack, Attack):
-        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+        raise ValueError(f"the attack is {as_text(attack)}; give one, such as PGD(8/255, 2/255, 50)")
     check_callable(model, "model")
     check_restarts(model, attack, transferred=transferred)
     data = as_images(images, labels, precision_of(model))
-    check_network(model, data, attack, "the model")
+    check_network(model, data, attack, "model")
     check_repeats(model, data)
     return data

@@ -12,7 +12,10 @@ import torch
 from atlpa.attacks import Attack
 from atlpa.data import Images
 from atlpa.errors import UserError
+from atlpa.errors import shown as as_text
+from atlpa.evaluation.admission import asked_budgets, check_callable, check_network, check_task, whole_number
 from atlpa.evaluation.adversarial_cache import adversarial_cache
+from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import AttackResult, Perturbation, check_measurable, measure
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, correct_over_draws, device_of, draws_of, to_batch
@@ -21,13 +24,12 @@ from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
 
 
-@ieee_float32()
 def transfer(
     source: Logits,
     targets: Mapping[str, Logits],
-    images: Images,
+    images: Any,
     attack: Attack,
-    budgets: Sequence[int],
+    budgets: Sequence[int] | None = None,
     *,
     seed: int = 0,
     draws: int = 1,
@@ -42,9 +44,9 @@ def transfer(
     Args:
         source: the network the attack sees; left exactly as found, as are the targets.
         targets: networks by name.
-        images: the data.
+        images: the data, with its labels, as of ``evaluate``.
         attack: any; of restarts the first is made.
-        budgets: iteration budgets, ascending; the last is the attack's own.
+        budgets: iteration budgets; the last is the attack's own, which is the default.
         seed: of random starts and of randomized networks' draws, keyed by image.
         draws: how often a randomized target is asked; the others are asked once.
         batch_size: images attacked at a time.
@@ -54,9 +56,52 @@ def transfer(
         keep_adversarial: whether the results hold the adversarial images of the last budget.
 
     Raises:
-        ValueError: an attack that leaves its ε-ball or [0, 1], or that has fewer iterates than the last budget; an ε
-            that holds no 8-bit image.
+        ValueError: images that cannot be attacked, a network that gives no logits for them or is of another task than
+            the source, budgets beyond the attack's own, an attack that leaves its ε-ball or [0, 1], or an ε that holds
+            no 8-bit image.
     """
+    if not isinstance(attack, Attack):
+        raise ValueError(f"the attack is {as_text(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+    if not isinstance(targets, Mapping):
+        raise ValueError(f"targets {as_text(targets)}; give networks by name")
+    check_callable(source, "source")
+    data = as_images(images, dtype=precision_of(source))
+    classes = check_network(source, data, attack, "source")
+    for name, target in targets.items():
+        check_task(target, data, f"target {name}", classes)
+    return shown(
+        source,
+        targets,
+        data,
+        attack,
+        asked_budgets(attack, budgets),
+        seed=seed,
+        draws=whole_number("draws", draws),
+        batch_size=whole_number("batch_size", batch_size),
+        progress=progress,
+        eight_bit=eight_bit,
+        keep=keep,
+        keep_adversarial=keep_adversarial,
+    )
+
+
+@ieee_float32()
+def shown(
+    source: Logits,
+    targets: Mapping[str, Logits],
+    images: Images,
+    attack: Attack,
+    budgets: Sequence[int],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], object] = lambda _: None,
+    eight_bit: bool = False,
+    keep: Path | None = None,
+    keep_adversarial: bool = False,
+) -> dict[str, AttackResult]:
+    """As ``transfer``, of what was checked."""
     check_measurable(attack)
     if eight_bit and attack.norm != "Linf":
         raise UserError(f"8-bit images are rounded within ε of L∞, and {attack.name} measures it in {attack.norm}")

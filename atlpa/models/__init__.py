@@ -12,7 +12,7 @@ from atlpa.models.outputs import record_outputs
 from atlpa.models.random_resize import RandomResize
 from atlpa.models.spec import ModelSpec
 from atlpa.models.stages import record_stages, stage_layers
-from atlpa.models.weights import load_weights
+from atlpa.models.weights import load_weights, weights_file
 
 __all__ = [
     "IMAGENET",
@@ -38,4 +38,5 @@ __all__ = [
     "record_stages",
     "slug",
     "stage_layers",
+    "weights_file",
 ]

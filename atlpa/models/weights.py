@@ -42,13 +42,18 @@ def load_weights(
         return []
     if weights == "imagenet":
         return _fill(model, _pretrained(architecture, size), architecture, "ImageNet weights", whole)
-    path = Path(weights)
-    if path.is_dir():
-        path = next((path / name for name in ("best.pt", "last.pt") if (path / name).is_file()), path)
-    if not path.is_file():
+    if not (path := weights_file(weights)):
         allowed = "imagenet, none, a run's folder, or a file of weights"
         raise UserError(f"model.weights: no file {weights!r}; allowed: {allowed}")
     return _fill(model, _own_state(path, model), architecture, str(path), whole)
+
+
+def weights_file(weights: str) -> Path | None:
+    """The file that ``model.weights`` names, of a run's folder its best network or else its last; ``None`` for none."""
+    path = Path(weights)
+    if path.is_dir():
+        path = next((path / name for name in ("best.pt", "last.pt") if (path / name).is_file()), path)
+    return path if weights not in ("none", "imagenet") and path.is_file() else None
 
 
 def _pretrained(architecture: str, size: int | None) -> Mapping[str, Any]:

@@ -63,8 +63,8 @@ def threat_table(
         key = record.target.weights, column_of(record, titles)
         if key in found:
             raise ValueError(
-                f"two measurements of {titles[key[0]]} under attack {str(key[1])!r}, which differ in their source or "
-                "settings; give one"
+                f"two measurements of {titles[key[0]]} under attack {str(key[1])!r}, which differ in "
+                f"{_differing(found[key], record)}; leave one of them out, in {record.target.run}/records"
             )
         found[key] = record
     attacks = _with_certified(sorted({key for _, key in found}), bounded_epsilons(bounds))
@@ -85,6 +85,17 @@ def threat_table(
     columns = ["network", "clean", *map(str, attacks)]
     columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
+
+
+def _differing(one: Evaluation, other: Evaluation) -> str:
+    """The settings in which two measurements differ, or else their sources."""
+    both = [{**record.attack, "source": record.source.run, "8-bit": record.eight_bit} for record in (one, other)]
+    names = dict.fromkeys(name for settings in both for name in settings)
+    return ", ".join(
+        f"{name} ({both[0].get(name)} and {both[1].get(name)})"
+        for name in names
+        if both[0].get(name) != both[1].get(name)
+    )
 
 
 def _with_certified(attacks: Sequence[Column], epsilons: Sequence[float]) -> list[Column]:

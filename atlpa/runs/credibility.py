@@ -113,8 +113,7 @@ class CredibilityRun:
         undefended = [
             source
             for source in sources
-            if source.experiment.undefended
-            and source.experiment.model.architecture == run.experiment.model.architecture
+            if source.undefended and source.experiment.model.architecture == run.experiment.model.architecture
         ]
         began = time.monotonic()
         title = f"checks {run.folder.name} ε {self.epsilon:g}"

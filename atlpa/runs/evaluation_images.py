@@ -108,7 +108,7 @@ class EvaluationImages:
         pairings, _ = pair([run], ["white", "gray", "black"])
         by_threat = {pairing.threat: pairing for pairing in pairings}
         # The undefended network is its own gray-box source.
-        if run.experiment.undefended and "gray" not in by_threat:
+        if run.undefended and "gray" not in by_threat:
             by_threat["gray"] = by_threat["white"]
         found: list[tuple[ImageCondition, Run | None]] = [(ImageCondition(threat="clean", epsilon=0.0), None)]
         transfers: tuple[Literal["gray", "black"], ...] = ("gray", "black")

@@ -41,6 +41,8 @@ def export(run: Run, to: str, file: Path, kept: Kept | None = None) -> tuple[Exp
             missing, the file cannot be written, or what was written gives other logits. Nothing is left behind.
     """
     form = FORMATS[to]
+    if not file.name or file.is_dir():
+        raise UserError(f"{file} is a folder; give the name of a file that is not there yet")
     if kept == "best" and not run.selects:
         raise UserError(f"{run.folder} selects no best network (training.select_by); it has a last one alone")
     run = replace(run, kept=kept or run.kept)

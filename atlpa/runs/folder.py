@@ -18,7 +18,9 @@ from atlpa.experiment import Experiment, load, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Selected, Training
+from atlpa.records.log import collapse_step, read_log
 from atlpa.registry import UntrustedCode, trusting_only_what_is_known
+from atlpa.runs.initial_weights import undefended
 from atlpa.runs.lock import LOCK
 from atlpa.runs.places import Places
 from atlpa.runs.split import read_split
@@ -115,6 +117,8 @@ class Run(Places):
         if root is None:
             return self
         fields = {**self.experiment.resolved(), "code": self.experiment.code}
+        if "root" not in fields["data"]:
+            raise UserError(f"{self.experiment.data.name}, of {self.folder}, needs no files; leave out --data-root")
         fields["data"]["root"] = root
         return Run(self.folder, parse(fields), self.kept)
 
@@ -139,14 +143,22 @@ class Run(Places):
         """Which of its networks is judged."""
         return self.kept or ("best" if self.selects else "last")
 
-    def code_notes(self) -> list[str]:
-        """What other packages contribute to the run, and where their versions are not those that it was begun with."""
+    def notes(self) -> list[str]:
+        """That training had collapsed; what other packages contribute, and where their versions are not as it began."""
         notes = []
+        if self.finished and (step := self.training.collapsed):
+            before = f"; {self.sound_path} is the network of before" if self.sound_path.exists() else ""
+            notes.append(f"{self.folder}: training had collapsed by step {step}{before}")
         for name, now in self.experiment.foreign_code.items():
             there = self.experiment.code.get(name, now)
             begun = "" if there == now else f", but was begun with {there}"
             notes.append(f"{self.folder} uses {name} of {now}{begun}")
         return notes
+
+    @property
+    def undefended(self) -> bool:
+        """Whether nothing defends the network, nor has shaped the weights that it began with."""
+        return undefended(self.experiment)
 
     @property
     def randomized(self) -> bool:
@@ -161,8 +173,21 @@ class Run(Places):
             UserError: training has not finished.
         """
         if not self.finished:
-            raise UserError(f"{self.folder} has not finished training; run its atlpa-train command again to resume")
+            raise UserError(f"{self.folder} has not finished training; {self._way_on}")
         return Training.load(self.training_record)
+
+    @property
+    def _way_on(self) -> str:
+        """What can be done with a run that has not finished."""
+        check, log = self.experiment.training.collapse, self.log_path
+        step = collapse_step(read_log(log)) if log.is_file() else None
+        if not (check and check.action == "stop" and step):
+            return "run its atlpa-train command again to resume"
+        judged = f"atlpa-eval --model {self.experiment.model.architecture} --weights {self.sound_path}"
+        return (
+            f"it had collapsed by step {step}, and was to stop there; {judged} judges the network of before, "
+            f"--set model.weights={self.sound_path} trains on from it"
+        )
 
     @property
     def network(self) -> Network:

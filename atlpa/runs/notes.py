@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from atlpa.component import dump
-from atlpa.defenses import load_preset, preset_names
+from atlpa.component import dump, validate
+from atlpa.defenses import Defense, load_preset, preset_names
 from atlpa.defenses.preset import TUNED_SIZE, TUNED_WEIGHTS
 from atlpa.engine import precision_note
 from atlpa.experiment import Experiment
@@ -32,17 +32,45 @@ def training_notes(experiment: Experiment, model: nn.Module, device: torch.devic
     unmet = precision_note(recipe.precision, device)
     if unmet and unmet not in notes:
         notes.append(unmet)
-    notes += [*_no_epsilon(experiment), *_collapse(experiment), *_chosen_elsewhere(experiment)]
+    for remark in (_epsilon, _selection, _without_attack, _collapse, _chosen_elsewhere):
+        notes += remark(experiment)
     return notes + _constant_maps(experiment, model)
 
 
-def _no_epsilon(experiment: Experiment) -> list[str]:
-    """A schedule of the training attack's ε where there is no such attack, and no term that follows it."""
-    defense = experiment.defense
-    followed = defense.needs_adversarial or any(term.follows_epsilon for term in defense.terms.values())
-    if followed or experiment.training.epsilon_schedule == Schedule(shape="constant"):
+def _epsilon(experiment: Experiment) -> list[str]:
+    """A schedule of the training attack's ε that falls, or that nothing follows."""
+    defense, schedule = experiment.defense, experiment.training.epsilon_schedule
+    if schedule == Schedule(shape="constant"):
         return []
-    return [f"training.epsilon_schedule: {defense.name} trains without an attack, so that no ε moves"]
+    if not defense.needs_adversarial and not any(term.follows_epsilon for term in defense.terms.values()):
+        return [f"training.epsilon_schedule: {defense.name} trains without an attack, so that no ε moves"]
+    if schedule.shape == "constant":
+        return []
+    steps = experiment.training.iterations
+    return [
+        f"training.epsilon_schedule: with shape {schedule.shape} the training attack's ε falls to "
+        f"{schedule.at(steps - 1, steps):.2g} of itself by the end; {{shape: constant, warmup: 0.3}} grows, and stays"
+    ]
+
+
+def _selection(experiment: Experiment) -> list[str]:
+    """Looks at the validation part of which there is one."""
+    recipe = experiment.training
+    if not recipe.select_by or recipe.validate_every < recipe.iterations:
+        return []
+    return [
+        f"training.select_by has one look to choose from, the last step's: training.validate_every is "
+        f"{recipe.validate_every}, and there are {recipe.iterations} iterations"
+    ]
+
+
+def _without_attack(experiment: Experiment) -> list[str]:
+    """A defense by its name that attacks nothing as it is set."""
+    defense = experiment.defense
+    preset = load_preset(defense.name).fields if defense.name in preset_names() else {}
+    if not defense.undefended or not preset or validate(Defense, preset).undefended:
+        return []
+    return [f"{defense.name} as it is set trains on clean images alone, as none does"]
 
 
 def _collapse(experiment: Experiment) -> list[str]:

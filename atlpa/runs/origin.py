@@ -32,7 +32,7 @@ MUST_STAY = (
 """But for what earlier looks at the validation part, which still count, were made with, for what the optimizer keeps of
 each parameter and in which order, and for the network's layers."""
 
-COLLAPSE = ("collapse", "collapsed")
+COLLAPSE = ("collapse", "collapsed", "kept")
 """What a log says of looks for collapse. They belong to one training: the network they compare with is not kept."""
 
 

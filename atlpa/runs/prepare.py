@@ -20,6 +20,7 @@ from atlpa.models import Classifier
 from atlpa.processes import Processes
 from atlpa.records import digest
 from atlpa.runs.folder import Run
+from atlpa.runs.initial_weights import initial_notes, must_be_unseen
 from atlpa.runs.notes import training_notes
 from atlpa.runs.origin import Finished, begun
 from atlpa.runs.training_attacks import check_training_attacks
@@ -108,7 +109,7 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
     if index.extra and (not resumed or origin):
         must_be_apart(index.extra, [item for part in experiment.unseen_parts for item in index.parts[part]])
     items, _ = index.items(*experiment.training_parts), index.items(experiment.judged_part)
-    notes = [*(source.code_notes() if source else []), *experiment.defense.notes(len(index.classes))]
+    notes = [*(source.notes() if source else []), *experiment.defense.notes(len(index.classes))]
     experiment = experiment.for_classes(len(index.classes))
     check_training_attacks(experiment, len(index.classes))
     must_be_installed(recipe.trackers)
@@ -118,7 +119,8 @@ def prepare(experiment: Experiment, run: Run | None, say: Callable[[str], None],
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # changes the layers inside
     recipe.check_parts(part, None if synchronized else model)
     if not resumed:
-        notes += experiment.model.load_initial_weights(model, data.size)
+        must_be_unseen(experiment, index)
+        notes += [*experiment.model.load_initial_weights(model, data.size), *initial_notes(experiment)]
     notes += training_notes(experiment, model, device)
     model.to(device).to(memory_format=torch.channels_last)  # the order in which convolutions are fastest
     optimizer = recipe.make_optimizer(model)

@@ -109,7 +109,7 @@ def sources_beside(target: Run) -> list[Run]:
     )
     chosen: dict[tuple[bool, str], Run] = {}
     for run in beside:
-        undefended, architecture = run.experiment.undefended, run.experiment.model.architecture
+        undefended, architecture = run.undefended, run.experiment.model.architecture
         if (undefended or threat_of(target, run) == "surrogate") and not _unfit(target, run):
             chosen.setdefault((undefended, architecture), run)
     return [run for run in chosen.values() if not _same_folder(run, target)]
@@ -176,7 +176,7 @@ def threat_of(target: Run, source: Run) -> Threat:
         return "white"
     theirs, own = source.experiment, target.experiment
     same = theirs.model.architecture == own.model.architecture
-    if theirs.undefended:
+    if source.undefended:
         return "gray" if same else "black"
     return "surrogate" if same and theirs.defense == own.defense and theirs.seed != own.seed else "transfer"
 
@@ -184,14 +184,14 @@ def threat_of(target: Run, source: Run) -> Threat:
 def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: bool) -> str | None:
     """Why a threat has no source for a target, and what to do; ``named``: the user named the sources."""
     made = {source.folder: threat_of(target, source) for source in candidates}
-    if threat == "gray" and target.experiment.undefended and (not named or "white" in made.values()):
+    if threat == "gray" and target.undefended and (not named or "white" in made.values()):
         return f"{target.folder}: its gray-box source is this very network, so gray-box is white-box"
     if named:
         kind = f"{threat}-box" if threat in ("gray", "black") else threat
         theirs = ", ".join(f"{folder}: {its}" for folder, its in made.items())
         return f"{target.folder}: none of the sources that were named makes a {kind} attack on it ({theirs})"
     if threat == "surrogate":
-        if target.experiment.undefended:
+        if target.undefended:
             return f"{target.folder}: of an undefended network the surrogate is the gray-box source"
         seed, beside = str(target.experiment.seed + 1), _beside(target, f"{target.folder.name}-surrogate")
         another = shlex.join([*_anew(target), "--seed", seed, *beside])

@@ -34,6 +34,8 @@ def estimate_batchnorm(
         batches: the first ones are used.
         seed: the experiment's.
     """
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+        return
     # All are made before any is used, for the attack meets the statistics that are replaced.
     made = [part for number in range(BATCHES) for part in _parts(model, defense, attack, recipe, batches, number, seed)]
     device = next(model.parameters()).device

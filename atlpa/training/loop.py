@@ -24,6 +24,7 @@ from atlpa.training.estimation import estimate_batchnorm
 from atlpa.training.finite import must_be_finite, weights_must_be_finite
 from atlpa.training.log import TrainingLog
 from atlpa.training.recipe import Recipe
+from atlpa.training.schedule import Schedule
 from atlpa.training.step import StepResult, training_step
 
 Kept = Literal["last", "best"]
@@ -137,7 +138,7 @@ def train(
                 with here.together():
                     if log:
                         moving = {"learning_rate": rate}
-                        if attack != whole:
+                        if attack != whole or recipe.epsilon_schedule != Schedule(shape="constant"):
                             moving["epsilon"] = attack.epsilon
                         log.write(step=taken, **moving, **numbers, timing={"seconds": now - logged})
                 logged = now

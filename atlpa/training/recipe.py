@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
@@ -17,7 +17,7 @@ from atlpa.engine import Precision
 from atlpa.errors import UserError
 from atlpa.training.averaging import Averaging
 from atlpa.training.collapse import Collapse
-from atlpa.training.schedule import Schedule, with_schedule
+from atlpa.training.schedule import Schedule, rising, with_schedule
 from atlpa.training.trackers import Trackers
 
 Count = Annotated[int, Field(ge=1)]
@@ -44,7 +44,7 @@ class Recipe(Component):
         averaging: the moving average of the weights that is judged and kept; by default the network itself is.
         attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields.
             A defense may change it.
-        epsilon_schedule: how its ε moves, and with ε its steps.
+        epsilon_schedule: how its ε moves, and with ε its steps; its shape is ``constant`` where none is given.
         select_by: an attack; the network that does best under it on the validation part is kept as ``best.pt`` beside
             the last, and both are judged on the test part. By default the last alone is kept.
         precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
@@ -71,7 +71,7 @@ class Recipe(Component):
     clip_norm: Annotated[Number, Field(gt=0)] | None = None
     averaging: Averaging | None = None
     attack: AnyAttack = PGD(epsilon=0.25, step=0.125, iterations=2)
-    epsilon_schedule: Schedule = Schedule(shape="constant")
+    epsilon_schedule: Annotated[Schedule, BeforeValidator(rising)] = Schedule(shape="constant")
     select_by: AnyAttack | None = None
     precision: Precision = "fp32"
     collapse: Collapse | Literal[False] | None = None

@@ -92,6 +92,11 @@ def _wave(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
+def rising(values: Any) -> Any:
+    """The fields of a schedule of ε, which stays at its peak where no shape is given."""
+    return {"shape": "constant", **values} if isinstance(values, Mapping) else values
+
+
 def with_schedule(values: Any) -> Any:
     """A recipe's fields as they were when ``decay_at`` stood among them, as they are now."""
     if not isinstance(values, Mapping) or "decay_at" not in values:

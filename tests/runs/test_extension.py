@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from atlpa.cli.eval import main as judge
 from atlpa.cli.train import main as train
 from atlpa.errors import UserError
 from atlpa.experiment import load
@@ -116,7 +118,7 @@ def test_a_longer_run_alone_goes_on_and_nothing_else_is_its_origin(half, capsys)
 @pytest.mark.parametrize("collapsed", [False, True])
 def test_collapse_is_looked_for_anew(bare, collapsed):
     """The network that the origin's looks compared with is gone, whether it ended sound or was told to go on."""
-    look = {"step": 6, "collapse": {"epsilon": 8 / 255, "trained": 1.0, "pgd": 1.0}}
+    look = {"step": 6, "collapse": {"epsilon": 8 / 255, "trained": 1.0, "pgd": 1.0}, "kept": True}
     kept = reproducible(bare)
     with bare.log_path.open("a") as file:
         file.write(json.dumps(look | ({"collapsed": True} if collapsed else {})) + "\n")
@@ -126,6 +128,17 @@ def test_collapse_is_looked_for_anew(bare, collapsed):
     assert [line for line in reproducible(more) if line["step"] <= 6] == kept
     assert {line["step"] for line in reproducible(more) if "collapse" in line} == {7, 8, 9}
     assert more.training.collapsed is None
+
+
+def test_what_a_collapsed_run_left_is_said(bare, capsys):
+    replace(bare.training, collapsed=5).save(bare.training_record)
+    assert train(["--extend", "bare", *MORE, "--output", "more"]) == 0
+    assert "note: bare: training had collapsed by step 5\n" in capsys.readouterr().out
+    shutil.copy("bare/last.pt", "bare/sound.pt")
+    assert judge(["--run", "bare", "--eps", "0.1", "--iters", "1", "--limit", "8"]) == 0
+    assert "note: bare: training had collapsed by step 5; bare/sound.pt is the network of before" in "".join(
+        capsys.readouterr()
+    )
 
 
 @pytest.mark.parametrize("name", ["best.pt", "log.jsonl", "split.json"])

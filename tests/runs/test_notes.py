@@ -66,6 +66,27 @@ def test_an_epsilon_that_grows_without_an_attack_is_said():
     assert notes("flowers-small", ("defense", "pat"), growing) == []
 
 
+@pytest.mark.parametrize(("shape", "share"), [("cosine", "1.1e-06"), ("one_cycle", "4e-06"), ("step", "0.1")])
+def test_an_epsilon_that_falls_is_said(shape, share):
+    (found,) = notes("flowers-small", ("defense", "pat"), ("training.epsilon_schedule", shape))
+    assert f"with shape {shape} the training attack's ε falls to {share} of itself by the end" in found
+
+
+def test_a_single_look_to_select_by_is_said():
+    select = ("training.select_by", {"name": "pgd", "epsilon": "8/255", "step": "2/255"})
+    for every, said in ((1500, True), (750, False)):
+        found = notes("flowers-small", ("defense", "pat"), select, ("training.validate_every", every))
+        assert any("one look to choose from" in note for note in found) == said
+
+
+def test_a_defense_without_its_attack_is_said():
+    clean = ("defense.adversarial_fraction", 0.0)
+    assert "pat as it is set trains on clean images alone, as none does" in notes(
+        "flowers-small", ("defense", "pat"), clean
+    )
+    assert notes("flowers-small", ("defense", "none")) == []
+
+
 def test_what_surprises_of_the_attack_that_selects_is_said():
     plain = ("training.select_by", {"name": "pgd", "epsilon": "8/255", "step": "2/255"})
     idle = ("training.select_by", {"name": "pgd", "epsilon": "8/255", "step": "1/255", "iterations": 2})

@@ -156,8 +156,9 @@ def test_an_extension_needs_the_run_as_it_was(capsys):
 
 def test_initial_weights_from_a_run_are_those_that_are_judged():
     run = quietly(selecting("run"))
-    tuned = quietly(load("digits", [("defense", "none"), *SHORT, ("model.weights", "run"), ("output", "tuned"),
-                                    ("training.learning_rate", 1e-30), ("training.weight_decay", 0)]))  # fmt: skip
+    still = [("training.learning_rate", 1e-30), ("training.weight_decay", 0)]
+    begun = [("model.weights", "run"), ("output", "tuned"), ("final", True)]
+    tuned = quietly(load("digits", [("defense", "none"), *SHORT, *begun, *still]))
     first, then = (one.load_model(torch.device("cpu")) for one in (run, tuned))
     assert torch.allclose(first.backbone.conv1.weight, then.backbone.conv1.weight)
 
@@ -166,4 +167,4 @@ def test_epsilon_grows_with_its_schedule_and_the_log_says_so():
     run = quietly(selecting("run", ("training.epsilon_schedule", {"shape": "constant", "warmup": 0.5})))
     lines = [line for line in reproducible(run) if "loss" in line]
     growing = [pytest.approx(8 / 255 / 3), pytest.approx(16 / 255 / 3)]
-    assert [line.get("epsilon") for line in lines] == [*growing, *[None] * 4]
+    assert [line.get("epsilon") for line in lines] == [*growing, *[8 / 255] * 4]

@@ -164,6 +164,8 @@ def test_a_stop_is_an_error_with_a_way_on(colors, tmp_path, capsys):
         assert not (run / "records").exists()
     command = shlex.split(line.partition("half the ε: ")[2])
     assert command[0] == "atlpa-train"
+    with pytest.raises(UserError, match=r"had collapsed by step 15, .* --weights \S+/sound.pt judges the network"):
+        assert not Run.open(run, trust_code=True).training
     assert train_command([*command[1:], "--set", "training.iterations=3"]) == 0
     assert Run.open(out, trust_code=True).experiment.training.attack == FGSM(EPSILON / 2)
     assert load_checkpoint(out / "last.pt").model["backbone.passes"] == 10 + 3

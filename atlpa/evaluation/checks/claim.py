@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from scipy.stats import binomtest
 
+from atlpa.errors import shown
 from atlpa.evaluation.checks.evidence import SIGNIFICANCE
 from atlpa.records import Finding, Status
 from atlpa.statistics import share
@@ -20,6 +21,8 @@ def check_claim(claimed: float) -> float:
     Raises:
         ValueError: it is no share.
     """
+    if not isinstance(claimed, int | float):
+        raise ValueError(f"claimed {shown(claimed)}; give a number between 0 and 1")
     if 0 <= claimed <= 1:
         return claimed
     meant = f"; for {claimed:g} % give {claimed / 100:g}" if 1 < claimed <= 100 else ""

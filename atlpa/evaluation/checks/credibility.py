@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
-from torch import Tensor
 
+from atlpa.errors import shown
+from atlpa.evaluation.admission import check_callable
+from atlpa.evaluation.as_images import as_tensors, precision_of
 from atlpa.evaluation.checks import adaptive, gradients, hidden_gradients, inputs, weaker_attacks
 from atlpa.evaluation.checks.check import Check
 from atlpa.evaluation.checks.claim import check_claim, claim
@@ -65,14 +67,14 @@ class Judged(Sequence[Finding]):
 
 def credibility(
     model: Logits,
-    images: Tensor,
-    labels: Tensor,
+    images: Any,
+    labels: Any = None,
     epsilon: float = 8 / 255,
     reference: Logits | None = None,
     sources: Sequence[Logits] = (),
     *,
     claimed: float | None = None,
-    checks: Iterable[Check] | None = None,
+    checks: Iterable[Check | str] | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda _: None,
     tell: Callable[[str], object] = lambda _: None,
@@ -84,13 +86,14 @@ def credibility(
 
     Args:
         model: images → logits ``(B, C)``; left exactly as found.
-        images: ``(N, 3, H, W)`` in [0, 1], on the model's device.
-        labels: ``(N,)`` true classes.
+        images: ``(N, 3, H, W)`` in [0, 1] as tensor or array, on the model's device; or a ``DataLoader`` or any
+            iterable of (images, labels, …) batches.
+        labels: ``(N,)`` true classes; left out where the images bring theirs.
         epsilon: ε of the L∞ ball, in units of the [0, 1] pixel range.
         reference: an undefended model, which must fall under the same attack.
         sources: other models for the same task, whose adversarial images must break nothing that stands white-box.
         claimed: the robust accuracy that somebody claims, in [0, 1]: could it be true?
-        checks: which ones, in order; by default all of ``CHECKS``.
+        checks: which ones, in order, as they are or by name; by default all of ``CHECKS``.
         seed: of all that is drawn.
         progress: called with each check's name before it is made.
         tell: called with how far an attack within it is, such as ``ensemble 43 %``.
@@ -99,9 +102,21 @@ def credibility(
         One finding for each check, what could not be made with the reason; what stands, and what felled the rest.
 
     Raises:
-        ValueError: no images, other than one label for each, a model that gives no logits ``(B, C)``, or a claim that
-            is no share.
+        ValueError: no images, other than one label for each, a network that gives no logits ``(B, C)``, an ε or a claim
+            that is none, or a check that there is not.
     """
+    check_callable(model, "model")
+    if not isinstance(epsilon, int | float):
+        raise ValueError(f"ε is {shown(epsilon)}; give a number, such as 8/255")
+    if reference is not None:
+        check_callable(reference, "reference")
+    if not isinstance(sources, Sequence):
+        raise ValueError(f"sources {shown(sources)}; give a list of networks")
+    for number, source in enumerate(sources, 1):
+        check_callable(source, f"source {number}")
+    chosen = [CHECKS[one] if isinstance(one, str) else one for one in (CHECKS if checks is None else checks)]
+    images, labels = as_tensors(images, labels)
+    images = images.to(precision_of(model) or torch.float32)
     if images.ndim != 4 or not len(images) or labels.shape != (len(images),):
         raise ValueError(
             f"images {tuple(images.shape)} and labels {tuple(labels.shape)}; give (N, 3, H, W) and (N,), N ≥ 1"
@@ -123,7 +138,7 @@ def credibility(
     broken = None
     with ieee_float32(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        for check in CHECKS.values() if checks is None else checks:
+        for check in chosen:
             if broken:
                 findings.append(check.finding("skip", f"{broken} must hold first"))
                 continue
