@@ -6,11 +6,10 @@ import argparse
 import time
 from pathlib import Path
 
-from atlpa.cli.command import path
+from atlpa.cli.command import check_file, path
 from atlpa.cli.runs import chosen_runs
 from atlpa.component import field_names
 from atlpa.errors import UserError, one_line
-from atlpa.files import unwritable_file
 from atlpa.machine import pick_device
 from atlpa.progress import say
 from atlpa.report.table import Table
@@ -33,8 +32,7 @@ def add_bundle_options(group: argparse._ArgumentGroup) -> None:
 def bundle(arguments: argparse.Namespace) -> None:
     """Write the bundle of one run."""
     file = Path(arguments.bundle)
-    if problem := unwritable_file(file):
-        raise UserError(f"--bundle {file} cannot be written: {problem}")
+    check_file("--bundle", file)
     runs = chosen_runs(arguments.run, arguments.data_root, trust_code=arguments.trust_code)
     if len(runs) > 1:
         raise UserError(f"--bundle holds one network, and {len(runs)} runs are named; give one --run")

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from atlpa.cli.startup import Stopped, leave, stoppable
 from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain, one_line, shown
+from atlpa.files import unwritable_file
 from atlpa.memory import keep_memory
 from atlpa.progress import silence
 from atlpa.strict_yaml import parse_yaml
@@ -70,6 +72,18 @@ def settings(texts: Sequence[str], option: str = "--set") -> list[tuple[str, Any
         except ValueError as error:
             raise UserError(f"{option} {field}: {shown(value)} is no YAML value ({error})") from error
     return found
+
+
+def check_file(option: str, file: Path) -> None:
+    """Refuse, before anything is done, a file that cannot be written at the end.
+
+    Raises:
+        UserError: what stands in the way.
+    """
+    if not file.absolute().parent.is_dir():
+        raise UserError(f"{option} {file}: its folder does not exist; make it first")
+    if problem := unwritable_file(file):
+        raise UserError(f"{option} {file} cannot be written: {problem}")
 
 
 def run_command(name: str, work: Callable[[], int | None], *, quiet: bool = False) -> int:

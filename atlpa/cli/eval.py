@@ -15,7 +15,7 @@ from atlpa.cli.attack_options import add_attack_options, check_pairings, named_a
 from atlpa.cli.bound import bound
 from atlpa.cli.bundle import add_bundle_options, bundle, repeat
 from atlpa.cli.check import add_check_options, check
-from atlpa.cli.command import count, path, run_command
+from atlpa.cli.command import check_file, count, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, judged_runs
 from atlpa.cli.parser import command_parser
@@ -23,7 +23,7 @@ from atlpa.cli.runs import add_place_options, open_runs
 from atlpa.cli.together import alone
 from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.files import unwritable, unwritable_file, write_text
+from atlpa.files import unwritable, write_text
 from atlpa.machine import pick_device
 from atlpa.progress import say
 from atlpa.records import BoundMethod, Evaluation, MeasuredRecord, Threat
@@ -110,7 +110,7 @@ def work(arguments: argparse.Namespace) -> None:
             return
     piped = arguments.json == "-"
     if arguments.json and not piped:
-        check_json(Path(arguments.json))
+        check_file("--json", Path(arguments.json))
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
@@ -135,18 +135,6 @@ def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) ->
     for name, value in vars(arguments).items():
         if name not in {option, "device", "quiet", "trust_code", *beside} and value != defaults[name]:
             raise UserError(f"--{name.replace('_', '-')} has no meaning with --{option}")
-
-
-def check_json(file: Path) -> None:
-    """Refuse, before anything is measured, a file that cannot be written at the end.
-
-    Raises:
-        UserError: what stands in the way.
-    """
-    if not file.absolute().parent.is_dir():
-        raise UserError(f"--json {file}: its folder does not exist; make it first")
-    if problem := unwritable_file(file):
-        raise UserError(f"--json {file} cannot be written: {problem}")
 
 
 def judge(arguments: argparse.Namespace) -> list[Evaluation]:

@@ -24,6 +24,7 @@ from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits
 
 
+@ieee_float32()
 def transfer(
     source: Logits,
     targets: Mapping[str, Logits],

@@ -242,7 +242,7 @@ def test_an_attack_that_cheats_in_l2_is_caught(small_cnn, images, labels):
 def test_ranges(kind):
     """In L2 an image may be moved by more than 1, in L∞ it cannot."""
     assert kind(epsilon=3, norm="L2").epsilon == 3
-    with pytest.raises(ValueError, match=r"^1 validation error(.|\n)*epsilon\n  3 is outside \[0, 1\].*write 3/255"):
+    with pytest.raises(ValueError, match=r"^epsilon: 3 is outside \[0, 1\].*write 3/255"):
         kind(epsilon=3)
     with pytest.raises(ValueError, match="-1 is below 0"):
         kind(epsilon=-1, norm="L2")
@@ -252,7 +252,7 @@ def test_ranges(kind):
 
 def test_steps_and_attacks_of_one_norm():
     assert PGD(3, 2, 5, norm="L2").step == 2
-    with pytest.raises(ValueError, match=r"step\n  2 is outside \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"^step: 2 is outside \[0, 1\]"):
         PGD(0.5, 2)
     with pytest.raises(ValueError, match="unknown key 'norm'"):
         FGSM(norm="L2")

@@ -290,7 +290,7 @@ def test_gray_box_is_undefended_by_what_it_is(runs, capsys):
         (["--run", "runs/pat-resnet18", "--average", "3"], "--average is for randomized networks, and none is judged"),
         (["--run", "runs/pat-resnet18", "--attack", "fgsm", "--eot", "2"], "--eot has no meaning for --attack fgsm"),
         (["--run", "runs/pat-resnet18", "--json", "missing/all.json"], "its folder does not exist"),
-        (["--run", "runs/pat-resnet18", "--data-root", "x"], "data: unknown key 'root'"),
+        (["--run", "runs/pat-resnet18", "--data-root", "x"], "pat-resnet18, needs no files; leave out --data-root"),
     ],
 )
 def test_bad_input_is_one_line(runs, capsys, monkeypatch, tmp_path_factory, arguments, words):

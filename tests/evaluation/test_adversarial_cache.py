@@ -45,7 +45,8 @@ def test_kept_images_are_those_that_were_made(network, data, tmp_path):
     passes = []
     network.register_forward_hook(lambda *_: passes.append(1))
     show(network, data, file)
-    assert len(passes) == 3 * 2 + 1  # those that judge: three batches at two budgets, and the clean images
+    # Source and target are asked whether they fit; three batches are judged at two budgets, and the clean images.
+    assert len(passes) == 2 + 3 * 2 + 1
 
 
 def test_a_full_disk_leaves_nothing_and_attacks_nothing(network, data, tmp_path, monkeypatch):
@@ -54,10 +55,10 @@ def test_a_full_disk_leaves_nothing_and_attacks_nothing(network, data, tmp_path,
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     passes = []
-    network.register_forward_hook(lambda *_: passes.append(1))
+    network.register_forward_hook(lambda _, given, __: passes.append(len(given[0])))
     with pytest.raises(UserError, match=r"0 MB cannot be kept at .* \(No space left on device\)"):
         show(network, data, tmp_path / "images.npy")
-    assert not passes
+    assert passes == [2, 2]  # whether source and target fit
     assert not list(tmp_path.iterdir())
 
 
