@@ -38,7 +38,8 @@ class Component:
     """Base of everything a YAML file can describe: immutable, strictly typed, no unknown keys.
 
     A subclass becomes a dataclass on pydantic, so that what it offers is its own: ``dir`` and ``help`` show nothing of
-    the machinery. ``dataclasses.replace`` makes a changed copy, which is validated as any other.
+    the machinery. ``dataclasses.replace`` makes a changed copy, which is validated as any other. Fields that cannot be
+    are a ``UserError``, a ``ValueError`` of one line.
     """
 
     def __init_subclass__(cls, *, kw_only: bool = True, **options: Any) -> None:
