@@ -6,6 +6,7 @@ import pytest
 
 from atlpa.evaluation.checks.evidence import TOLERANCE, broken_status
 from benchmarks.gallery import FILE
+from benchmarks.gallery_page import PAGE, drawn
 from tests.gallery.broken import BROKEN
 from tests.gallery.honest import HONEST
 
@@ -34,6 +35,14 @@ def test_rivals_accuse_no_honest_network(name):
     before = standing(NETWORKS[name], "pgd", "by hand")
     after = standing(NETWORKS[name], "pgd", "by hand", "rival")
     assert broken_status(sum(before) - sum(after), None, sum(before), TOLERANCE) != "fail"
+
+
+def test_the_table_of_the_page_is_current():
+    text = PAGE.read_text()
+    assert text == drawn(text), "run python -m benchmarks.gallery_page"
+    (row,) = [line for line in text.splitlines() if line.startswith("| k winners take all, 5 % ")]
+    masks = NETWORKS["k winners take all, 5 %"]["standing"]
+    assert row.split("|")[3].strip() == f"{100 * masks['clean'].count('1') / RECORD['images']:.0f}"
 
 
 def test_it_holds_networks_of_the_gallery_alone():
