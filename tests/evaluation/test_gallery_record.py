@@ -13,8 +13,6 @@ from tests.gallery.honest import HONEST
 RECORD = json.loads(FILE.read_text())
 NETWORKS = RECORD["networks"]
 POINTS = 0.03
-MISSED = {"k winners take all, 20 %": (23, 6), "band around the mean, 0.3": (45, 41)}
-"""Where the judge's number lies further above the strongest attack: percent of both, which the page says."""
 
 
 def standing(network, *beginnings):
@@ -24,15 +22,11 @@ def standing(network, *beginnings):
 
 
 @pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if not network["draws"]])
-def test_the_judge_lies_at_most_three_points_above_the_strongest_attack_but_where_the_page_says(name):
+def test_the_judge_lies_at_most_three_points_above_the_strongest_attack(name):
     network = NETWORKS[name]
     judge, strongest = sum(standing(network, "fast", "rival")), sum(standing(network, ""))
     assert (judge, strongest) == (network["left"]["fast and rivals"], network["left"]["strongest"])
-    assert (judge - strongest > POINTS * RECORD["images"]) == (name in MISSED)
-    if name in MISSED:
-        percent = tuple(round(100 * count / RECORD["images"]) for count in (judge, strongest))
-        assert percent == MISSED[name]
-        assert f"*{name}* ({percent[0]} against {percent[1]} %)" in " ".join(PAGE.read_text().split())
+    assert judge - strongest <= POINTS * RECORD["images"]
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name in HONEST])
