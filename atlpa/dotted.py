@@ -61,10 +61,10 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 def _lacking(key: str, *sides: Mapping[str, Any]) -> str:
     """The outermost section of a key that one of the sides has nothing of; the key itself where both have all."""
     parts = key.split(".")
-    sections = [".".join(parts[:count]) for count in range(1, len(parts))]
-    whole = [[name for name in side if name.startswith(f"{section}.")] for section in sections for side in sides]
-    lacking = (section for number, section in enumerate(sections) if not all(whole[2 * number : 2 * number + 2]))
-    return next(lacking, key)
+    for section in (".".join(parts[:count]) for count in range(1, len(parts))):
+        if not all(any(name.startswith(f"{section}.") for name in side) for side in sides):
+            return section
+    return key
 
 
 def _value(side: Mapping[str, Any], key: str) -> str:

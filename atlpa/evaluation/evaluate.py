@@ -7,7 +7,7 @@ from typing import Any
 
 from atlpa.attacks import Attack
 from atlpa.data import Images
-from atlpa.errors import shown as as_text
+from atlpa.errors import shown
 from atlpa.evaluation.admission import (
     asked_budgets,
     check_callable,
@@ -20,7 +20,7 @@ from atlpa.evaluation.admission import (
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_result import AttackResult
 from atlpa.evaluation.correctness import BATCH_SIZE
-from atlpa.evaluation.transfer import shown
+from atlpa.evaluation.transfer import transfer
 from atlpa.evaluation.white_box import white_box
 from atlpa.model_state import Logits
 
@@ -84,7 +84,7 @@ def evaluate(
     options: dict[str, Any] = {"seed": seed, "progress": progress, "keep_adversarial": keep_adversarial, **counts}
     if attacked is None:
         return white_box(model, data, attack, asked, **options)
-    return shown(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]
+    return transfer(attacked, {"": model}, data, attack, asked, **options, eight_bit=eight_bit)[""]
 
 
 def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transferred: bool = False) -> Images:
@@ -94,7 +94,7 @@ def checked(model: Logits, images: Any, labels: Any, attack: Attack, *, transfer
         ValueError: a model, images or an attack that do not fit together, or are none; a model that draws by itself.
     """
     if not isinstance(attack, Attack):
-        raise ValueError(f"the attack is {as_text(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
     check_callable(model, "model")
     check_restarts(model, attack, transferred=transferred)
     data = as_images(images, labels, precision_of(model))

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 
 from atlpa.attacks import Attack
-from atlpa.data import Images
-from atlpa.errors import UserError
-from atlpa.errors import shown as as_text
-from atlpa.evaluation.admission import asked_budgets, check_callable, check_network, check_task, whole_number
+from atlpa.errors import UserError, shown
+from atlpa.evaluation.admission import asked_budgets, check_network, check_task, whole_number
 from atlpa.evaluation.adversarial_cache import adversarial_cache
 from atlpa.evaluation.as_images import as_images, precision_of
 from atlpa.evaluation.attack_batches import adversarial_batches
@@ -62,47 +60,15 @@ def transfer(
             no 8-bit image.
     """
     if not isinstance(attack, Attack):
-        raise ValueError(f"the attack is {as_text(attack)}; give one, such as PGD(8/255, 2/255, 50)")
+        raise ValueError(f"the attack is {shown(attack)}; give one, such as PGD(8/255, 2/255, 50)")
     if not isinstance(targets, Mapping):
-        raise ValueError(f"targets {as_text(targets)}; give networks by name")
-    check_callable(source, "source")
-    data = as_images(images, dtype=precision_of(source))
-    classes = check_network(source, data, attack, "source")
+        raise ValueError(f"targets {shown(targets)}; give networks by name")
+    images = as_images(images, dtype=precision_of(source))
+    classes = check_network(source, images, attack, "source")
     for name, target in targets.items():
-        check_task(target, data, f"target {name}", classes)
-    return shown(
-        source,
-        targets,
-        data,
-        attack,
-        asked_budgets(attack, budgets),
-        seed=seed,
-        draws=whole_number("draws", draws),
-        batch_size=whole_number("batch_size", batch_size),
-        progress=progress,
-        eight_bit=eight_bit,
-        keep=keep,
-        keep_adversarial=keep_adversarial,
-    )
-
-
-@ieee_float32()
-def shown(
-    source: Logits,
-    targets: Mapping[str, Logits],
-    images: Images,
-    attack: Attack,
-    budgets: Sequence[int],
-    *,
-    seed: int = 0,
-    draws: int = 1,
-    batch_size: int = BATCH_SIZE,
-    progress: Callable[[int], object] = lambda _: None,
-    eight_bit: bool = False,
-    keep: Path | None = None,
-    keep_adversarial: bool = False,
-) -> dict[str, AttackResult]:
-    """As ``transfer``, of what was checked."""
+        check_task(target, images, f"target {name}", classes)
+    budgets, draws = asked_budgets(attack, budgets), whole_number("draws", draws)
+    batch_size = whole_number("batch_size", batch_size)
     check_measurable(attack)
     if eight_bit and attack.norm != "Linf":
         raise UserError(f"8-bit images are rounded within ε of L∞, and {attack.name} measures it in {attack.norm}")

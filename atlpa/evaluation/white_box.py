@@ -14,7 +14,7 @@ from atlpa.evaluation.active_batch import ActiveQueue
 from atlpa.evaluation.attack_result import AttackResult, check_measurable
 from atlpa.evaluation.correctness import BATCH_SIZE, correct, device_of, to_batch
 from atlpa.evaluation.robust_tracker import RobustTracker
-from atlpa.evaluation.transfer import shown as show
+from atlpa.evaluation.transfer import transfer
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers
 
@@ -64,7 +64,7 @@ def white_box(
                 "and one run would pass for all of them; set restarts=1, or no momentum and diversity"
             )
         how: dict[str, Any] = {"seed": seed, "draws": draws, "batch_size": batch_size, "progress": progress}
-        shown = show(model, {"": model}, images, attack, budgets, **how, keep_adversarial=keep_adversarial)[""]
+        shown = transfer(model, {"": model}, images, attack, budgets, **how, keep_adversarial=keep_adversarial)[""]
         return replace(shown, robust=shown.robust & shown.clean)
     if len(stages) > 1 and len(budgets) > 1:
         raise ValueError("restarts touch only what stands at the last budget; judge restarts at one budget at a time")
