@@ -40,6 +40,7 @@ IMAGES = 64
 FLAGS = ("zero gradient", "Square Attack has decreased", "randomized", "probability", "dynamic")
 """What AutoAttack may say of a network."""
 Step = Callable[[], Tensor]
+Group = Callable[[CheckContext, nn.Module], Iterator[tuple[str, Step]]]
 
 
 @cache
@@ -90,16 +91,9 @@ def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]
         yield name, lambda rival=rival: rival.meet(context, context.clean).stands  # type: ignore[misc]
 
 
-def standard(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
-    """All of the ensemble's steps."""
-    del way_in
-    yield "standard 0", shown(context, Ensemble(EPSILON, version="standard"))
-
-
-def authors(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
-    """The authors' AutoAttack."""
-    del way_in
-    yield "autoattack", shown(context, AutoAttack(EPSILON))
+def seeded(title: str, attack: Attack, seeds: int) -> Group:
+    """An attack, with so many seeds."""
+    return lambda context, _: ((f"{title} {seed}", shown(context, attack, seed)) for seed in range(seeds))
 
 
 def summary(masks: Mapping[str, str], draws: bool) -> dict[str, int]:
@@ -111,8 +105,9 @@ def summary(masks: Mapping[str, str], draws: bool) -> dict[str, int]:
             return min(mask.count("1") for mask in chosen)
         return sum(set(image) == {"1"} for image in zip(*chosen, strict=True))
 
-    groups = {name: (name,) for name in ("clean", "pgd", "fast", "standard", "autoattack", "rival", "by hand")}
-    groups |= {"fast and rivals": ("fast", "rival"), "standard and rivals": ("standard", "rival"), "strongest": ("",)}
+    groups = {name: (name,) for name in ("clean", "pgd", "rival", "by hand")}
+    groups |= {name: (f"{name} 0",) for name in ("fast", "standard", "autoattack")}
+    groups |= {f"{name} and rivals": (f"{name} 0", "rival") for name in ("fast", "standard")} | {"strongest": ("",)}
     made = {name: group for name, group in groups.items() if all(any(m.startswith(g) for m in masks) for g in group)}
     return {name: left(*group) for name, group in made.items()}
 
@@ -121,6 +116,7 @@ def main() -> None:
     """Measure what is not on record yet, and write it there."""
     parser = argparse.ArgumentParser(prog="benchmarks.gallery", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="TEXT", help="networks with this in their name")
+    parser.add_argument("--seeds", type=int, default=1, help="of the standard ensemble and AutoAttack; default: 1")
     parser.add_argument("--output", type=Path, default=FILE, help="default: docs/results/gallery/numbers.json")
     arguments = parser.parse_args()
 
@@ -129,7 +125,8 @@ def main() -> None:
     kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"networks": {}}
     rows: dict[str, dict[str, Any]] = kept["networks"]
     names = [name for name in (*BROKEN, *HONEST) if arguments.only in name]
-    for group in (cheap, standard, authors):
+    ours, theirs = Ensemble(EPSILON, version="standard"), AutoAttack(EPSILON)
+    for group in (cheap, seeded("standard", ours, arguments.seeds), seeded("autoattack", theirs, arguments.seeds)):
         for name in names:
             context, way_in = context_of(name)
             empty = {"honest": name in HONEST, "draws": context.randomized, "standing": {}, "seconds": {}, "flags": []}

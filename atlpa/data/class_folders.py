@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atlpa.data.decode import endings
@@ -47,6 +47,27 @@ def class_folders(folder: Path, but: str | None = None) -> list[str]:
         if (other := first.setdefault(found[name], name)) != name:
             raise UserError(f"{folder}: the classes {shown(other)} and {shown(name)} are the same folder")
     return classes
+
+
+def refuse_parts(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse classes that are parts, or collections, of which each holds the true classes.
+
+    Args:
+        folder: that holds them.
+        classes: the names of its directories.
+
+    Raises:
+        UserError: all of them have the same directories, two or more, and no picture beside those.
+    """
+    inside = [list((folder / name).iterdir()) for name in classes]
+    own = any(entry.suffix.lower() in endings() for entries in inside for entry in entries)
+    same = set.intersection(*({entry.name for entry in entries if entry.is_dir()} for entries in inside))
+    if len(same) > 1 and not own:
+        few, several = (", ".join(map(shown, sorted(names)[:3])) + " …" * (len(names) > 3) for names in (same, classes))
+        raise UserError(
+            f"{folder}: {several} hold the same folders ({few}) and no images beside them, so those seem to be the "
+            f"classes; give {folder / classes[0]} itself, or name the parts train/ and test/"
+        )
 
 
 def pictures(folder: Path, name: str) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from atlpa.component import PathText
-from atlpa.data.class_folders import class_folders, find_folder, pictures
+from atlpa.data.class_folders import class_folders, find_folder, pictures, refuse_parts
 from atlpa.data.dataset import Dataset, stratified_split
 from atlpa.data.index import PARTS, Index, Item, Part
 from atlpa.data.masks import MaskFile
@@ -87,6 +87,7 @@ class Folder(Dataset):
             raise UserError(
                 f"{folder} holds {len(classes)} class directories; at least 2 are needed, one directory per class"
             )
+        refuse_parts(folder, classes)
         return tuple(classes)
 
     def _items(self, root: Path, folder: Path, classes: tuple[str, ...]) -> list[Item]:

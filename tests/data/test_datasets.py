@@ -1,5 +1,6 @@
 """The data sets: counts, splits, layouts, and everything that can be wrong with them."""
 
+import shutil
 from collections import Counter
 from contextlib import suppress
 
@@ -169,7 +170,7 @@ def test_folder_mistakes(photographs, tmp_path_factory):
 def test_parts_without_a_test_part_are_no_classes(photographs, tmp_path_factory):
     root = tmp_path_factory.mktemp("parts")
     for part in ("train", "valid"):
-        (root / part).symlink_to(photographs)
+        shutil.copytree(photographs, root / part)
     with pytest.raises(UserError, match=r"holds train/ and valid/, but no test/"):
         Folder(root=str(root)).index()
     (root / "test").symlink_to(photographs)
@@ -242,3 +243,26 @@ def test_a_data_set_has_a_digest(photographs):
 def test_a_crop_must_fit():
     with pytest.raises(ValueError, match="resize 32 is smaller than size 64"):
         Digits(resize=32, size=64)
+
+
+def test_parts_of_another_name_are_not_taken_for_classes(photographs, tmp_path_factory):
+    root = tmp_path_factory.mktemp("two")
+    for part in ("learning", "judging"):
+        shutil.copytree(photographs, root / part)
+    with pytest.raises(UserError, match=r"judging.*hold the same folders .*'cat', 'dog'.*name the parts train/"):
+        Folder(root=str(root)).index()
+
+
+def test_a_class_may_have_folders_of_its_own(photographs):
+    """The same in each, beside a picture; or others in each."""
+    for name in ("cat", "dog"):
+        for folder in ("indoors", "outdoors"):
+            (photographs / name / folder).mkdir()
+    files = sorted((photographs / "dog").glob("*.*"))
+    for file in files:
+        file.rename(photographs / "dog" / "indoors" / file.name)
+    assert len(Folder(root=str(photographs)).index().items("test")) == 4
+    (photographs / "cat" / "outdoors").rename(photographs / "cat" / "abroad")
+    for file in sorted((photographs / "cat").glob("*.*")):
+        file.rename(photographs / "cat" / "abroad" / file.name)
+    assert len(Folder(root=str(photographs)).index().items("test")) == 4
