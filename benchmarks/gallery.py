@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
-from atlpa.evaluation.checks import CheckContext
+from atlpa.evaluation.checks import CHECKS, CheckContext
 from atlpa.evaluation.checks.context import CheckedModel
 from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
 from atlpa.files import write_text
@@ -81,6 +81,12 @@ def shown(context: CheckContext, attack: Attack, seed: int = 0) -> Step:
     return make
 
 
+def searched(context: CheckContext) -> Tensor:
+    """What stands under a longer search, where Square fells more than gradients; elsewhere under the ensemble."""
+    CHECKS["more queries"](context)
+    return context.standing.stands
+
+
 def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
     """Plain PGD, the fast ensemble, the rivals, and attacks by hand."""
     yield "clean", lambda: context.clean
@@ -89,6 +95,8 @@ def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]
     for rival in (*(rival for make in RIVALS for rival in make(context)), *by_hand(way_in, context)):
         name = rival.name if rival.name.startswith("by hand") else f"rival: {rival.name}"
         yield name, lambda rival=rival: rival.meet(context, context.clean).stands  # type: ignore[misc]
+    if not context.randomized:
+        yield "rival: more queries", partial(searched, context)
 
 
 def seeded(title: str, attack: Attack, seeds: int) -> Group:

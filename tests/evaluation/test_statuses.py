@@ -29,6 +29,7 @@ from hiding import (
     veiled,
     wants_negative_pixels,
     within_a_shell,
+    wrong_at_one_place,
 )
 from torch import nn
 
@@ -56,6 +57,12 @@ def by_share(treat, gap, *, fail=30, warn=2, others_gap=ROBUST, **rest):
     """Three settings that differ in how many of the sixty images are treated otherwise."""
     shares = {"fail": fail, "warn": warn, "pass": 0}
     return {status: Setting(pictures(n, gap, others_gap), Mixed(treat), **rest) for status, n in shares.items()}
+
+
+def beside_weak_ones(marked):
+    """Twenty marked images that random search breaks at once, so many that it may break late, and honest others."""
+    (weak, few), (robust, others) = pictures(20, WEAK, n=20), pictures(marked, ROBUST, n=40)
+    return torch.cat([weak, robust]), torch.cat([few, others])
 
 
 # Checks of what another attack breaks: what hides from PGD alone, and with which gap between the channels.
@@ -113,6 +120,10 @@ CASES = {
     "bare layers": {
         status: Setting(pictures(marked, WEAK), nn.Sequential(Cutter(), Weighted()))
         for status, marked in {"fail": 30, "warn": 2, "pass": 0}.items()
+    },
+    "more queries": {
+        status: Setting(beside_weak_ones(marked), Mixed(wrong_at_one_place))
+        for status, marked in {"fail": 20, "warn": 2, "pass": 0}.items()
     },
     "fgsm": by_share(*HIDDEN["fgsm"]),
     "noise": by_share(*HIDDEN["noise"]),

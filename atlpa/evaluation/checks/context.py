@@ -154,6 +154,13 @@ class CheckContext:
             return Square(self.epsilon)
         return Ensemble(self.epsilon)
 
+    @cached_property
+    def by_ensemble(self) -> Met:
+        """What comes of the strongest attack on what plain PGD left, of a model that does not draw."""
+        met = self.meet(self.strongest, self.pgd_robust)
+        self._standing.note(self.strongest.name, met, self.pgd_robust)
+        return met
+
     def attempt(self, attack: Attack) -> Attempt:
         """An attack of the package's on the model under scrutiny."""
         return attack.name, lambda candidates: self.meet(attack, candidates)

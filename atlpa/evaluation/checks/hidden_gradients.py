@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from atlpa.attacks import Square
 from atlpa.evaluation.checks.bare_layers import out_of_reach
 from atlpa.evaluation.checks.check import Check, compare
 from atlpa.evaluation.checks.context import CheckContext
-from atlpa.evaluation.checks.evidence import TOLERANCE
+from atlpa.evaluation.checks.evidence import TOLERANCE, broken_status
 from atlpa.evaluation.checks.rivals import Rival, bare, neighbors, own_backward_passes, stand_ins
 from atlpa.records import Status
 
+QUERIES = 10_000
+"""Of a search that has shown itself to be the better guide: twice those of the ensemble's."""
 _NOTHING_TO_PASS = "no layers without weights before the first or behind the last that has some, and none that draws"
 
 
@@ -39,6 +42,15 @@ def _bare(context: CheckContext) -> tuple[Status, str]:
         return "skip", _NOTHING_TO_PASS + _passed_by(context)
     status, text = _against(context, iter(rivals))
     return status, text + _passed_by(context)
+
+
+def _more_queries(context: CheckContext) -> tuple[Status, str]:
+    if context.randomized:
+        return "skip", "the model draws, and would fall by chance"
+    fell, right = len(context.by_ensemble.stages.get(Square.name, ())), int(context.clean.sum())
+    if broken_status(fell, None, right, TOLERANCE) in ("pass", "skip"):
+        return "skip", f"of {right} images {fell} fell to Square alone, so gradients are the better guide"
+    return compare(context, context.standing.stands, [context.attempt(Square(context.epsilon, QUERIES))])
 
 
 def _passed_by(context: CheckContext) -> str:
@@ -70,5 +82,11 @@ CHECKS = (
         "Carlini et al. 2019",
         "what is done to the images or the logits hides the gradient: attack the layers with weights",
         _bare,
+    ),
+    _check(
+        "more queries",
+        "Andriushchenko et al. 2020",
+        "random search finds what gradients do not: report Square, with as many queries as it goes on with",
+        _more_queries,
     ),
 )
