@@ -1,10 +1,11 @@
-"""The gallery's table in docs/credibility.md, from its record: ``python -m benchmarks.gallery_page``."""
+"""The gallery's tables in docs/credibility.md, from its record: ``python -m benchmarks.gallery_page``."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from atlpa.report import Table
 from benchmarks.gallery import FILE
 
 PAGE = Path(__file__).parents[1] / "docs" / "credibility.md"
-PLACE = re.compile(r"(<!-- gallery -->\n\n)((?:\|.*\n)*)")
+PLACE = re.compile(r"(<!-- gallery(: both ways)? -->\n\n)((?:\|.*\n)*)")
 COLUMNS = {
     "clean": "clean",
     "pgd": "plain PGD",
@@ -37,9 +38,38 @@ def table(record: Mapping[str, Any]) -> Table:
     return Table(("network", "", *COLUMNS.values(), "AutoAttack's flags"), rows, left=2)
 
 
+def apart(some: str, others: str) -> int:
+    """How many images stand here and fall there."""
+    return sum(pair == ("1", "0") for pair in zip(some, others, strict=True))
+
+
+def both_ways(record: Mapping[str, Any]) -> Table:
+    """Of networks attacked with several seeds: what stands with the standard ensemble and falls with AutoAttack."""
+    rows = []
+    for name, network in record["networks"].items():
+        ours, theirs = (
+            [mask for attack, mask in network["standing"].items() if attack.startswith(maker)]
+            for maker in ("standard", "autoattack")
+        )
+        if len(theirs) > 1:
+            pairs = (product(ours, theirs), product(theirs, ours), permutations(theirs, 2))
+            always = [place for place, masks in enumerate(zip(*ours, strict=True)) if "0" not in masks]
+            never = [place for place in always if all(mask[place] == "0" for mask in theirs)]
+            left = (", ".join(str(mask.count("1")) for mask in masks) for masks in (ours, theirs))
+            listed = ", ".join(map(str, never)) or "none"
+            rows.append((name, *left, *(_mean([apart(*pair) for pair in some]) for some in pairs), listed))
+    alone = ("ours alone", "AutoAttack alone", "one of its seeds alone", "always ours alone")
+    return Table(("network", "ours", "AutoAttack", *alone), rows)
+
+
+def _mean(counts: Sequence[int]) -> str:
+    return f"{sum(counts) / len(counts):.1f}"
+
+
 def drawn(text: str) -> str:
-    """The page with the table as the record has it."""
-    return PLACE.sub(lambda place: place[1] + table(json.loads(FILE.read_text())).markdown(), text)
+    """The page with the tables as the record has them."""
+    record = json.loads(FILE.read_text())
+    return PLACE.sub(lambda place: place[1] + (both_ways if place[2] else table)(record).markdown(), text)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atlpa.report import Table, collect
-from atlpa.report.columns import column_of
-from atlpa.report.networks import network_titles
-from atlpa.statistics import by_seed, over_images, over_seeds
+from atlpa.report import Table
+from scripts.answers import answers, difference
 
 COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 0.03137")
 
@@ -55,35 +53,16 @@ def questions(folder: Path) -> Table:
         folder: of the studies' records.
     """
 
-    @cache
-    def of(row: str) -> dict[str, np.ndarray]:
+    of_study = cache(lambda study: answers(folder / study))
+
+    def of(row: str) -> Mapping[str, np.ndarray]:
         study, _, defense = row.partition("/")
-        return _answers(folder / study, defense)
+        return of_study(study).get(defense, {})  # type: ignore[no-any-return]
 
     rows = []
     for question, pairs in QUESTIONS.items():
         for first, second in pairs:
-            cells = [_points(of(first).get(column), of(second).get(column)) for column in COLUMNS]
-            if any(cells):
-                rows.append((question, first, second, *(cell or "–" for cell in cells)))
+            found = [difference(of(first).get(column), of(second).get(column)) for column in COLUMNS]
+            if any(found):
+                rows.append((question, first, second, *(one.points() if one else "–" for one in found)))
     return Table(("question", "training", "minus", *COLUMNS), rows, left=3)
-
-
-def _answers(study: Path, defense: str) -> dict[str, np.ndarray]:
-    """Column → which images ``(seeds, images)`` the ResNet-18 of a defense have right."""
-    found: dict[str, dict[str, Sequence[str]]] = {}
-    records = collect([study]).evaluations if study.is_dir() else []
-    titles = network_titles(records)
-    for record in records:
-        if (record.target.defense, record.target.architecture) == (defense, "resnet18"):
-            found.setdefault("clean", {})[record.target.weights] = record.clean
-            column = str(column_of(record, titles))
-            found.setdefault(column, {})[record.target.weights] = record.budgets[-1].correct
-    return {column: by_seed(list(networks.values())) for column, networks in found.items()}
-
-
-def _points(first: np.ndarray | None, second: np.ndarray | None) -> str | None:
-    if first is None or second is None:
-        return None
-    several = min(len(first), len(second)) > 1
-    return (over_seeds(first, second) if several else over_images(first, second)).points()

@@ -169,5 +169,5 @@ if __name__ == "__main__":
     rows = trainings(collect([RESULTS / study for study in STUDIES]))
     parts_figure("recipe", rows).savefig(RESULTS / STUDIES[0] / "parts.png", dpi=150)
     timed = json.loads((RESULTS / STUDIES[0] / "seconds.json").read_text())["rows"]
-    minutes = {name: timed[name]["minutes"] for name in rows}
-    cost_figure(rows, minutes).savefig(RESULTS / STUDIES[0] / "cost.png", dpi=150)
+    minutes = {name: timed[name]["minutes"] for name in rows if name in timed}
+    cost_figure({name: rows[name] for name in minutes}, minutes).savefig(RESULTS / STUDIES[0] / "cost.png", dpi=150)

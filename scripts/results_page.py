@@ -2,8 +2,8 @@
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
 the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
-row. ``<!-- questions -->`` is the table of scripts/questions.py. What is said about them is written by hand; where a
-table changes, it is to be read again.
+row. ``<!-- questions -->`` and ``<!-- ablations -->`` are the tables of the scripts of these names. What is said about
+them is written by hand; where a table changes, it is to be read again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from atlpa.report import Table, collect, sections
 from atlpa.report.networks import network_titles, source_title, targets
 from atlpa.report.transfer import shown_how
 from atlpa.statistics import share_among
+from scripts.ablations import RESULTS, ablations
+from scripts.answers import answers
 from scripts.questions import questions
 from scripts.race import above, trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
 PLACE = re.compile(r"(<!-- ([\w -]+): ([\w-]+) -->\n\n)((?:\|.*\n)*)")
-QUESTIONS = re.compile(r"(<!-- questions -->\n\n)((?:\|.*\n)*)")
+OURS = re.compile(r"(<!-- (questions|ablations) -->\n\n)((?:\|.*\n)*)")
 
 
 def drawn(text: str) -> str:
@@ -34,7 +36,8 @@ def drawn(text: str) -> str:
         ValueError: there is no such table.
     """
     tables = cache(_tables)  # of this moment's records
-    text = QUESTIONS.sub(lambda place: place[1] + questions(DOCS / "results").markdown(), text)
+    ours = {"questions": questions(DOCS / "results"), "ablations": ablations(answers(RESULTS))}
+    text = OURS.sub(lambda place: place[1] + ours[place[2]].markdown(), text)
     return PLACE.sub(lambda place: place[1] + _table(place[2], place[3], tables(place[2])), text)
 
 
