@@ -53,7 +53,7 @@ def trainings(results: Results) -> dict[str, Row]:
     judged = {record.target.weights: record for record in strongest(results.evaluations)}
     groups = by_training(record.target for record in judged.values())
     names = [trained.defense for trained in groups]
-    passes = {training.network.weights: _passes(training) for training in results.trainings}
+    passes = {weights: _passes(training) for training in results.trainings for weights in _weights(training)}
     rows = {}
     for trained, networks in groups.items():
         records = [judged[network.weights] for network in networks]
@@ -63,6 +63,11 @@ def trainings(results: Results) -> dict[str, Row]:
             passes.get(networks[0].weights),
         )
     return dict(sorted(rows.items(), key=lambda item: -item[1].left.mean()))
+
+
+def _weights(training: Training) -> list[str]:
+    """Of the networks that a training left: the last, and the best where it selects."""
+    return [training.network.weights, *([training.selected.weights] if training.selected else [])]
 
 
 def _passes(training: Training) -> float | None:
