@@ -48,6 +48,8 @@ def repeat(arguments: argparse.Namespace) -> None:
     with opened(file, trust_code=arguments.trust_code) as (run, notes):
         for note in notes:
             say(f"note: {note}")
+        if arguments.data_root and "root" not in field_names(run.experiment.data):
+            raise UserError(f"{run.experiment.data.name}, of {file}, needs no files; leave out --data-root")
         done = list(verify(run.with_data_root(arguments.data_root), device))
     rows = [(one.what, f"{one.agree} of {one.of}" if one.of else "–", _named(one)) for one in done]
     print(Table(("claim", "images that agree", "others"), rows).markdown(), end="")

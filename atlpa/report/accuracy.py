@@ -88,14 +88,22 @@ def threat_table(
 
 
 def _differing(one: Evaluation, other: Evaluation) -> str:
-    """The settings in which two measurements differ, or else their sources."""
-    both = [{**record.attack, "source": record.source.run, "8-bit": record.eight_bit} for record in (one, other)]
+    """Where two measurements of one column differ."""
+    both = [
+        {
+            **record.attack,
+            "iterations": record.budgets[-1].iterations,
+            "images": record.data.count,
+            "seed": record.seed,
+            "source": record.source.run,
+            "8-bit": record.eight_bit,
+        }
+        for record in (one, other)
+    ]
     names = dict.fromkeys(name for settings in both for name in settings)
-    return ", ".join(
-        f"{name} ({both[0].get(name)} and {both[1].get(name)})"
-        for name in names
-        if both[0].get(name) != both[1].get(name)
-    )
+    differ = [name for name in names if both[0].get(name) != both[1].get(name)]
+    told = ", ".join(f"{name} ({both[0].get(name)} and {both[1].get(name)})" for name in differ)
+    return told or "nothing but their outcome"
 
 
 def _with_certified(attacks: Sequence[Column], epsilons: Sequence[float]) -> list[Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from atlpa import __version__
 from atlpa.errors import UserError, reason, shown
 from atlpa.json_files import parse_json
 from atlpa.plain_file import open_plain
+from atlpa.registry import trusting_only_what_is_known
 from atlpa.runs.bundle import FORMAT, MANIFEST, WEIGHTS
 from atlpa.runs.folder import Run
 from atlpa.scratch import scratch_folder
@@ -28,6 +29,10 @@ LARGEST = 4 * 2**30
 @contextmanager
 def opened(file: Path, *, trust_code: bool = False) -> Iterator[tuple[Run, list[str]]]:
     """The run in a bundle, in a folder that is gone afterwards, and what a user should know of it.
+
+    Args:
+        file: the bundle.
+        trust_code: whether code that it names by its import path may be imported, while it is open too.
 
     Raises:
         UserError: it is no bundle, was changed since it was written, or is of a newer version.
@@ -50,7 +55,8 @@ def opened(file: Path, *, trust_code: bool = False) -> Iterator[tuple[Run, list[
         save_checkpoint(checkpoint, run.path_of(run.judged))
         made = manifest["atlpa"]
         notes = [f"made by atlpa {shown(made)}, here {__version__}"] if made != __version__ else []
-        yield run, notes
+        with nullcontext() if trust_code else trusting_only_what_is_known():  # of the records' attacks, too
+            yield run, notes
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

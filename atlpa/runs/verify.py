@@ -54,14 +54,18 @@ def verify(run: Run, device: torch.device) -> Iterator[Repeated]:
         What came of each, as it is done. Transfer attacks are not repeated: their sources are not in the bundle.
 
     Raises:
-        UserError: the data is not here, or is other data.
+        UserError: the data is not here, or is other data; or an attack on record is code that may not be imported, of
+            which nothing is made then.
     """
+    records = {path.stem: read(path) for path in sorted(run.records.glob("*.json"))}
+    attacks = {name: _attack(one) for name, one in records.items() if isinstance(one, Evaluation | Distances)}
     for path in sorted((run.folder / "fallen").glob("*.npz")):
         yield _shown(run, path, device)
-    for path in sorted(run.records.glob("*.json")):
-        record = read(path)
-        if isinstance(record, Evaluation | Bound | Distances):
-            yield _again(run, path.stem, record, device)
+    for name, record in records.items():
+        if isinstance(record, Bound):
+            yield _bound_again(run, name, record, device)
+        elif isinstance(record, Evaluation | Distances):
+            yield _attacked_again(run, name, record, attacks[name], device)
 
 
 def _shown(run: Run, path: Path, device: torch.device) -> Repeated:
@@ -89,26 +93,34 @@ def _shown(run: Run, path: Path, device: torch.device) -> Repeated:
     return Repeated(f"{path.stem}: images that fell", int(fallen.sum()), len(rows), tuple(rows[~fallen].tolist()))
 
 
-def _again(run: Run, name: str, record: Evaluation | Bound | Distances, device: torch.device) -> Repeated:
-    """Measure what a record holds once more; whatever it says of an image must be the same."""
-    limit = record.data.count if record.data.count < record.data.available else None
-    if isinstance(record, Bound):
-        if record.certified is None:
-            return Repeated(name, note=f"no bound: {record.obstacle}")
-        again: MeasuredRecord = BoundRun(run, record.method, record.epsilon, limit).make(device)
-    else:
-        if isinstance(record, Evaluation) and record.threat != "white":
-            return Repeated(name, note="not repeated: its source is not in the bundle")
-        attack = _attack(record)
-        if problem := attack.missing():
-            return Repeated(name, note=f"not repeated: {problem}")
-        if isinstance(record, Distances):
-            again = DistanceRun(run, attack, record.epsilons, limit, record.seed).make(device)
-        else:
-            budgets = tuple(budget.iterations for budget in record.budgets)
-            draws, average = len(record.clean), record.average
-            protocol = Protocol(attack, budgets, limit, record.seed, draws=draws, average=average)
-            (again,) = evaluate([Pairing(run, run, "white")], protocol, device, again=True)
+def _bound_again(run: Run, name: str, record: Bound, device: torch.device) -> Repeated:
+    if record.certified is None:
+        return Repeated(name, note=f"no bound: {record.obstacle}")
+    return _compared(name, record, BoundRun(run, record.method, record.epsilon, _limit(record)).make(device))
+
+
+def _attacked_again(
+    run: Run, name: str, record: Evaluation | Distances, attack: Attack, device: torch.device
+) -> Repeated:
+    if isinstance(record, Evaluation) and record.threat != "white":
+        return Repeated(name, note="not repeated: its source is not in the bundle")
+    if problem := attack.missing():
+        return Repeated(name, note=f"not repeated: {problem}")
+    if isinstance(record, Distances):
+        again = DistanceRun(run, attack, record.epsilons, _limit(record), record.seed).make(device)
+        return _compared(name, record, again)
+    budgets = tuple(budget.iterations for budget in record.budgets)
+    protocol = Protocol(attack, budgets, _limit(record), record.seed, draws=len(record.clean), average=record.average)
+    (judged,) = evaluate([Pairing(run, run, "white")], protocol, device, again=True)
+    return _compared(name, record, judged)
+
+
+def _limit(record: MeasuredRecord) -> int | None:
+    return record.data.count if record.data.count < record.data.available else None
+
+
+def _compared(name: str, record: MeasuredRecord, again: MeasuredRecord) -> Repeated:
+    """Whatever is said of an image must be the same."""
     pairs = zip(_verdicts(record), _verdicts(again), strict=True)
     differing = tuple(place for place, (theirs, ours) in enumerate(pairs) if theirs != ours)
     return Repeated(name, record.data.count - len(differing), record.data.count, differing)

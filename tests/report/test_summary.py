@@ -193,7 +193,10 @@ def test_bad_input_is_one_line(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "no evaluation record in" in refused(tmp_path / "empty")
     record(PAT, NONE, "gray", 41).save(folder / "again.json")
-    assert "two measurements of pat resnet18 under attack 'gray 0.25'" in refused(folder)
+    line = refused(folder)
+    assert "two measurements of pat resnet18 under attack 'gray 0.25', which differ in nothing but" in line
+    record(PAT, NONE, "gray", 41, n=90).save(folder / "again.json")
+    assert "which differ in images (100 and 90); leave one of them out" in refused(folder)
     (folder / "again.json").unlink()
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(folder, "--output", tmp_path / "file" / "out")

@@ -128,6 +128,23 @@ def test_nor_does_a_checkpoint(strangers):
     assert not Path("harm").exists()
 
 
+def test_nor_does_repeating_what_a_bundle_claims(strangers, capsys):
+    """Its run is harmless, but an attack on record is not; trusted, it is looked for in that file."""
+    run = Path(strangers(("seed",), 0))
+    assert judge(["--run", str(run), "--threat", "white", "--limit", "4", "--eps", "0.03", "--iters", "1"]) == 0
+    (record,) = [path for path in (run / "records").glob("white*") if '"count": 4' in path.read_text()]
+    record.write_text(record.read_text().replace('"name": "pgd"', '"name": "harmful:Attack"'))
+    assert judge(["--run", str(run), "--bundle", "theirs.zip"]) == 0
+    capsys.readouterr()
+    assert judge(["--verify", "theirs.zip"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "attack 'harmful:Attack' is code that no installed package announces" in line
+    assert not Path("harm").exists()
+    assert judge(["--verify", "theirs.zip", "--trust-code"]) == 2
+    assert "has no attribute 'Attack'" in capsys.readouterr().err
+    assert Path("harm").exists()
+
+
 def test_nor_does_training_where_such_a_run_lies(strangers):
     run = strangers(("defense", "terms"), {"harmful:Term": {}})
     with pytest.raises(UserError, match=r"holds another experiment: .*'harmful:Term' is code"):
