@@ -67,10 +67,9 @@ class Rival:
         return Met(left, found)
 
 
-def climb(context: CheckContext, loss: Loss = "margin", draws: int = 1) -> PGD:
+def climb(context: CheckContext, loss: Loss = "margin", draws: int = 1, iterations: int = ITERATIONS) -> PGD:
     """Plain PGD on the margin, on a network that no faster copy can be made of."""
-    step = context.epsilon / 8
-    return PGD(context.epsilon, step, ITERATIONS, loss=loss, eot=draws, engine="reference")
+    return PGD(context.epsilon, context.epsilon / 8, iterations, loss=loss, eot=draws, engine="reference")
 
 
 def neighbors(context: CheckContext) -> Iterator[Rival]:
@@ -81,12 +80,12 @@ def neighbors(context: CheckContext) -> Iterator[Rival]:
 
 def stand_ins(context: CheckContext) -> Iterator[Rival]:
     """Gradients past rounding, masks and cuts; then also straight through the model's own autograd functions."""
-    draws = DRAWS if context.randomized else 1
-    attack = climb(context, draws=draws)
-    yield Rival("stand-ins", Differentiable(context.model), attack)
-    straight = bool(own_backward_passes(context))
-    if straight:
-        yield Rival("straight through", Differentiable(context.model, straight=True), attack)
+    draws, straight = DRAWS if context.randomized else 1, bool(own_backward_passes(context))
+    for loss in reversed(LOSSES):
+        attack = climb(context, loss, draws, 2 * ITERATIONS)
+        yield Rival(f"stand-ins, {loss}", Differentiable(context.model), attack)
+        if straight:
+            yield Rival(f"straight through, {loss}", Differentiable(context.model, straight=True), attack)
     if not context.randomized:
         classes = context.outputs[0].shape[1]
         aimed = APGD(context.epsilon, ITERATIONS, loss="dlr" if classes > 3 else "margin", engine="reference")
