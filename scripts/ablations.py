@@ -14,8 +14,8 @@ import yaml
 from matplotlib.figure import Figure
 
 from atlpa.report import Table
-from atlpa.report.legend import COLORS
 from scripts.answers import answers, difference
+from scripts.race import show_difference, show_zero
 
 ROOT = Path(__file__).parents[1]
 STUDY = "flowers-ablations"
@@ -61,14 +61,8 @@ def figure(of: Answers) -> Figure:
         for place, (row, base) in enumerate(based.items()):
             found = difference(of[row].get(column), of[base].get(column))
             if found:
-                value, low, high = (100 * end for end in found[:3])
-                shade = COLORS[2] if low <= 0 <= high else COLORS[3] if low > 0 else COLORS[4]
-                error = [[value - low], [high - value]]
-                panel.errorbar(value, place, xerr=error, fmt="o", color=shade, markersize=4, linewidth=1.4)
-        panel.axvline(0, color="0.4", linewidth=0.8)
-        panel.set_xlabel(f"{column}: points")
-        panel.grid(axis="x", alpha=0.3, linewidth=0.5)
-        panel.spines[["top", "right"]].set_visible(False)
+                show_difference(panel, place, *found[:3])
+        show_zero(panel, f"{column}: points")
     panels[0].set_yticks(range(len(based)), [f"{row} − {base}" for row, base in based.items()])
     panels[0].invert_yaxis()
     return drawn

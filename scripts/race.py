@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -128,16 +129,25 @@ def parts_figure(base: str, rows: Mapping[str, Row]) -> Figure:
         for place, name in enumerate(others):
             found = _above(base, name, rows, of)
             value, low, high = (found,) * 3 if isinstance(found, float) else found[:3]
-            shade = COLORS[2] if low <= 0 <= high else COLORS[3] if low > 0 else COLORS[4]
-            error = [[100 * (value - low)], [100 * (high - value)]]
-            size = 6 if len(rows[name].left) > 1 else 4
-            panel.errorbar(100 * value, place, xerr=error, fmt="o", color=shade, markersize=size, linewidth=1.4)
-        panel.axvline(0, color="0.4", linewidth=0.8)
-        panel.set_xlabel(f"{title}: points above {base}")
+            show_difference(panel, place, value, low, high, size=6 if len(rows[name].left) > 1 else 4)
+        show_zero(panel, f"{title}: points above {base}")
         panel.set_yticks(range(len(others)), [f"{name} ({len(rows[name].left)})" for name in others])
-        panel.grid(axis="x", alpha=0.3, linewidth=0.5)
-        panel.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def show_difference(panel: Axes, place: int, value: float, low: float, high: float, size: float = 4) -> None:
+    """A difference of shares in points, with its interval: red where that lies below zero, green above."""
+    shade = COLORS[2] if low <= 0 <= high else COLORS[3] if low > 0 else COLORS[4]
+    error = [[100 * (value - low)], [100 * (high - value)]]
+    panel.errorbar(100 * value, place, xerr=error, fmt="o", color=shade, markersize=size, linewidth=1.4)
+
+
+def show_zero(panel: Axes, label: str) -> None:
+    """The line that differences are read against."""
+    panel.axvline(0, color="0.4", linewidth=0.8)
+    panel.set_xlabel(label)
+    panel.grid(axis="x", alpha=0.3, linewidth=0.5)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def cost_figure(rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure:

@@ -59,10 +59,12 @@ def refuse_parts(folder: Path, classes: Sequence[str]) -> None:
     Raises:
         UserError: all of them have the same directories, two or more, and no picture beside those.
     """
-    inside = [list((folder / name).iterdir()) for name in classes]
-    own = any(entry.suffix.lower() in endings() for entries in inside for entry in entries)
-    same = set.intersection(*({entry.name for entry in entries if entry.is_dir()} for entries in inside))
-    if len(same) > 1 and not own:
+    wanted = endings()
+    if any(entry.suffix.lower() in wanted for name in classes for entry in (folder / name).iterdir()):
+        return  # as nearly always, at the first entry
+    inside = ({entry.name for entry in (folder / name).iterdir() if entry.is_dir()} for name in classes)
+    same = set.intersection(*inside)
+    if len(same) > 1:
         few, several = (", ".join(map(shown, sorted(names)[:3])) + " …" * (len(names) > 3) for names in (same, classes))
         raise UserError(
             f"{folder}: {several} hold the same folders ({few}) and no images beside them, so those seem to be the "
