@@ -1,5 +1,7 @@
 """Rivals that get past hidden gradients: the values of the model, the gradient of what it hides."""
 
+from functools import partial
+
 import pytest
 import torch
 from scipy.optimize import linprog
@@ -119,6 +121,16 @@ def test_bare_layers_are_those_with_weights():
     torch.testing.assert_close(gradient(bare, points), gradient(network, filtered(points)))
     assert not Bare(CheckedModel(network), points[:1]).differs
     assert not Bare(CheckedModel(network.forward), points[:1]).differs
+
+
+@pytest.mark.parametrize("hides", [nn.Identity, partial(layers.Rounded, 4), partial(Cut, "detach")])
+def test_bare_layers_of_a_vote_are_the_mean_of_its_members(hides):
+    """Each has a hidden layer as wide as the logits, which is not its last, whatever hides the gradient behind it."""
+    members = [nn.Sequential(nn.Flatten(), nn.Linear(768, 10), hides(), nn.Linear(10, 10)) for _ in range(3)]
+    bare, points = Bare(CheckedModel(layers.Voting(*members)), images()[:1]), images()
+    torch.testing.assert_close(bare(points), layers.Mean(*members)(points))
+    mixed = CheckedModel(layers.Mean(*members))
+    assert not Bare(mixed, points[:1]).differs
 
 
 def test_neighbors_average_ripples_away():

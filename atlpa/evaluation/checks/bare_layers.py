@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.evaluation.checks.context import CheckedModel
-from atlpa.evaluation.checks.stand_ins import with_gradient_of
+from atlpa.evaluation.checks.differentiable import Differentiable
+from atlpa.evaluation.checks.stand_ins import needs_gradient, with_gradient_of
 from atlpa.model_state import eval_mode, random_layers
 
 SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
@@ -24,7 +25,8 @@ class Bare(nn.Module):
 
     Preprocessing are the modules without parameters and buffers that run before the first with any and change no
     shape: they do their work, and gradients pass them unchanged; a mean and a deviation that are buffers are left as
-    they are. Layers that draw do nothing. The logits are what the last layer with weights gives, if these are as many.
+    they are. Layers that draw do nothing. The logits are what the last layer with weights gives, if these are as
+    many; of several networks that vote or are mixed, the mean of what their last layers give.
 
     Args:
         model: the model under scrutiny.
@@ -34,7 +36,7 @@ class Bare(nn.Module):
     def __init__(self, model: CheckedModel, image: Tensor) -> None:
         super().__init__()
         self.model = model
-        self.before, self.last = _ends(model.model, image)
+        self.before, self.heads = _ends(model.model, image)
         self.random = [layer for layer in random_layers(model) if layer not in self.before]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -43,16 +45,16 @@ class Bare(nn.Module):
         hooks: list[tuple[nn.Module, Callable[..., Tensor | None]]] = [
             *((layer, lambda _, inputs, output: with_gradient_of(output, inputs[0])) for layer in self.before),
             *((layer, lambda _, inputs, __: inputs[0]) for layer in self.random),
-            *((layer, lambda _, __, output: found.append(output)) for layer in self.last),
+            *((layer, lambda _, __, output: found.append(output)) for layer in self.heads),
         ]
         with _hooked(hooks):
             logits: Tensor = self.model(images)
-        return found[-1] if found else logits
+        return torch.stack(found).mean(dim=0) if found else logits
 
     @property
     def differs(self) -> bool:
         """Whether anything is passed by."""
-        return bool(self.before or self.random or self.last)
+        return bool(self.before or self.random or self.heads)
 
 
 def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
@@ -69,14 +71,23 @@ def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module
             before.append(module)
 
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
-    with _hooked([(leaf, note) for leaf in leaves]), torch.no_grad(), eval_mode(model):
-        logits = model(image)
-    if not weighty:
-        return before, []
-    last, output = weighty[-1]
-    once = sum(module is last for module, _ in weighty) == 1
-    behind = isinstance(output, Tensor) and output.shape == logits.shape and not torch.equal(output, logits)
-    return before, [last] if once and behind else []
+    with _hooked([(leaf, note) for leaf in leaves]), torch.enable_grad(), eval_mode(model):
+        logits = Differentiable(model)(image.clone().requires_grad_(True))
+    as_many = [(module, it) for module, it in weighty if needs_gradient(it) and it.shape == logits.shape]
+    heads = _last(as_many)
+    behind = heads and not torch.allclose(torch.stack([output for _, output in heads]).mean(dim=0), logits)
+    return before, [module for module, _ in heads] if behind else []
+
+
+def _last(calls: list[tuple[nn.Module, Tensor]]) -> list[tuple[nn.Module, Tensor]]:
+    """Of layers and what they gave, those that no other was made of; none, if it depends on the call."""
+    outputs, inner = [output for _, output in calls], set()
+    for position, output in enumerate(outputs[1:], 1):
+        slopes = torch.autograd.grad(output.sum(), outputs[:position], retain_graph=True, allow_unused=True)
+        inner |= {number for number, slope in enumerate(slopes) if slope is not None}
+    last = [call for number, call in enumerate(calls) if number not in inner]
+    within = [calls[number][0] for number in inner]
+    return [] if any(module is other for module, _ in last for other in within) else last
 
 
 def out_of_reach(model: object) -> list[str]:

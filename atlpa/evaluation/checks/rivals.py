@@ -97,11 +97,13 @@ def stand_ins(context: CheckContext) -> Iterator[Rival]:
 
 
 def bare(context: CheckContext) -> Iterator[Rival]:
-    """What remains without the layers before the first weights, those behind the last, and those that draw, if any."""
+    """What remains without the layers before the first weights, those behind the last, and those that draw, if any;
+    with its own gradient, and with stand-ins' should something in between hide it too."""
     network = Bare(context.model, context.images[:1])
     if network.differs:
         for loss in LOSSES:
-            yield Rival(f"bare, {loss}", Differentiable(network), climb(context, loss))
+            yield Rival(f"bare, {loss}", network, climb(context, loss))
+            yield Rival(f"bare with stand-ins, {loss}", Differentiable(network), climb(context, loss))
 
 
 def own_backward_passes(context: CheckContext) -> list[str]:
