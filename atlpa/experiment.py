@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACKS
-from atlpa.component import Component, Name, PathText, Seed, dump, field_names, validate
+from atlpa.component import Component, dump, field_names, validate
 from atlpa.data import DATASETS, PARTS, AnyDataset, Part
 from atlpa.defenses import TERMS, AnyDefense
 from atlpa.dotted import flattened, set_field
 from atlpa.errors import UserError, explain, shown
+from atlpa.field_types import Name, PathText, Seed
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import TRACKERS, Recipe

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
 from atlpa.evaluation.checks import CHECKS, CheckContext
-from atlpa.evaluation.checks.context import CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
 from atlpa.files import write_text
 from atlpa.float32 import ieee_float32

@@ -2,7 +2,7 @@
 
 from atlpa.attacks.adapters import AsART, AsFoolbox, AsTorchattacks
 from atlpa.attacks.apgd import APGD
-from atlpa.attacks.attack import Attack, Cost, Stepwise
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.auto_attack import AutoAttack
 from atlpa.attacks.by_name import ATTACK_FIELDS, ATTACKS, AnyAttack, attack_class, read_attack
 from atlpa.attacks.carry_out import carry_out
@@ -17,6 +17,7 @@ from atlpa.attacks.objectives import OBJECTIVES
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import Rows, State
 from atlpa.attacks.square import Square
+from atlpa.attacks.stepwise import Cost, Stepwise
 
 __all__ = [
     "APGD",

@@ -10,15 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Cost
 from atlpa.attacks.gradient_steps import GradientSteps
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, fools, ranked_targets
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import State, where
-from atlpa.component import Number, Radius
+from atlpa.attacks.stepwise import Cost
 from atlpa.engine import Engine, Precision
+from atlpa.field_types import Number, Radius
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
 

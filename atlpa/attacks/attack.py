@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from pydantic import Field, GetJsonSchemaHandler, model_validator
@@ -13,47 +13,11 @@ from torch import Tensor
 
 from atlpa.attacks.inputs import check_batch
 from atlpa.attacks.norms import BALLS, Ball
-from atlpa.attacks.rows import State
-from atlpa.component import Component, Radius, check_pixel_range, dump
+from atlpa.attacks.stepwise import Cost, Stepwise
+from atlpa.component import Component, dump
+from atlpa.field_types import Radius, check_pixel_range
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
-
-
-class Cost(NamedTuple):
-    """Forward and backward passes, each of one batch of images."""
-
-    forwards: int
-    backwards: int
-
-
-class Stepwise(Protocol):
-    """An attack as single steps, each image by itself: an image that has fallen can make room for another.
-
-    Images in one batch may have had different numbers of steps.
-    """
-
-    @property
-    def title(self) -> str:
-        """What a result calls it."""
-
-    @property
-    def iterations(self) -> int:
-        """How many there are; an image that has had as many is looked at once more."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether what ``advance`` says of an image may judge it; in half precision it may not."""
-
-    def prepare(self, model: Logits, images: Tensor) -> Logits:
-        """What is asked: the model, or a faster copy for images such as these."""
-
-    def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> State:
-        """Where the first step starts."""
-
-    def advance(
-        self, model: Logits, state: Any, images: Tensor, labels: Tensor, generator: Generators = None
-    ) -> tuple[State, Tensor]:
-        """One step further, and which of the present ``state.adversarial`` fool the model, ``(B,)`` bool."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))

@@ -13,7 +13,7 @@ from atlpa.attacks.foreign import drawing_alike, seed_of, seeded
 from atlpa.attacks.foreign_packages import as_module
 from atlpa.attacks.inputs import AttackBatch
 from atlpa.attacks.norms import Norm
-from atlpa.component import Radius
+from atlpa.field_types import Radius
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, random_layers
 from atlpa.randomness import Generators

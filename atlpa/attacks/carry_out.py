@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atlpa.attacks.attack import Stepwise
 from atlpa.attacks.objectives import fools
+from atlpa.attacks.stepwise import Stepwise
 from atlpa.model_state import Logits, with_generators
 from atlpa.randomness import Generators, of_rows
 

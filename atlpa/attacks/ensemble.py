@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks.apgd import APGD
-from atlpa.attacks.attack import Attack, Stepwise
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.carry_out import carry_out
 from atlpa.attacks.fab import FAB
 from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import fools
 from atlpa.attacks.patience import Approaching, Patient
 from atlpa.attacks.square import Square
+from atlpa.attacks.stepwise import Stepwise
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Radius
 from atlpa.engine import Engine, Precision
+from atlpa.field_types import Radius
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, random_layers
 from atlpa.randomness import Generators, of_rows

@@ -10,15 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.minimum_norm import MinimumNorm, NearestState
 from atlpa.attacks.norms import BALLS, Norm
 from atlpa.attacks.objectives import fools, ranked_targets, targeted_margin
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import where
-from atlpa.component import Radius
+from atlpa.attacks.stepwise import Cost
 from atlpa.engine import Engine, Precision
+from atlpa.field_types import Radius
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators
 

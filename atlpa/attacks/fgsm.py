@@ -9,12 +9,13 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.inputs import check_batch
 from atlpa.attacks.pgd import PGD
+from atlpa.attacks.stepwise import Cost
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision
+from atlpa.field_types import Number, PixelDistance
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
 

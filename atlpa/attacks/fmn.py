@@ -11,15 +11,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Cost
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.minimum_norm import MinimumNorm, NearestState
 from atlpa.attacks.norms import BALLS, L2Ball, Norm
 from atlpa.attacks.objectives import fools, margin
 from atlpa.attacks.pgd import PGD
 from atlpa.attacks.rows import where
-from atlpa.component import Number, Radius
+from atlpa.attacks.stepwise import Cost
 from atlpa.engine import Engine, Precision
+from atlpa.field_types import Number, Radius
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from atlpa.attacks.attack import Attack
 from atlpa.attacks.foreign_packages import ANY, Package, as_module
 from atlpa.attacks.norms import BALLS
-from atlpa.component import parse_number
 from atlpa.errors import UserError, reason, shown
+from atlpa.field_types import parse_number
 from atlpa.model_state import Logits, random_layers, with_generators
 from atlpa.randomness import Generators
 

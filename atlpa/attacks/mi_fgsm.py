@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.block_shuffle import block_shuffle
 from atlpa.attacks.changed import Changed
 from atlpa.attacks.fgsm import Multiple
@@ -18,10 +18,11 @@ from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.momentum import accumulated
 from atlpa.attacks.objectives import Objective
 from atlpa.attacks.pgd import PGD
+from atlpa.attacks.stepwise import Cost
 from atlpa.attacks.translation_invariance import smoothed
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Number, PixelDistance
 from atlpa.engine import Engine, Precision, prepare
+from atlpa.field_types import Number, PixelDistance
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
 

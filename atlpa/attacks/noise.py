@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
-from atlpa.component import PixelDistance
+from atlpa.attacks.attack import Attack
+from atlpa.attacks.stepwise import Cost
+from atlpa.field_types import PixelDistance
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators, uniform
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from atlpa.attacks.attack import Stepwise
 from atlpa.attacks.rows import State
+from atlpa.attacks.stepwise import Stepwise
 from atlpa.model_state import Logits
 from atlpa.randomness import Generators
 

@@ -11,16 +11,17 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.input_diversity import input_diversity
 from atlpa.attacks.inputs import AttackBatch, check_batch, dominant_class
 from atlpa.attacks.momentum import accumulated
 from atlpa.attacks.norms import Ball, Norm
 from atlpa.attacks.objectives import OBJECTIVES, TARGETED, Objective, cross_entropy, fools
 from atlpa.attacks.rows import State
+from atlpa.attacks.stepwise import Cost
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Number, Radius, check_pixel_range
 from atlpa.engine import Engine, Precision, prepare
+from atlpa.field_types import Number, Radius, check_pixel_range
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, rewound, sample

@@ -10,16 +10,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.attacks.attack import Attack, Cost
+from atlpa.attacks.attack import Attack
 from atlpa.attacks.inputs import AttackBatch, check_batch
 from atlpa.attacks.norms import Norm
 from atlpa.attacks.objectives import fools, margin
 from atlpa.attacks.rows import State, where
 from atlpa.attacks.square_l2 import moved, numbers_of_start, odd, tiled
+from atlpa.attacks.stepwise import Cost
 from atlpa.attacks.windows import Windows, sides
 from atlpa.attacks.with_precision import WithPrecision
-from atlpa.component import Radius
 from atlpa.engine import Engine, Precision, prepare
+from atlpa.field_types import Radius
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, with_generators
 from atlpa.randomness import Generators, keyed_uniform, keys_of, of_rows

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from atlpa.cli.startup import Stopped, leave, stoppable
-from atlpa.component import parse_number
 from atlpa.errors import Interrupted, UserError, explain, one_line, shown
+from atlpa.field_types import parse_number
 from atlpa.files import unwritable_file
 from atlpa.memory import keep_memory
 from atlpa.progress import silence

@@ -12,8 +12,9 @@ from torch.overrides import TorchFunctionMode
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component
 from atlpa.editors import Or
+from atlpa.field_types import FromList, Number
 
 _DRAWING = {torch.rand, torch.randint, torch.randperm, torch.Tensor.uniform_, torch._sample_dirichlet}
 """The functions of torch that torchvision's transforms draw with."""

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, stratified_split
 from atlpa.data.index import Index, Item
 from atlpa.data.masks import Box
@@ -16,6 +15,7 @@ from atlpa.data.matlab import image_numbers, read_matlab, whole_number
 from atlpa.data.names import inside
 from atlpa.data.root import data_root
 from atlpa.errors import UserError, reason, shown
+from atlpa.field_types import PathText
 
 ANNOTATIONS, PICTURES = "bmw10_annos.mat", "bmw10_ims"
 CLASSES = 10

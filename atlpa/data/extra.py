@@ -10,11 +10,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from atlpa.component import Component, Number, PathText
+from atlpa.component import Component
 from atlpa.data.class_folders import class_folders, find_folder, pictures
 from atlpa.data.index import Item, picture_digest
 from atlpa.data.names import readable
 from atlpa.errors import UserError, unknown_name
+from atlpa.field_types import Number, PathText
 from atlpa.progress import Progress
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from atlpa.component import PathText
 from atlpa.data.dataset import Dataset
 from atlpa.data.index import Index, Item, Part
 from atlpa.data.masks import Trimap
 from atlpa.data.matlab import image_numbers, read_matlab
 from atlpa.data.root import data_root
 from atlpa.errors import UserError, reason
+from atlpa.field_types import PathText
 
 CLASSES = (
     "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tigerlily", "tulip", "fritillary",

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atlpa.component import PathText
 from atlpa.data.class_folders import class_folders, find_folder, pictures, refuse_parts
 from atlpa.data.dataset import Dataset, stratified_split
 from atlpa.data.index import PARTS, Index, Item, Part
 from atlpa.data.masks import MaskFile
 from atlpa.data.names import readable
 from atlpa.errors import UserError, shown
+from atlpa.field_types import PathText
 
 PART_NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train",),

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torchvision import datasets
 
-from atlpa.component import PathText
 from atlpa.data.dataset import Dataset, Side, stratified_split
 from atlpa.data.index import Index, Item, Part
 from atlpa.data.matlab import read_matlab, whole_number
 from atlpa.data.names import inside, readable
 from atlpa.data.root import data_root
 from atlpa.errors import UserError, reason, shown
+from atlpa.field_types import PathText
 
 
 class TorchvisionSet(Dataset):

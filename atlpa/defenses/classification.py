@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.component import FromList, Number
 from atlpa.defenses.term import Term, View, Views
+from atlpa.field_types import FromList, Number
 from atlpa.losses import tolerant_logit_loss
 from atlpa.losses.top_classes import ranked_classes, top_classes
 

@@ -11,13 +11,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from atlpa.attacks import ATTACK_FIELDS, Attack, Cost, attack_class, read_attack
-from atlpa.component import Component, Name, Number, field_names
+from atlpa.component import Component, field_names
 from atlpa.defenses.term import Term, Views
 from atlpa.defenses.terms import Terms
 from atlpa.defenses.weight_perturbation import WeightPerturbation
 from atlpa.dotted import merged
 from atlpa.editors import Or
 from atlpa.errors import UserError
+from atlpa.field_types import Name, Number
 from atlpa.models import RESNET_STAGES, Classifier, Denoising, InputNoise, ModelSpec, RandomResize
 
 

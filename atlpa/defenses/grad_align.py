@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from atlpa.attacks import Cost
-from atlpa.component import Number, PixelDistance
 from atlpa.defenses.term import Term, Views
 from atlpa.engine import at_least_float32
+from atlpa.field_types import Number, PixelDistance
 from atlpa.model_state import with_generators
 from atlpa.randomness import global_draws, rewound, uniform
 

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.component import Number
 from atlpa.defenses.term import Term, View, Views
+from atlpa.field_types import Number
 from atlpa.losses import input_gradient_loss
 
 

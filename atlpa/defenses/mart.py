@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.component import Number
 from atlpa.defenses.classification import Classification
 from atlpa.defenses.paired import Paired
 from atlpa.defenses.term import Views
+from atlpa.field_types import Number
 from atlpa.losses import boosted_cross_entropy_loss, weighted_kl_pairing_loss
 
 

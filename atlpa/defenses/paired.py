@@ -10,8 +10,8 @@ from typing import Annotated, Self
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.component import FromList, Number
 from atlpa.defenses.term import Term, View, Views
+from atlpa.field_types import FromList, Number
 from atlpa.losses import attention_map_loss, kl_pairing_loss, logit_pairing_loss, top_k_pairing_loss
 from atlpa.losses.top_classes import top_classes
 

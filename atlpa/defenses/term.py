@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atlpa.attacks import Cost
-from atlpa.component import Component, Number
+from atlpa.component import Component
+from atlpa.field_types import Number
 
 View = Literal["clean", "adversarial"]
 

@@ -10,7 +10,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from atlpa.component import Component, Number
+from atlpa.component import Component
+from atlpa.field_types import Number
 from atlpa.randomness import rewound
 
 

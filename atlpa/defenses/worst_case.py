@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from atlpa.attacks import Cost
 from atlpa.bounds import worst_case_logits
-from atlpa.component import Number, PixelDistance
 from atlpa.defenses.term import Term, View, Views
+from atlpa.field_types import Number, PixelDistance
 
 
 class WorstCase(Term):

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.component import Component, PixelDistance
+from atlpa.component import Component
+from atlpa.field_types import PixelDistance
 from atlpa.randomness import Generators, sample, uniform
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component
+from atlpa.field_types import FromList, Number
 
 Positive = Annotated[Number, Field(ge=1e-6)]  # as float32 can divide by
 Finite = Annotated[Number, Field(allow_inf_nan=False)]

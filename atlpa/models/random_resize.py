@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from atlpa.component import Component, Number
+from atlpa.component import Component
 from atlpa.engine import at_least_float32
+from atlpa.field_types import Number
 from atlpa.randomness import Generators, sample
 
 

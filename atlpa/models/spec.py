@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from atlpa.component import Component, PathText
+from atlpa.component import Component
+from atlpa.field_types import PathText
 from atlpa.models.classifier import Classifier
 from atlpa.models.denoise import Denoising
 from atlpa.models.features import features_of

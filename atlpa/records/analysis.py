@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from atlpa.component import FromList
+from atlpa.field_types import FromList
 from atlpa.records.attack_settings import check_settings
 from atlpa.records.checked import Checked, Line, Number, Share
 from atlpa.records.record import MeasuredRecord, Network

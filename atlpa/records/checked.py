@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from atlpa.component import Component, FromList
+from atlpa.component import Component
 from atlpa.errors import one_line
+from atlpa.field_types import FromList
 
 Line = Annotated[str, AfterValidator(one_line)]
 """A text that tables, pages and terminals show: one printable line, whatever a class or a folder is called."""

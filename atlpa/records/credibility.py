@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from atlpa.component import FromList
+from atlpa.field_types import FromList
 from atlpa.records.checked import Checked, Line, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atlpa.component import FromList
+from atlpa.field_types import FromList
 from atlpa.records.attack_settings import AttackSettings
 from atlpa.records.checked import Length
 from atlpa.records.record import MeasuredRecord

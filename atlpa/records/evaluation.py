@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from atlpa.component import FromList
 from atlpa.errors import shown
+from atlpa.field_types import FromList
 from atlpa.records.attack_settings import AttackSettings
 from atlpa.records.checked import Checked, Count, Length, Places, Share, as_lines
 from atlpa.records.record import MeasuredRecord, Network

@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from atlpa.component import Component, FromList, dump, validate
+from atlpa.component import Component, dump, validate
 from atlpa.errors import UserError, reason
+from atlpa.field_types import FromList
 from atlpa.files import write_text
 from atlpa.json_files import parse_json, read_json
 from atlpa.model_state import Logits

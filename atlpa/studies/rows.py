@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from atlpa.component import Component, FromList, Seed, field_names, validate
+from atlpa.component import Component, field_names, validate
 from atlpa.errors import explain, shown
+from atlpa.field_types import FromList, Seed
 
 OWN_FIELDS = {
     "name": "the study's own name",

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from atlpa.attacks import ATTACK_FIELDS, PGD, Attack, Ensemble, attack_class, read_attack
-from atlpa.component import FromList, Name, PixelDistance, field_names, validate
+from atlpa.component import field_names, validate
 from atlpa.defenses import DefenseFields
 from atlpa.editors import Told
 from atlpa.errors import UserError, explain
 from atlpa.experiment import Experiment, load, shipped_configs
+from atlpa.field_types import FromList, Name, PixelDistance
 from atlpa.models import NetworkName
 from atlpa.records import BoundMethod
 from atlpa.runs import IMAGES, Protocol

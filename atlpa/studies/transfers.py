@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from atlpa.attacks import ATTACK_FIELDS, Attack, attack_class, read_attack
-from atlpa.component import Component, FromList
+from atlpa.component import Component
+from atlpa.field_types import FromList
 from atlpa.report.attack_words import attack_title
 from atlpa.runs import Protocol
 

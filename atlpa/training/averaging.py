@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from atlpa.component import Component, Number
+from atlpa.component import Component
+from atlpa.field_types import Number
 
 
 class Averaging(Component):

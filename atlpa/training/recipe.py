@@ -11,10 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 
 from atlpa.attacks import PGD, AnyAttack
-from atlpa.component import Component, Number
+from atlpa.component import Component
 from atlpa.defenses import Defense
 from atlpa.engine import Precision
 from atlpa.errors import UserError
+from atlpa.field_types import Number
 from atlpa.training.averaging import Averaging
 from atlpa.training.collapse import Collapse
 from atlpa.training.schedule import Schedule, rising, with_schedule

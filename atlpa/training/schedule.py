@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from atlpa.component import Component, FromList, Number
+from atlpa.component import Component
+from atlpa.field_types import FromList, Number
 
 FIRST, LAST = 1 / 25, 1 / 25e4
 """Where one cycle starts and ends, as shares of the peak: the values of torch's ``OneCycleLR``."""

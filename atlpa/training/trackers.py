@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from atlpa.component import FromList
 from atlpa.editors import NameIn
 from atlpa.errors import UserError, one_line, reason
+from atlpa.field_types import FromList
 from atlpa.records.log import Line
 from atlpa.registry import Registry
 

@@ -7,7 +7,7 @@ import torch
 
 from atlpa.attacks import APGD, FAB, AutoAttack, Ensemble, Square
 from atlpa.evaluation import evaluate
-from atlpa.evaluation.checks.context import CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.model_state import RandomLayer
 from atlpa.randomness import sample
 from tests.attacks.test_auto_attack import standing, trained

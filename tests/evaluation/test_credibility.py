@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from atlpa.attacks import PGD
 from atlpa.evaluation import credibility
 from atlpa.evaluation.checks import CHECKS
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import CheckContext
 from atlpa.records import verdict
 
 EPSILON = 0.1

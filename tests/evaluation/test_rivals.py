@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from atlpa.evaluation.checks.bare_layers import Bare
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import CheckContext
 from atlpa.evaluation.checks.diagnoses import diagnose, first_order_gap
 from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
 from atlpa.evaluation.checks.rivals import RIVALS

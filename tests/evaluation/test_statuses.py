@@ -34,7 +34,8 @@ from hiding import (
 from torch import nn
 
 from atlpa.evaluation.checks import CHECKS
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import CheckContext
 
 
 @dataclass

@@ -8,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atlpa.cli.train import main as train
-from atlpa.component import dump, parse_number
+from atlpa.component import dump
 from atlpa.errors import UserError
 from atlpa.experiment import load, parse
+from atlpa.field_types import parse_number
 from atlpa.strict_yaml import LOADER, parse_yaml
 from atlpa.studies import load_study
 from atlpa.yaml_files import read

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atlpa.evaluation.checks.context import CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.differentiable import Differentiable
 from atlpa.evaluation.checks.stand_ins import needs_gradient, with_gradient_of
 from atlpa.model_state import eval_mode, random_layers

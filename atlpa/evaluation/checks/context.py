@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from atlpa.attacks import PGD, Attack, Ensemble, Square
 from atlpa.attacks.objectives import cross_entropy
 from atlpa.data.images import InMemory
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import check_measurable
+from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.standing import Attempt, Met, Standing
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.evaluation.white_box import follow
-from atlpa.model_state import Logits, eval_mode
+from atlpa.model_state import eval_mode
 from atlpa.out_of_memory import fitting, in_parts
 
 BATCH_SIZE = 64
@@ -26,26 +27,6 @@ DRAWS = 5  # of a randomized model; the majority counts
 ITERATIONS = 40  # of most attacks; the plain one goes on for as many again
 NONE_RIGHT = "no image is right"
 REPEATABLE = 1e-4  # of the logits' size: what two runs of a deterministic model may differ by
-
-
-class CheckedModel(nn.Module):
-    """A callable as a module, with a gradient of zero where it has none at all."""
-
-    def __init__(self, model: Logits, role: str = "the model") -> None:
-        super().__init__()
-        self.model, self.role = model, role
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, C)`` of images ``(B, 3, H, W)``."""
-        # A clone, since a model may work in place.
-        logits: Tensor = self.model(images.clone())
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(
-                f"{self.role} gave {shape} for {len(images)} images; "
-                "it must give logits (images, classes) of two classes or more"
-            )
-        return logits + 0 * images.mean(dim=(1, 2, 3))[:, None]
 
 
 @dataclass

@@ -13,8 +13,9 @@ from atlpa.evaluation.admission import check_callable
 from atlpa.evaluation.as_images import as_tensors, precision_of
 from atlpa.evaluation.checks import adaptive, gradients, hidden_gradients, inputs, weaker_attacks
 from atlpa.evaluation.checks.check import Check
+from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.claim import check_claim, claim
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.context import CheckContext
 from atlpa.evaluation.checks.diagnoses import Diagnosis, diagnose
 from atlpa.evaluation.checks.standing import Standing
 from atlpa.float32 import ieee_float32

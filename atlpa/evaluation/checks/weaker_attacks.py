@@ -11,7 +11,8 @@ from atlpa.attacks import FGSM, Noise
 from atlpa.data.images import InMemory
 from atlpa.evaluation.attack_batches import attacked
 from atlpa.evaluation.checks.check import Check, compare
-from atlpa.evaluation.checks.context import CheckContext, CheckedModel
+from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import CheckContext
 from atlpa.evaluation.checks.evidence import TOLERANCE, percent, rate_status
 from atlpa.evaluation.checks.standing import Met
 from atlpa.records import Status
