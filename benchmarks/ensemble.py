@@ -133,18 +133,23 @@ def attacked(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, s
 
 
 def page(record: Mapping[str, Any]) -> str:
-    """A row for each attack; images that stand with one and fall with AutoAttack's package, and the other way round."""
+    """A row for each attack; images that stand with one and fall with AutoAttack's package, and the other way round.
+
+    An attack by itself is held against its counterpart.
+    """
     turns = {(one["attack"], one["seed"]): one for one in record["results"]}
-    rows = []
-    for attack in dict.fromkeys(one["attack"] for one in record["results"]):
-        pairs = [(turns[attack, seed], turns["AutoAttack", seed]) for name, seed in turns if name == attack]
-        answers = [bits for own, theirs in pairs for bits in zip(own["robust"][0], theirs["robust"][0], strict=True)]
-        faster = statistics.median(theirs["processor_seconds"] / own["processor_seconds"] for own, theirs in pairs)
+    titles, rows = dict.fromkeys(attack for attack, _ in turns), []
+    for attack in titles:
+        by_itself = f"AutoAttack {attack.rpartition(' ')[2]}"
+        theirs = by_itself if by_itself in titles else "AutoAttack"
+        pairs = [(turns[attack, seed], turns[theirs, seed]) for name, seed in turns if name == attack]
+        answers = [bits for own, other in pairs for bits in zip(own["robust"][0], other["robust"][0], strict=True)]
+        faster = statistics.median(other["processor_seconds"] / own["processor_seconds"] for own, other in pairs)
         rows.append(
             (
                 attack,
                 ", ".join(str(own["robust"][0].count("1")) for own, _ in pairs),
-                *("–" if attack == "AutoAttack" else str(answers.count(way)) for way in (("1", "0"), ("0", "1"))),
+                *("–" if attack == theirs else str(answers.count(way)) for way in (("1", "0"), ("0", "1"))),
                 f"{statistics.median(own['processor_seconds'] for own, _ in pairs):.0f} s",
                 f"{faster:.1f}",
             )
