@@ -45,6 +45,13 @@ def _at_least_zero(value: float) -> float:
     return value
 
 
+def written(distance: float) -> str:
+    """A distance as people write it: ``0.25``, and ``8/255`` where no short decimal is that number."""
+    short, levels = f"{distance:.4g}", 255 * distance
+    whole = abs(levels - round(levels)) < 1e-9
+    return f"{round(levels)}/255" if whole and float(short) != distance else short
+
+
 Number = Annotated[
     float,
     BeforeValidator(parse_number),

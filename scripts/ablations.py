@@ -20,7 +20,7 @@ from scripts.race import show_difference, show_zero
 ROOT = Path(__file__).parents[1]
 STUDY = "flowers-ablations"
 RESULTS = ROOT / "docs" / "results" / STUDY
-COLUMNS = ("clean", "white 0.03137", "gray 0.25")
+COLUMNS = ("clean", "white 8/255", "gray 0.25")
 
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 

@@ -30,9 +30,11 @@ def answers(study: Path, architecture: str = "resnet18") -> Mapping[str, Mapping
     }
 
 
-def difference(first: np.ndarray | None, second: np.ndarray | None) -> Estimate | None:
-    """How far the first lie above the second: over images, and over seeds too where both have several."""
+def difference(
+    first: np.ndarray | None, second: np.ndarray | None, alike: Sequence[np.ndarray] = ()
+) -> Estimate | None:
+    """How far the first lie above the second: over seeds too where some of those that vary alike have several."""
     if first is None or second is None:
         return None
-    several = min(len(first), len(second)) > 1
-    return over_seeds(first, second) if several else over_images(first, second)
+    several = any(len(answers) > 1 for answers in alike)
+    return over_seeds(first, second, alike) if several else over_images(first, second)

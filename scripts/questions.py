@@ -11,7 +11,7 @@ import numpy as np
 from atlpa.report import Table
 from scripts.answers import answers, difference
 
-COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 0.03137")
+COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 8/255")
 
 QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
     "tolerant logit beyond smoothing": [
@@ -28,6 +28,11 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("flowers-small-first/atlpa", "flowers-small-first/atlpa_no_attention"),
         ("flowers-small/atlpa", "flowers-small/atlpa_no_attention"),
         ("flowers-race/tolerant_logit_and_attention", "flowers-race/tolerant_logit"),
+    ],
+    "ALP beyond the tolerant logit": [
+        ("flowers-small-first/alp", "flowers-small-first/atlpa_no_attention"),
+        ("flowers-small/alp", "flowers-small/atlpa_no_attention"),
+        ("flowers-race/logit_pairing", "flowers-race/tolerant_logit"),
     ],
     "the whole gain over PAT": [
         ("flowers-small-first/atlpa", "flowers-small-first/pat"),
@@ -47,7 +52,7 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
 def questions(folder: Path) -> Table:
     """How far the first of every pair that is on record lies above its second, in points, with 95 % intervals.
 
-    The intervals are over images, and over seeds too where both have several.
+    The intervals are over images, and over seeds too in a study where some trainings have several, as which all vary.
 
     Args:
         folder: of the studies' records.
@@ -59,10 +64,17 @@ def questions(folder: Path) -> Table:
         study, _, defense = row.partition("/")
         return of_study(study).get(defense, {})  # type: ignore[no-any-return]
 
+    def alike(first: str, second: str, column: str) -> list[np.ndarray]:
+        study, other = (row.partition("/")[0] for row in (first, second))
+        return [columns[column] for columns in of_study(study).values() if column in columns] if study == other else []
+
     rows = []
     for question, pairs in QUESTIONS.items():
         for first, second in pairs:
-            found = [difference(of(first).get(column), of(second).get(column)) for column in COLUMNS]
+            found = [
+                difference(of(first).get(column), of(second).get(column), alike(first, second, column))
+                for column in COLUMNS
+            ]
             if any(found):
                 rows.append((question, first, second, *(one.points() if one else "–" for one in found)))
     return Table(("question", "training", "minus", *COLUMNS), rows, left=3)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from atlpa.field_types import parse_number, written
 from atlpa.records import Evaluation
 from atlpa.report import Table, collect, sections
 from atlpa.report.networks import network_titles, source_title, targets
@@ -69,13 +70,13 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
         (*_made_by(one, titles), titles[one.target.weights]): share_among(one.budgets[-1].correct, one.clean)
         for one in made
     }
-    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (float(row[2]), row[1], "pgd" not in row[0], row[0]))
+    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (parse_number(row[2]), row[1], "pgd" not in row[0], row[0]))
     rows = [(*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in attacks]
     return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
 
 
 def _made_by(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, str, str]:
-    return shown_how(record), source_title(record, titles), f"{record.attack['epsilon']:.4g}"
+    return shown_how(record), source_title(record, titles), written(record.attack["epsilon"])
 
 
 def draw() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from atlpa import PGD, Square
 from atlpa.component import Component, dump, field_docs, validate
+from atlpa.field_types import parse_number, written
 from atlpa.models import InputNoise
 
 
@@ -108,3 +109,13 @@ def test_docs_of_fields_are_those_of_the_docstring():
         third: int = 3
 
     assert field_docs(Derived) == {"first": "of all, on two lines.", "second": "the other."}
+
+
+@pytest.mark.parametrize("distance", ["8/255", "4/255", "1/255", "254/255", "0.25", "0.5", "1", "0", "0.2", "0.1"])
+def test_a_distance_is_written_as_people_do(distance):
+    """What has a short decimal is written so, 0.2 not as 51/255; what is read back is the same number."""
+    assert written(parse_number(distance)) == distance
+
+
+def test_a_distance_that_is_neither_is_rounded():
+    assert written(0.123456) == "0.1235"

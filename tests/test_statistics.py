@@ -102,16 +102,25 @@ def test_false_alarms_are_as_rare_as_said(counts, spread):
     assert [one.p < 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
 
 
-@pytest.mark.parametrize("others", [(3,), (3, 3), (1, 3, 2)])
+@pytest.mark.parametrize("counts", [(1, 3), (1, 3, 3), (1, 1, 3, 2), (2, 3, 3, 3)])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
-def test_a_single_seed_among_others_that_vary_alike(others, spread):
+def test_few_seeds_among_others_that_vary_alike(counts, spread):
     """Of defenses that do not differ, the interval leaves zero out in 5 %."""
     random = np.random.default_rng(0)
     found = []
     for _ in range(TRIALS):
-        every = list(networks(random, (1, *others), spread))
+        every = list(networks(random, counts, spread))
         found.append(over_seeds(every[0], every[-1], every))
     assert np.mean([not one.low <= 0 <= one.high for one in found]) <= at_most(0.05)
+
+
+def test_others_that_vary_alike_say_more_than_two_seeds():
+    random = np.random.default_rng(0)
+    drawn = [list(networks(random, (2, 3, 3, 3), 0.3)) for _ in range(100)]
+    alone = [over_seeds(every[0], every[1]) for every in drawn]
+    among = [over_seeds(every[0], every[1], every) for every in drawn]
+    assert [one.value for one in among] == [one.value for one in alone]
+    assert np.median([one.high - one.low for one in among]) < np.median([one.high - one.low for one in alone])
 
 
 def test_two_networks_on_the_same_images():

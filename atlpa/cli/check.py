@@ -12,6 +12,7 @@ from atlpa.cli.command import number
 from atlpa.cli.given import judged_runs
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.checks import check_claim, claim
+from atlpa.field_types import written
 from atlpa.machine import pick_device
 from atlpa.records import Credibility, verdict
 from atlpa.report import advice, findings_table, what_stands
@@ -74,7 +75,7 @@ def _checked(
         finding = claim(claimed, record.correct, record.felled_by)
         record = replace(record, findings=(*record.findings, finding))
     which = f"{data.count} of {data.available} {data.part} images of {data.dataset}"
-    print(one_line(f"{one.run.folder}, ε {one.epsilon:.4g}, {which}:"))
+    print(one_line(f"{one.run.folder}, ε {written(one.epsilon)}, {which}:"))
     print(findings_table(record).markdown(), end="")
     print("".join(f"{line}\n" for line in [*what_stands(record), *advice(record)]), end="")
     if keep and record.felled_by:

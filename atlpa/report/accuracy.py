@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import NORM_SIGNS, Bound, Credibility, Evaluation, Network
 from atlpa.report.attack_words import PGD, attack_title, measured
 from atlpa.report.bounds import bounded_epsilons, certified
@@ -25,7 +26,7 @@ def each_accuracy(records: Sequence[Evaluation]) -> Table:
             titles[record.target.weights],
             record.threat,
             source_title(record, titles),
-            f"{record.attack['epsilon']:.4g}" + ("" if record.norm == "Linf" else " L2"),
+            written(record.attack["epsilon"]) + ("" if record.norm == "Linf" else " L2"),
             budget.iterations,
             share(budget.correct),
             share(record.clean),
@@ -83,7 +84,7 @@ def threat_table(
             row.append(Linked(share(entry.budgets[-1].correct), entry) if entry else absent)
         rows.append([*row, *(checked(checks, network, epsilon) for epsilon in checked_epsilons(checks))])
     columns = ["network", "clean", *map(str, attacks)]
-    columns += [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
+    columns += [f"checks {written(epsilon)}" for epsilon in checked_epsilons(checks)]
     return Table(columns, rows)
 
 
@@ -138,7 +139,8 @@ def _unmoved(records: Sequence[Evaluation]) -> str:
     """Whom the attack's gradients failed altogether."""
     titles = network_titles(records)
     found = [
-        f"{attack_title(one.attack)} moved no image of {titles[one.target.weights]} at ε {one.attack['epsilon']:.4g}:\n"
+        f"{attack_title(one.attack)} moved no image of {titles[one.target.weights]} at ε "
+        f"{written(one.attack['epsilon'])}:\n"
         "its gradients are 0, and what stands says nothing (atlpa-eval --check asks why).\n"
         for one in records
         if one.threat == "white" and one.attack["name"] == PGD and one.attack["epsilon"]

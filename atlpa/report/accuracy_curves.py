@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.accuracy import measured_threats
 from atlpa.report.columns import column_of
@@ -61,7 +62,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
                 panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
-        row[0].set_ylabel(f"accuracy at ε = {epsilon:.4g}")
+        row[0].set_ylabel(f"accuracy at ε = {written(epsilon)}")
         row[0].yaxis.set_major_formatter(PercentFormatter(1))
         row[0].set_ylim(-0.02, 1)
     for panel, threat in zip(panels[0], threats, strict=True):

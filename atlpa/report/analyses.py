@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from atlpa.field_types import written
 from atlpa.records import Analysis, Attention, Embedding, ImageCondition, Landscape, Regions
 from atlpa.report.networks import network_titles, row_order, targets
 from atlpa.report.published import published
@@ -92,7 +93,7 @@ def mean_interval(values: Sequence[float], signed: bool = False) -> str:
 
 def condition(seen: ImageCondition) -> str:
     """How they call what it was shown."""
-    return seen.threat if seen.threat == "clean" else f"{seen.threat} {seen.epsilon:.4g}"
+    return seen.threat if seen.threat == "clean" else f"{seen.threat} {written(seen.epsilon)}"
 
 
 def condition_order(seen: ImageCondition) -> tuple[int, float]:

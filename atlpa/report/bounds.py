@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import Bound, Evaluation, Network
 from atlpa.report.networks import network_titles, row_order
 from atlpa.report.table import Linked, Table
@@ -33,7 +34,7 @@ def bounds_table(bounds: Sequence[Bound], evaluations: Sequence[Evaluation] = ()
         rows.append(
             (
                 titles[record.target.weights],
-                f"{record.epsilon:.4g}",
+                written(record.epsilon),
                 record.method,
                 share([record.clean]),
                 Linked(certified_cell(record, evaluations), record),

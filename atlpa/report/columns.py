@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation, Threat
 from atlpa.report.attack_words import PGD, attack_title
 from atlpa.report.networks import source_title
@@ -29,7 +30,7 @@ class Column(NamedTuple):
 
     def __str__(self) -> str:
         """Its title."""
-        return f"{self.attack} {self.epsilon:.4g}"
+        return f"{self.attack} {written(self.epsilon)}"
 
 
 def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:

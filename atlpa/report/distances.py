@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from atlpa.errors import one_line
+from atlpa.field_types import written
 from atlpa.records import NORM_SIGNS, Distances
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, legend_below
@@ -41,7 +42,7 @@ def distances_table(records: Sequence[Distances]) -> Table:
                 NORM_SIGNS[record.norm],
                 Linked(median(record.bounds), record),
                 f"{ranked[-(-n // 4) - 1]:.4g} – {ranked[-(-3 * n // 4) - 1]:.4g}",
-                f"{share([record.standing(epsilon)])} at {epsilon:.4g}",
+                f"{share([record.standing(epsilon)])} at {written(epsilon)}",
                 share([record.standing(0)]),
                 n,
                 f"{record.steps / n:.0f}",
@@ -55,7 +56,7 @@ def curve_table(records: Sequence[Distances], epsilons: Sequence[float]) -> Tabl
     """Accuracy at some ε, a column for each network, percent with 95 % Wilson intervals."""
     titles, ordered = network_titles(records), _ordered(records)
     names = [titles[one.target.weights] for one in ordered]
-    rows = [(f"{epsilon:.4g}", *(share([one.standing(epsilon)]) for one in ordered)) for epsilon in epsilons]
+    rows = [(written(epsilon), *(share([one.standing(epsilon)]) for one in ordered)) for epsilon in epsilons]
     return Table(("ε", *names), rows, left=0)
 
 

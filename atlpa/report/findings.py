@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.networks import network_titles
 from atlpa.report.results import Results
@@ -31,7 +32,7 @@ def _who_stands(white: Sequence[Evaluation], titles: dict[str, str], *, distance
         return "" if distances else "No network was attacked itself, so nothing here says how robust one is."
     best = max(white, key=left)
     told = share(best.budgets[-1].correct)
-    where = f"White-box at ε = {best.attack['epsilon']:.4g}" + (" in L2" if best.norm == "L2" else "")
+    where = f"White-box at ε = {written(best.attack['epsilon'])}" + (" in L2" if best.norm == "L2" else "")
     guess = f"{100 / best.data.classes:.1f} %"
     name, attack = titles[best.target.weights], best.attack["name"]
     if beat_guessing(white):
@@ -50,7 +51,7 @@ def _transfer(
     own = [record for record in records if record.threat == "white" and record.target.weights == target]
     itself = [left(record) for record in own if (record.norm, record.attack["epsilon"]) == (best.norm, epsilon)]
     leaves = f"Images made on another network leave up to {100 * left(best):.1f} % ({titles[target]}, {best.threat}, "
-    leaves += f"ε = {epsilon:.4g})"
+    leaves += f"ε = {written(epsilon)})"
     if not itself:
         return f"{leaves}: an upper bound, no robustness."
     attacked = f"those made on itself {100 * min(itself):.1f} %"
@@ -78,7 +79,7 @@ def _chance(ranked: Sequence[Evaluation], titles: dict[str, str]) -> str:
         return ""
     raw = [mcnemar(best.budgets[-1].correct[0], other.budgets[-1].correct[0]) for other in others]
     tied = [titles[o.target.weights] for o, p in zip(others, holm(raw), strict=True) if p >= LEVEL]
-    where = "white-box" if best.threat == "white" else f"{best.threat}, ε = {best.attack['epsilon']:.4g}"
+    where = "white-box" if best.threat == "white" else f"{best.threat}, ε = {written(best.attack['epsilon'])}"
     count = "1 other network" if len(others) == 1 else f"{len(others)} other networks"
     lead, test = f"{titles[best.target.weights]} ({where}) leads {count}", "exact McNemar test, Holm's correction"
     if not tied:

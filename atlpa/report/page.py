@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from atlpa.field_types import written
 from atlpa.report.checks import advice, findings_table, what_stands
 from atlpa.report.escape import hypertext, link
 from atlpa.report.findings import findings
@@ -142,7 +143,7 @@ def _checks(results: Results, folder: Path) -> str:
     """Every check of every network, folded away."""
     parts, titles = [], network_titles(results.checks)
     for record in results.checks:
-        title = f"{titles[record.target.weights]}, ε {record.epsilon:.4g}, n {record.data.count}"
+        title = f"{titles[record.target.weights]}, ε {written(record.epsilon)}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
         advised = "".join(f"<li>{hypertext(line)}</li>" for line in [*what_stands(record), *advice(record)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import Credibility, Evaluation
 from atlpa.report.attack_words import PGD
 from atlpa.report.checks import checked, checked_epsilons
@@ -52,9 +53,9 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         verdict = _verdict([_share(white) for white in whites if white], records[0].data.classes)
         said = [checked(checks, network, epsilon) for epsilon in checked_epsilons(checks)]
         rows.append((network_title(network, architecture=False), *cells, *map(_value, whites), verdict, *said))
-    titles = [f"{threat} {epsilon:g} paper / ours" for threat, epsilon in columns]
-    whites_titles = [f"white {epsilon:g}" for epsilon in epsilons]
-    checks_titles = [f"checks {epsilon:.4g}" for epsilon in checked_epsilons(checks)]
+    titles = [f"{threat} {written(epsilon)} paper / ours" for threat, epsilon in columns]
+    whites_titles = [f"white {written(epsilon)}" for epsilon in epsilons]
+    checks_titles = [f"checks {written(epsilon)}" for epsilon in checked_epsilons(checks)]
     return Table(("defense", *titles, *whites_titles, "verdict", *checks_titles), rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.columns import column_of
 from atlpa.report.networks import network_titles, targets
@@ -51,7 +52,7 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
                 continue
             points = 100 * (share(ours).value - share(correct[network.weights, attack]).value)
             cells[network.weights].append(f"{points:+.1f} (p {p_text(p)})")
-    columns = (f"{titles[own.weights]} against", *(f"{attack.attack} {attack.epsilon:g}" for attack in attacks))
+    columns = (f"{titles[own.weights]} against", *(f"{attack.attack} {written(attack.epsilon)}" for attack in attacks))
     return Table(columns, [(titles[network.weights], *cells[network.weights]) for network in others])
 
 

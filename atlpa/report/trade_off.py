@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
@@ -44,7 +45,7 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
         look: dict[str, Any] = {"color": COLORS[place % 8], "marker": MARKERS[place // 8 % 8]}
         handles[figure_text(title)] = _draw(panel, group, look)
     names = {str(record.attack["name"]) for record in shown}
-    panel.set_ylabel(f"white-box at ε = {epsilon:.4g}, {figure_text(' or '.join(sorted(names)))}")
+    panel.set_ylabel(f"white-box at ε = {written(epsilon)}, {figure_text(' or '.join(sorted(names)))}")
     panel.set_xlabel("clean accuracy")
     panel.xaxis.set_major_formatter(PercentFormatter(1))
     panel.yaxis.set_major_formatter(PercentFormatter(1))

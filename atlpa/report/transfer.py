@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.attack_words import attack_title
 from atlpa.report.columns import THREATS
@@ -33,7 +34,7 @@ def transfer_table(records: Sequence[Evaluation]) -> Table | None:
             titles[record.target.weights],
             shown_how(record),
             f"{record.threat}: {source_title(record, titles)}",
-            f"{record.attack['epsilon']:.4g}",
+            written(record.attack["epsilon"]),
             record.budgets[-1].iterations,
             Linked(share(record.budgets[-1].correct), record),
             share(record.clean),

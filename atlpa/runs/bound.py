@@ -12,6 +12,7 @@ from atlpa import __version__
 from atlpa.bounds import NoBound, certify
 from atlpa.data import load_images
 from atlpa.evaluation.correctness import to_batch
+from atlpa.field_types import written
 from atlpa.float32 import ieee_float32
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -68,7 +69,7 @@ class BoundRun:
         model = run.load_model(device)
         began = time.monotonic()
         clean, certified, obstacle = "", "", None
-        title = f"bound {self.method} {run.folder.name} ε {self.epsilon:g}"
+        title = f"bound {self.method} {run.folder.name} ε {written(self.epsilon)}"
         with Progress(title, len(loaded), "image") as progress, ieee_float32():
             for rows in torch.split(torch.arange(len(loaded)), AT_ONCE):
                 images, labels = to_batch(loaded, rows, device)

@@ -14,6 +14,7 @@ from atlpa.errors import UserError
 from atlpa.evaluation import credibility
 from atlpa.evaluation.checks import CHECKS, Check
 from atlpa.evaluation.correctness import to_batch
+from atlpa.field_types import written
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import Credibility
@@ -116,7 +117,7 @@ class CredibilityRun:
             if source.undefended and source.experiment.model.architecture == run.experiment.model.architecture
         ]
         began = time.monotonic()
-        title = f"checks {run.folder.name} ε {self.epsilon:g}"
+        title = f"checks {run.folder.name} ε {written(self.epsilon)}"
         with Progress(title, len(self.checks), "check") as progress:
             found = credibility(
                 run.load_model(device),

@@ -15,6 +15,7 @@ from atlpa.errors import UserError
 from atlpa.evaluation import AttackResult, transfer, white_box
 from atlpa.evaluation.attack_result import as_strings
 from atlpa.evaluation.white_box import stages_of
+from atlpa.field_types import written
 from atlpa.machine import describe
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, Evaluation
@@ -116,7 +117,7 @@ def _attack(
     first = group[0]
     attack, protocol, source = first.attack, first.protocol, first.attacked(device)
     names = " + ".join(run.folder.name for run in first.pairing.sources)
-    title = f"{first.pairing.threat} {names} ε {attack.epsilon:g}"
+    title = f"{first.pairing.threat} {names} ε {written(attack.epsilon)}"
     stages = stages_of(source, images, attack) if first.white_box else ()
     total, unit = (len(images) * len(stages), "image") if stages else (len(images) * protocol.budgets[-1], "step")
     with Progress(title, total, unit) as progress:

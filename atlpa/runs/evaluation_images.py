@@ -18,6 +18,7 @@ from atlpa.errors import UserError
 from atlpa.evaluation import attacked
 from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.correctness import to_batch
+from atlpa.field_types import written
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, ImageCondition
 from atlpa.runs.evaluate import judged_images
@@ -129,7 +130,7 @@ class EvaluationImages:
         key = source.network.weights, condition.epsilon
         if key not in self._made:
             attack = replace(self.attack, epsilon=condition.epsilon)
-            title = f"images of {source.folder.name}, ε {condition.epsilon:g}"
+            title = f"images of {source.folder.name}, ε {written(condition.epsilon)}"
             with Progress(title, len(images), "image") as progress:
                 self._made[key] = attacked(
                     source.load_model(self.device),

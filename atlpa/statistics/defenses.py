@@ -53,23 +53,22 @@ def over_seeds(first: np.ndarray, second: np.ndarray | None = None, alike: Seque
     In simulations with 3 to 5 seeds and 120 or 340 images, equal defenses get p < 0.05 in 2 to 6 % of cases and
     p < 0.001 in up to 0.3 %; the interval of a mean holds it in 92 to 97 %, least where three seeds differ most.
 
-    A single seed does not show how much seeds vary. Where there is one, all seeds are taken to vary as those of
-    ``alike`` do on average, which is what an analysis of variance assumes of all its groups.
+    A single seed does not show how much seeds vary, and two hardly do. Given others that are ``alike``, the seeds of
+    all are taken to vary as they do on average, which is what an analysis of variance assumes of its groups.
 
     Args:
         first: ``(seeds, images)``; two seeds or more, or one where others are ``alike``.
         second: of the other defense, on the same images; its seeds may be fewer or more, and are not paired.
-        alike: answers of defenses whose seeds vary alike, those of ``first`` and ``second`` among them; needed where
-            either has a single seed.
+        alike: answers of defenses whose seeds vary alike, those of ``first`` and ``second`` among them.
 
     Raises:
         ValueError: other images, or a single seed and nothing that is alike with more.
     """
     padded = _padded(first, second)
-    if min(map(len, padded)) > 1:
-        seeds = [_between_seeds([own], len(own)) for own in padded]
-    else:
+    if alike:
         seeds = [_between_seeds(alike, 1 / sum(1 / len(own) for own in padded))]
+    else:
+        seeds = [_between_seeds([own], len(own)) for own in padded]
     return _estimate(padded, seeds)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atlpa.attacks import PGD
 from atlpa.experiment import Experiment
+from atlpa.field_types import written
 from atlpa.machine import pick_device
 from atlpa.records import Evaluation, Threat
 from atlpa.report.attack_words import attack_title
@@ -45,7 +46,7 @@ class AttackStep(MeasuringStep):
         """What a plan calls it."""
         attack, kind = self.protocol.attack, "white-box" if self.white_box else f"transfer to {len(self.targets)}"
         name = "" if attack.name == PGD.name else f" {attack_title(attack.settings())}"
-        return f"{kind}{name}, {' + '.join(one.folder.name for one in self.sources)}, ε {attack.epsilon:g}"
+        return f"{kind}{name}, {' + '.join(one.folder.name for one in self.sources)}, ε {written(attack.epsilon)}"
 
     @property
     def white_box(self) -> bool:

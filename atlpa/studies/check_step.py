@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlpa.experiment import Experiment
+from atlpa.field_types import written
 from atlpa.machine import pick_device
 from atlpa.records import Credibility
 from atlpa.runs import CredibilityRun, Run
@@ -32,7 +33,7 @@ class CheckStep(MeasuringStep):
     @property
     def title(self) -> str:
         """What a plan calls it."""
-        return f"checks, {self.target.folder.name}, ε {self.epsilon:.4g}"
+        return f"checks, {self.target.folder.name}, ε {written(self.epsilon)}"
 
     def needs(self) -> Sequence[Experiment]:
         """The networks that must be trained first."""

@@ -405,7 +405,7 @@ def test_checks_are_on_record_and_stand_in_the_report(runs, capsys):
     pat = str(runs / "pat-resnet18")
     assert main(["--run", pat, "--check", "--limit", "8"]) == 0
     out = capsys.readouterr().out
-    assert "runs/pat-resnet18, ε 0.03137, 8 of 359 test images of digits:" in out
+    assert "runs/pat-resnet18, ε 8/255, 8 of 359 test images of digits:" in out
     table = {row[0]: row[1] for row in rows(out)}
     assert table["pixel range"] == "pass"
     assert "no transfer source" not in out  # both undefended networks lie beside it
@@ -416,7 +416,7 @@ def test_checks_are_on_record_and_stand_in_the_report(runs, capsys):
     assert capsys.readouterr().out == out
     assert main(["--run", pat, "--threat", "white", *FAST, "--eps", "8/255"]) == 0
     report = subprocess.run(["atlpa-report", pat], capture_output=True, text=True, check=True).stdout
-    assert "checks 0.03137" in report
+    assert "checks 8/255" in report
     verdict = out.split("verdict: ")[1].split(":")[0].split()[0]
     assert verdict in rows(report)[0][-1]
 

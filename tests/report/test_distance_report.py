@@ -26,11 +26,11 @@ def distances(network=PAT, values=(0.0, 0.001, 0.002, 0.02, 0.04, None), norm="L
 
 
 def test_the_table_shows_what_the_record_holds():
-    """The usual ε is 8/255 = 0.03137, or the largest asked about; quartiles are distances of images."""
+    """The usual ε is 8/255, or the largest asked about; quartiles are distances of images."""
     (row,) = distances_table([distances()]).rows
     cells = [str(cell) for cell in row]
     assert cells[1:5] == ["fmn", "‖δ‖∞", "0.011 [0, inf]", "0.001 – 0.04"]
-    assert cells[5] == "33.3 [9.7, 70.0] at 0.03137"
+    assert cells[5] == "33.3 [9.7, 70.0] at 8/255"
     assert cells[6].startswith("83.3 [")
     assert cells[7:] == ["6", "201"]
     two = distances(values=(0.5, 2.0, None, None), norm="L2", epsilons=(0.1, 0.25, 4.0))

@@ -177,7 +177,7 @@ def test_where_robustness_is_within_reach_the_ensemble_judges_too():
         found = plan(digits(epsilons=["8/255", 0.25], budgets=[2], limit=3, **changes)).attacks
         return [step.title for step in found if "ensemble" in step.title]
 
-    assert titles() == [f"white-box ensemble, {name}-resnet18-seed0-final, ε 0.0313725" for name in ("none", "pat")]
+    assert titles() == [f"white-box ensemble, {name}-resnet18-seed0-final, ε 8/255" for name in ("none", "pat")]
     assert titles(judge=None) == []
     found = plan(digits(epsilons=["8/255"], judge={"name": "ensemble", "version": "standard"}, limit=3)).attacks
     assert [step.protocol.attack.version for step in found if step.protocol.attack.name == "ensemble"] == 2 * [
