@@ -92,9 +92,9 @@ def keep(study: str) -> None:
         if (trained := kept / run.name / "records" / "training.json").is_file():
             record = Training.load(trained)
             replace(record, experiment=_anywhere(record.experiment)).save(trained)
-    for name in ("table.md", "table.csv", "curves.png"):
-        if (made / name).is_file():
-            shutil.copy(made / name, kept)
+    drawn = (path for path in made.glob("*.png") if not path.name.startswith("attention"))  # those lie on photographs
+    for file in (*made.glob("table.*"), *drawn):
+        shutil.copy(file, kept)
 
 
 def _anywhere(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,22 +104,24 @@ def _anywhere(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main(size: str, data: Path) -> int:
-    """Do it; returns the exit status."""
-    try:
-        for study in STUDIES[size]:
+    """Do it, each study by itself; returns the exit status, 2 where one cannot be had here."""
+    possible = []
+    for study in STUDIES[size]:
+        try:
             print(cost(study, data))
-    except UserError as error:
-        print(f"{study}: {error}")
-        return 2
+            possible.append(study)
+        except UserError as error:
+            print(f"{study}: {error}")
     if size == "full" and not torch.cuda.is_available():
         print("that needs a GPU, and there is none here; make paper-small is for a CPU")
         return 2
-    for study in STUDIES[size]:
+    for study in possible:
         if status := run_study([study, "--data-root", str(root_of(study, data))]):
             return status
         keep(load_study(study).name)
-    draw()
-    return 0
+    if possible:
+        draw()
+    return 0 if len(possible) == len(STUDIES[size]) else 2
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 // A header sorts its column: by the first number of each cell where there is one, else by text.
 function value(row, column) {
   const text = row.cells[column].textContent.trim();
-  const number = text.replace("−", "-").match(/^[<>]?\s*([+-]?\d+(\.\d+)?)/);
-  return number ? Number(number[1]) : text;
+  const number = text.replace("−", "-").match(/^[<>]?\s*([+-]?\d+(?:\.\d+)?)(?:\/(\d+))?/);
+  return number ? number[1] / (number[2] ?? 1) : text;
 }
 function compare(a, b) {
   if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b);
