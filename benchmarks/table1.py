@@ -37,7 +37,7 @@ def table1(records: Sequence[Mapping[str, Any]]) -> list[str]:
             for name in OURS:
                 hours = needed / _rate(rows, STAGES[stage], name) / 3600
                 total[name] += hours
-                cells.append(f"{hours:.3g}")
+                cells.append(f"{hours:.0f}" if hours >= 100 else f"{hours:.3g}")
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, f"| **all** | {' | '.join(f'**{total[name]:.0f}**' for name in OURS)} |"]
 

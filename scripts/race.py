@@ -9,20 +9,18 @@ import json
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from atlpa.attacks import Cost
 from atlpa.component import validate
 from atlpa.defenses import Defense
 from atlpa.records import Training
 from atlpa.report import Results, Table, collect
-from atlpa.report.legend import COLORS, MARKERS, legend_below
+from atlpa.report.legend import COLORS
 from atlpa.report.networks import by_training
 from atlpa.report.strongest import strongest
 from atlpa.statistics import Estimate, by_seed, over_seeds
@@ -120,18 +118,33 @@ def _points(found: Estimate | float) -> str:
     return f"{100 * found:+.1f}" if isinstance(found, float) else found.points()
 
 
-def parts_figure(base: str, rows: Mapping[str, Row]) -> Figure:
-    """How far every training lies above another, attacked and clean, with 95 % intervals; red below it, green above."""
+def parts_figure(base: str, rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure:
+    """How far every training lies above another, attacked and clean, with 95 % intervals; and what each costs.
+
+    Args:
+        base: the other.
+        rows: the trainings.
+        minutes: of a processor, of one training each, where that was measured.
+    """
     others = [name for name in rows if name != base][::-1]
-    figure = Figure(figsize=(7.5, 0.9 + 0.27 * len(others)), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(9.5, 0.9 + 0.27 * len(others)), layout="constrained")
+    *panels, cost = figure.subplots(1, 3, sharey=True, width_ratios=(3, 3, 2))
     for panel, of, title in zip(panels, (left_of, clean_of), ("under attack", "clean"), strict=True):
         for place, name in enumerate(others):
             found = _above(base, name, rows, of)
             value, low, high = (found,) * 3 if isinstance(found, float) else found[:3]
             show_difference(panel, place, value, low, high, size=6 if len(rows[name].left) > 1 else 4)
         show_zero(panel, f"{title}: points above {base}")
-        panel.set_yticks(range(len(others)), [f"{name} ({len(rows[name].left)})" for name in others])
+    cost.barh(
+        [place for place, name in enumerate(others) if name in minutes],
+        [minutes[name] for name in others if name in minutes],
+        color=COLORS[2],
+        height=0.5,
+    )
+    if base in minutes:
+        cost.axvline(minutes[base], color="0.4", linewidth=0.8)
+    _plain(cost, "processor time, minutes")
+    cost.set_yticks(range(len(others)), [f"{name} ({len(rows[name].left)})" for name in others])
     return figure
 
 
@@ -145,44 +158,17 @@ def show_difference(panel: Axes, place: int, value: float, low: float, high: flo
 def show_zero(panel: Axes, label: str) -> None:
     """The line that differences are read against."""
     panel.axvline(0, color="0.4", linewidth=0.8)
+    _plain(panel, label)
+
+
+def _plain(panel: Axes, label: str) -> None:
     panel.set_xlabel(label)
     panel.grid(axis="x", alpha=0.3, linewidth=0.5)
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def cost_figure(rows: Mapping[str, Row], minutes: Mapping[str, float]) -> Figure:
-    """What stands against the processor time, with 95 % intervals, and against the passes that a training took.
-
-    Args:
-        rows: the trainings.
-        minutes: of each, of a processor.
-    """
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    handles: dict[str, Artist] = {}
-    every = [row.left for row in rows.values()]
-    for place, (name, row) in enumerate(rows.items()):
-        found = over_seeds(row.left, alike=every)
-        look: dict[str, Any] = {"color": COLORS[place % 8], "marker": MARKERS[place // 8 % 8], "markersize": 5}
-        error = [[found.value - found.low], [found.high - found.value]]
-        handles[name] = panels[0].errorbar(minutes[name], found.value, yerr=error, linewidth=1, **look).lines[0]
-        if row.passes:
-            panels[1].plot(row.passes / 1000, found.value, linestyle="", **look)
-    labels = ("processor time, minutes", "passes of an image both ways, thousands")
-    for panel, label in zip(panels, labels, strict=True):
-        panel.set_xlabel(label)
-        panel.set_xlim(left=0)
-        panel.grid(alpha=0.3, linewidth=0.5)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("stands under the ensemble")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    legend_below(figure, handles, fontsize=9)
-    return figure
-
-
 if __name__ == "__main__":
-    rows = trainings(collect([RESULTS / study for study in STUDIES]))
-    parts_figure("recipe", rows).savefig(RESULTS / STUDIES[0] / "parts.png", dpi=150)
     timed = json.loads((RESULTS / STUDIES[0] / "seconds.json").read_text())["rows"]
+    rows = trainings(collect([RESULTS / study for study in STUDIES]))
     minutes = {name: timed[name]["minutes"] for name in rows if name in timed}
-    cost_figure({name: rows[name] for name in minutes}, minutes).savefig(RESULTS / STUDIES[0] / "cost.png", dpi=150)
+    parts_figure("recipe", rows, minutes).savefig(RESULTS / STUDIES[0] / "parts.png", dpi=150)

@@ -1,4 +1,4 @@
-"""docs/results.md, whose tables are drawn from the committed records: ``python -m scripts.results_page``.
+"""The pages on results, whose tables are drawn from the committed records: ``python -m scripts.results_page``.
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
 the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
@@ -25,7 +25,7 @@ from scripts.questions import questions
 from scripts.race import above, trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "results.md"
+PAGES = tuple(DOCS / name for name in ("results.md", "race.md", "first-run.md", "bounds.md"))
 PLACE = re.compile(r"(<!-- ([\w -]+): ([\w-]+) -->\n\n)((?:\|.*\n)*)")
 OURS = re.compile(r"(<!-- (questions|ablations) -->\n\n)((?:\|.*\n)*)")
 
@@ -70,7 +70,9 @@ def transfer_matrix(records: Sequence[Evaluation]) -> Table | None:
         (*_made_by(one, titles), titles[one.target.weights]): share_among(one.budgets[-1].correct, one.clean)
         for one in made
     }
-    attacks = sorted({key[:-1] for key in cells}, key=lambda row: (parse_number(row[2]), row[1], "pgd" not in row[0], row[0]))
+    attacks = sorted(
+        {key[:-1] for key in cells}, key=lambda row: (parse_number(row[2]), row[1], "pgd" not in row[0], row[0])
+    )
     rows = [(*row, *(cells.get((*row, name)) or "–" for name in judged)) for row in attacks]
     return Table(("attack", "source", "ε", *judged), rows, left=2) if rows else None
 
@@ -80,11 +82,12 @@ def _made_by(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, str, s
 
 
 def draw() -> None:
-    """Write the page, and say whether a table has changed."""
-    before = PAGE.read_text()
-    PAGE.write_text(drawn(before))
-    changed = PAGE.read_text() != before
-    print(f"{PAGE}: {'changed; read what is said about its tables again' if changed else 'as it was'}")
+    """Write the pages, and say whether a table has changed."""
+    for page in PAGES:
+        before = page.read_text()
+        page.write_text(drawn(before))
+        changed = page.read_text() != before
+        print(f"{page}: {'changed; read what is said about its tables again' if changed else 'as it was'}")
 
 
 if __name__ == "__main__":

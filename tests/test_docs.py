@@ -18,7 +18,7 @@ from atlpa.report import collect, sections, tidy
 from atlpa.statistics import share
 from benchmarks import distances, ensemble
 from benchmarks.page import write_page
-from scripts.results_page import drawn
+from scripts.results_page import PAGES, drawn
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHOWN = {"table1", "table1-paper", "significance", "table2", "table3", "landscape-ranges"}
@@ -35,9 +35,14 @@ def evaluations(study):
     return collect([study]).evaluations
 
 
-def test_the_page_on_results_is_drawn_from_the_committed_records():
-    text = (DOCS / "results.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_on_results_is_drawn_from_the_committed_records(page):
+    text = page.read_text()
     assert drawn(text) == text
+
+
+def test_every_table_of_the_first_run_is_on_a_page():
+    text = "".join(page.read_text() for page in PAGES)
     assert set(re.findall(r"<!-- flowers-small-first: ([\w-]+) -->", text)) == SHOWN
 
 
@@ -91,7 +96,7 @@ def test_every_run_is_described(study):
 
 def test_what_was_learned_is_what_the_logs_hold():
     """The last twenty logged batches under the training attack, and the share that lies above guessing."""
-    page = " ".join((DOCS / "results.md").read_text().split())
+    page = " ".join((DOCS / "first-run.md").read_text().split())
     found = {}
     for log in (DOCS / "results" / "flowers-small-first").glob("*-seed0-final/log.jsonl"):
         values = [line["adversarial_accuracy"] for line in read_log(log)[-20:]]
@@ -112,7 +117,7 @@ def test_what_was_learned_is_what_the_logs_hold():
 
 def test_differences_between_networks_are_those_of_the_verdicts():
     """Mean of the paired differences over images, with Agresti and Min's 95 % interval: four images more."""
-    page = " ".join((DOCS / "results.md").read_text().replace("−", "-").split())
+    page = " ".join((DOCS / "first-run.md").read_text().replace("−", "-").split())
     records = evaluations(DOCS / "results" / "flowers-small-first")
     found = {
         (record.target.defense, record.threat, record.attack["epsilon"]): [

@@ -50,7 +50,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "STUDIES", {"small": ("tiny.yaml",), "full": ("tiny.yaml",)})
     for module in (paper, results_page):
         monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(results_page, "PAGE", tmp_path / "docs" / "results.md")
+    monkeypatch.setattr(results_page, "PAGES", (tmp_path / "docs" / "results.md",))
     return tmp_path
 
 

@@ -46,7 +46,7 @@ def test_numbers_of_the_picture_are_those_that_the_pages_say():
     """Drawn from the records; said in words on two pages."""
     found = [f"{value:.1f}" for value in between_bounds().values()]
     assert found == sorted(found, key=float)
-    said = [(DOCS / name).read_text() for name in ("concepts/numbers.md", "results.md")]
+    said = [(DOCS / name).read_text() for name in ("concepts/numbers.md", "bounds.md")]
     assert all(number in text for number in found for text in said)
 
 
