@@ -46,6 +46,12 @@ def say(line: str) -> None:
         print(one_line(line))
 
 
+def warn(line: str) -> None:
+    """Tell on standard error what a result does without, so that it stands in no result that is piped on."""
+    if not _quiet:
+        print(one_line(line), file=sys.stderr)
+
+
 def _be(*, quiet: bool) -> None:
     global _quiet  # noqa: PLW0603  # of the process, as its standard error is
     _quiet = quiet

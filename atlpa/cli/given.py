@@ -12,7 +12,7 @@ from atlpa.data import DATASETS
 from atlpa.dotted import set_field
 from atlpa.errors import UserError
 from atlpa.experiment import parse
-from atlpa.models import slug
+from atlpa.models import NETWORKS, slug
 from atlpa.progress import say
 from atlpa.registry import is_import_path
 from atlpa.runs import Run
@@ -27,7 +27,7 @@ def add_given_options(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", help="a network of torchvision's, timm:NAME, or package.module:factory")
     add("--weights", type=path, metavar="FILE", help="its weights, in whatever layout; imagenet: the published ones")
     add("--data", type=path, metavar="NAME[:DIR]", help=f"what it is judged on: folder:DIR, {', '.join(_named())}")
-    add("--size", type=count, metavar="S", help="side of the images; default: 224, or that of the data set's own")
+    add("--size", type=count, metavar="S", help="side of the images; default: the data's or the network's own, or 224")
     add(
         "--set",
         action="append",
@@ -85,8 +85,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         data["root"] = place
     if arguments.data_root:
         data["root"] = arguments.data_root
-    if arguments.size:
-        data |= {"size": arguments.size, "resize": arguments.size}
+    if side := arguments.size or _side(name, arguments.model):
+        data |= {"size": side, "resize": side}
     weights = Path(arguments.weights).stem
     images = f"{name}-{Path(place).resolve().name}" if place else name
     size = f"-{arguments.size}" if arguments.size else ""
@@ -102,6 +102,11 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     for field, value in settings(arguments.set):
         set_field(fields, field, value)
     return fields
+
+
+def _side(data: str, model: str) -> int | None:
+    """Of the images of a folder, as a network of timm's says; other data sets have a side of their own."""
+    return getattr(NETWORKS[model], "side", None) if data == "folder" else None
 
 
 def _has_parts(root: Path) -> bool:

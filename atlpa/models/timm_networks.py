@@ -25,6 +25,11 @@ class TimmNetwork:
         """What the size of the images is called, of a network that is made for one."""
         return "img_size" if _timm().get_pretrained_cfg(self.name).fixed_input_size else None
 
+    @property
+    def side(self) -> int:
+        """Of the images that it was made for."""
+        return int(_timm().get_pretrained_cfg(self.name).input_size[-1])
+
     def __call__(self, classes: int, **size: int) -> nn.Module:
         """The network without weights."""
         network: nn.Module = _timm().create_model(self.name, pretrained=False, num_classes=classes, **size)

@@ -120,7 +120,7 @@ def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin
     own = model.backbone.state_dict()
     head = [name for name in (f"{model.head}.weight", f"{model.head}.bias") if name in own]
     notes = []
-    if all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in head):
+    if head and all(name in state and state[name].shape[1:] == own[name].shape[1:] for name in head):
         given, wanted = len(state[head[0]]), len(own[head[0]])
         if given != wanted and whole:
             raise UserError(f"model.weights: {origin} is for {given} classes, and the data has {wanted}")

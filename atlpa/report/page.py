@@ -39,7 +39,7 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
     """
     shown = {**figures, **_attention(folder)}
     first = next((file for name in FIRST for file in shown if file.stem == name), None)
-    parts = [_how(results), _found(results)] + ([_figure(first, shown.pop(first))] if first else [])
+    parts = [_found(results), *([_figure(first, shown.pop(first))] if first else []), _how(results)]
     parts += [_section(s.name, s.title, _folded(s, _table(s.table, results, folder)) + _note(s.note)) for s in tables]
     parts += [_figure(file, title) for file, title in shown.items()]
     parts += [_checks(results, folder)] if results.checks else []

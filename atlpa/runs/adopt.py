@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from atlpa import __version__
+from atlpa.data.images import InMemory
 from atlpa.errors import PlaceTaken, UserError
+from atlpa.evaluation.admission import check_logits
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
+from atlpa.models import Classifier
 from atlpa.records import Network, Training
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import run_lock
@@ -43,6 +46,8 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
     classes = len(index.classes)
     model = experiment.defense.build(experiment.model, classes, experiment.seed, experiment.data.size)
     for note in experiment.model.load_initial_weights(model, experiment.data.size, whole=True):
+        say(f"note: {note}")
+    for note in _asked(model.eval(), experiment, index.classes):
         say(f"note: {note}")
     checkpoint = Checkpoint(
         step=0,
@@ -79,6 +84,34 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
             atlpa=__version__,
         ).save(run.training_record)
     return run
+
+
+def _asked(model: Classifier, experiment: Experiment, classes: Sequence[str]) -> list[str]:
+    """What a network's answer to two gray images says of it.
+
+    Raises:
+        UserError: it gives no logits for images of this size, or not one for each class of the data.
+    """
+    gray, name = torch.full((2, 3, experiment.data.size, experiment.data.size), 0.5), experiment.model.architecture
+    try:
+        own = check_logits(model, InMemory(gray, torch.zeros(2, dtype=torch.long)), f"network {name}")
+    except ValueError as error:
+        raise UserError(f"{error}{'; --size sets the side of the images' if error.__cause__ else ''}") from error
+    if own != len(classes):
+        raise UserError(f"{name} tells {own} classes apart, and the data has {len(classes)}: {_listed(classes)}")
+    with torch.no_grad():
+        answers = model(gray)
+    shares = bool((answers >= 0).all()) and torch.allclose(answers.sum(dim=1), torch.ones(2), atol=1e-4)
+    how = model.normalization
+    mean, std = (" ".join(f"{value:.3g}" for value in part) for part in (how.mean, how.std))
+    told = f"images of {experiment.data.size}×{experiment.data.size}, normalized by mean {mean} and deviation {std}"
+    notes = [f"{name}: {told}; its logits are taken for {_listed(classes)}, in this order"]
+    hidden = "it seems to give probabilities, on which gradients vanish: give the network without its softmax"
+    return [*notes, f"{name}: {hidden}"] if shares else notes
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ", ".join([*classes[:4], *(["…", classes[-1]] if len(classes) > 4 else [])])
 
 
 def _must_lie_there(folder: Path, experiment: Experiment) -> None:

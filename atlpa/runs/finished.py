@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from atlpa.errors import UserError, one_line
+from atlpa.progress import warn
 from atlpa.records import Training, folders_below
 from atlpa.records.places import set_aside, unreadable
 from atlpa.registry import UntrustedCode
@@ -83,4 +83,4 @@ def _leave_out(problem: object) -> None:
 @cache
 def _say(line: str) -> None:
     """Once in a process: every network that is judged looks at the same neighbors."""
-    print(line, file=sys.stderr)
+    warn(line)

@@ -1,5 +1,6 @@
 """A network of somebody else's, judged from the command line: its own predictions, whatever its file looks like."""
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -166,3 +167,79 @@ def test_what_does_not_fit_is_said(here, capsys):
         capsys, *given, "--model", "resnet18", "--weights", "plain.pth", "--run", "x"
     )
     assert not list(Path("runs/given").glob("*five*"))
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Two(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.last = nn.Linear(3, classes)
+
+    def forward(self, images):
+        return self.last(images.mean(dim=(2, 3))), 0
+
+
+def two(classes):
+    return Two(classes)
+
+
+def gray(classes):
+    return nn.Sequential(nn.Conv2d(1, classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def seven(classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 7))
+
+
+def maps(classes):
+    return nn.Conv2d(3, classes, 3)
+
+
+def shares(classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes), nn.Softmax(dim=1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("two", "judged_nets:two gave tuple for 2 images"),
+        ("gray", "takes no images (3, 32, 32) of torch.float32 on cpu"),
+        ("seven", "tells 7 classes apart, and the data has 2: cat, dog"),
+        ("maps", "it must give logits (images, classes)"),
+    ],
+)
+def test_what_gives_no_logits_for_these_classes_is_refused_and_leaves_nothing(name, said, here, capsys, monkeypatch):
+    Path("judged_nets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(".")
+    make = getattr(importlib.import_module("judged_nets"), name)
+    torch.save(make(2).state_dict(), "own.pth")
+    given = ["--model", f"judged_nets:{name}", "--weights", "own.pth", "--data", "folder:photos", "--size", str(SIZE)]
+    assert said in refused(capsys, *given, *ATTACK)
+    assert not Path("runs").exists()
+
+
+def test_what_a_network_is_taken_for_is_said(here, capsys, monkeypatch):
+    Path("judged_nets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(".")
+    torch.save(importlib.import_module("judged_nets").shares(2).state_dict(), "own.pth")
+    judged("--model", "judged_nets:shares", "--weights", "own.pth")
+    out = capsys.readouterr().out
+    assert "it seems to give probabilities" in out
+    assert "images of 32×32, normalized by mean 0.485 0.456 0.406 and deviation 0.229 0.224 0.225" in out
+    assert "its logits are taken for cat, dog, in this order" in out
+
+
+def test_a_network_of_timms_sees_images_of_its_own_size(here):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(1)
+    network = timm.create_model("test_vit3", num_classes=2)
+    torch.save(network.state_dict(), "vit.pth")
+    given = ["--model", "timm:test_vit3", "--weights", "vit.pth", "--data", "folder:photos", *ATTACK]
+    assert main([*given, "--json", "out.json"]) == 0
+    (record,) = json.loads(Path("out.json").read_text())
+    assert record["data"]["size"] == network.pretrained_cfg["input_size"][-1]

@@ -1,5 +1,6 @@
 """What is drawn from code and records is current."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -90,3 +91,11 @@ def test_equations_stand_beside_lines_of_the_source():
     lines = {line.strip() for line in code.splitlines() if line.strip()}
     assert len(lines) > 100
     assert [line for line in lines if line not in source] == []
+
+
+@pytest.mark.parametrize("package", ["attacks", "bounds", "data", "losses", "models"])
+def test_the_reference_names_every_class_that_a_package_offers(package):
+    text, offered = (DOCS / "reference" / f"{package}.md").read_text(), importlib.import_module(f"atlpa.{package}")
+    classes = [name for name in offered.__all__ if isinstance(getattr(offered, name), type)]
+    assert classes
+    assert [name for name in classes if not re.search(rf"^::: atlpa\.{package}\.([\w.]+\.)?{name}$", text, re.M)] == []

@@ -93,8 +93,8 @@ def names():
     return found | {"stages_of_clean": maps[0], "stages_of_adversarial": maps[1]}
 
 
-def test_the_page_on_research_code_runs(names, capsys):
-    passes, of_ones_own, judged, _ = blocks(HOWTO / "own-code.md", "python")
+def test_the_page_on_research_code_runs(names, capsys, tiny_run):
+    passes, of_ones_own, judged, _, opened = blocks(HOWTO / "own-code.md", "python")
     exec(passes, names)
     assert names["terms"].keys() == {"cross_entropy", "tolerant_logit", "attention_map"}
     assert all(parameter.grad is not None for parameter in names["model"].parameters())
@@ -103,6 +103,9 @@ def test_the_page_on_research_code_runs(names, capsys):
     exec(judged, names)
     assert names["result"].robust.shape == (1, 1, 8)
     assert capsys.readouterr().out.startswith("robust ")
+    run = tiny_run()
+    exec(opened.replace("runs/digits/pat-resnet18-seed0-final", run.folder.as_posix()), names)
+    assert names["network"](torch.rand(2, 3, run.experiment.data.size, run.experiment.data.size)).shape == (2, 10)
 
 
 def test_every_python_block_of_a_page_compiles():
