@@ -117,21 +117,24 @@ def test_bare_layers_are_those_with_weights():
     network, points = convolutions().eval(), images()
     filtered = layers.Blocks(0.1)
     hidden = CheckedModel(nn.Sequential(filtered, network, layers.ReverseSigmoid(0.5, 0.1), layers.noise(3.0)).eval())
-    bare = Bare(hidden, points[:1])
+    bare = Bare(hidden, points[:3])
     torch.testing.assert_close(bare(points), network(filtered(points)))
     torch.testing.assert_close(gradient(bare, points), gradient(network, filtered(points)))
-    assert not Bare(CheckedModel(network), points[:1]).differs
-    assert not Bare(CheckedModel(network.forward), points[:1]).differs
+    assert not Bare(CheckedModel(network), points[:3]).differs
+    assert not Bare(CheckedModel(network.forward), points[:3]).differs
 
 
 @pytest.mark.parametrize("hides", [nn.Identity, partial(layers.Rounded, 4), partial(Cut, "detach")])
 def test_bare_layers_of_a_vote_are_the_mean_of_its_members(hides):
-    """Each has a hidden layer as wide as the logits, which is not its last, whatever hides the gradient behind it."""
+    """Each has a hidden layer as wide as the logits, which is not its last, whatever hides the gradient behind it; and
+    as a vote has no scale, one a thousand times as large says no more than the others."""
     members = [nn.Sequential(nn.Flatten(), nn.Linear(768, 10), hides(), nn.Linear(10, 10)) for _ in range(3)]
-    bare, points = Bare(CheckedModel(layers.Voting(*members)), images()[:1]), images()
-    torch.testing.assert_close(bare(points), layers.Mean(*members)(points))
-    mixed = CheckedModel(layers.Mean(*members))
-    assert not Bare(mixed, points[:1]).differs
+    bare, points = Bare(CheckedModel(layers.Voting(*members)), images()[:3]), images()
+    equal = [member(points) / member(points).std() for member in members]
+    torch.testing.assert_close(bare(points), (equal[0] + equal[1] + equal[2]) / 3)
+    loud = nn.Sequential(*members[0], layers.Scaled(1000.0))
+    torch.testing.assert_close(Bare(CheckedModel(layers.Voting(loud, *members[1:])), points[:3])(points), bare(points))
+    assert not Bare(CheckedModel(layers.Mean(*members)), points[:3]).differs
 
 
 def test_neighbors_average_ripples_away():

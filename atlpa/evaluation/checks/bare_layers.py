@@ -26,30 +26,36 @@ class Bare(nn.Module):
     Preprocessing are the modules without parameters and buffers that run before the first with any and change no
     shape: they do their work, and gradients pass them unchanged; a mean and a deviation that are buffers are left as
     they are. Layers that draw do nothing. The logits are what the last layer with weights gives, if these are as
-    many; of several networks that vote or are mixed, the mean of what their last layers give.
+    many; of several networks that vote or are mixed, the mean of what their last layers give, each over its spread, so
+    that the largest does not speak for all.
 
     Args:
         model: the model under scrutiny.
-        image: ``(1, 3, H, W)``, any.
+        images: ``(N, 3, H, W)``, a few.
     """
 
-    def __init__(self, model: CheckedModel, image: Tensor) -> None:
+    def __init__(self, model: CheckedModel, images: Tensor) -> None:
         super().__init__()
         self.model = model
-        self.before, self.heads = _ends(model.model, image)
+        self.before, self.heads = _ends(model.model, images)
         self.random = [layer for layer in random_layers(model) if layer not in self.before]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, C)`` of images ``(B, 3, H, W)``."""
-        found: list[Tensor] = []
+        found: dict[nn.Module, list[Tensor]] = {}
+
+        def keep(layer: nn.Module, _: object, output: Tensor) -> Tensor:
+            found.setdefault(layer, []).append(output)
+            return output.clone()  # the model may go on in place
+
         hooks: list[tuple[nn.Module, Callable[..., Tensor | None]]] = [
             *((layer, lambda _, inputs, output: with_gradient_of(output, inputs[0])) for layer in self.before),
             *((layer, lambda _, inputs, __: inputs[0]) for layer in self.random),
-            *((layer, lambda _, __, output: found.append(output)) for layer in self.heads),
+            *((layer, keep) for layer in self.heads),
         ]
         with _hooked(hooks):
             logits: Tensor = self.model(images)
-        return torch.stack(found).mean(dim=0) if found else logits
+        return _mean([_whole(calls, len(images)) for calls in found.values()]) if found else logits
 
     @property
     def differs(self) -> bool:
@@ -57,26 +63,60 @@ class Bare(nn.Module):
         return bool(self.before or self.random or self.heads)
 
 
-def _ends(model: object, image: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
-    """The modules that an image passes before those that have weights; and the last of these, if more comes behind."""
+def _whole(calls: Sequence[Tensor], count: int) -> Tensor:
+    """What a layer gave for a batch: in parts that follow one another, or several times, of which the mean is taken."""
+    return torch.cat(list(calls)) if sum(map(len, calls)) == count else torch.stack(list(calls)).mean(dim=0)
+
+
+def _mean(members: Sequence[Tensor]) -> Tensor:
+    if len(members) == 1:
+        return members[0]
+    return torch.stack([logits / logits.detach().std().clamp(min=1e-6) for logits in members]).mean(dim=0)
+
+
+def _ends(model: object, images: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The modules that images pass before those that have weights; and the last of these, if more comes behind."""
     if not isinstance(model, nn.Module) or out_of_reach(model):
         return [], []
     before: list[nn.Module] = []
     weighty: list[tuple[nn.Module, Tensor]] = []
 
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
             weighty.append((module, output))
-        elif not weighty and inputs and isinstance(output, Tensor) and inputs[0].shape == output.shape:
+            return output.clone() if isinstance(output, Tensor) else None  # the model may go on in place
+        pixels = all(isinstance(value, Tensor) and value.is_floating_point() for value in (*inputs[:1], output))
+        if not weighty and inputs and pixels and inputs[0].shape == output.shape:
             before.append(module)
+        return None
 
-    leaves = [module for module in model.modules() if next(module.children(), None) is None]
+    leaves = [module for module in model.modules() if _is_leaf(module)]
     with _hooked([(leaf, note) for leaf in leaves]), torch.enable_grad(), eval_mode(model):
-        logits = Differentiable(model)(image.clone().requires_grad_(True))
-    as_many = [(module, it) for module, it in weighty if needs_gradient(it) and it.shape == logits.shape]
-    heads = _last(as_many)
-    behind = heads and not torch.allclose(torch.stack([output for _, output in heads]).mean(dim=0), logits)
-    return before, [module for module, _ in heads] if behind else []
+        logits = Differentiable(model)(images.clone().requires_grad_(True))
+    once = [layer for layer in before if before.count(layer) == 1]
+    as_many = [(module, it) for module, it in weighty if needs_gradient(it) and it.shape[1:] == logits.shape[1:]]
+    calls: dict[nn.Module, list[Tensor]] = {}
+    for module, output in _leading_to(logits, _last(as_many)):
+        calls.setdefault(module, []).append(output)
+    fit = [sum(map(len, own)) == len(images) or all(len(it) == len(images) for it in own) for own in calls.values()]
+    if not calls or not all(fit):
+        return once, []
+    wholes = [_whole(own, len(images)) for own in calls.values()]
+    return once, [] if torch.allclose(torch.stack(wholes).mean(dim=0), logits) else list(calls)
+
+
+def _leading_to(logits: Tensor, calls: list[tuple[nn.Module, Tensor]]) -> list[tuple[nn.Module, Tensor]]:
+    """Those that the logits are made of, as far as a gradient shows it; where it shows nothing, all."""
+    if not calls or not logits.requires_grad:
+        return calls
+    slopes = torch.autograd.grad(logits.sum(), [output for _, output in calls], retain_graph=True, allow_unused=True)
+    used = [call for call, slope in zip(calls, slopes, strict=True) if slope is not None]
+    return used or calls
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether it has no layers inside; what makes its weights from others (weight normalization, say) is none."""
+    return all(name == "parametrizations" for name, _ in module.named_children())
 
 
 def _last(calls: list[tuple[nn.Module, Tensor]]) -> list[tuple[nn.Module, Tensor]]:

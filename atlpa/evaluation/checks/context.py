@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from atlpa.attacks import PGD, Attack, Ensemble, Square
-from atlpa.attacks.objectives import cross_entropy
+from atlpa.attacks.objectives import cross_entropy, margin
 from atlpa.data.images import InMemory
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import check_measurable
@@ -96,14 +96,17 @@ class CheckContext:
     @cached_property
     def no_gradient(self) -> Tensor:
         """Which of the images that are right have no gradient in any pixel, ``(N,)``."""
-        none = torch.zeros_like(self.clean)
+        return self.clean & ~self._has_slope(cross_entropy)
+
+    def _has_slope(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """For which of the images that are right a loss has a gradient in some pixel, ``(N,)``."""
+        found = torch.zeros_like(self.clean)
         for rows in batches(self.clean):
             with eval_mode(self.model), torch.enable_grad():
                 images = self.images[rows].clone().requires_grad_(True)
-                loss = cross_entropy(self.model(images), self.labels[rows]).sum()
-                (gradient,) = torch.autograd.grad(loss, images)
-            none[rows] = ((gradient == 0) | ~torch.isfinite(gradient)).flatten(1).all(dim=1)
-        return none
+                (gradient,) = torch.autograd.grad(loss(self.model(images), self.labels[rows]).sum(), images)
+            found[rows] = ((gradient != 0) & torch.isfinite(gradient)).flatten(1).any(dim=1)
+        return found
 
     @cached_property
     def _standing(self) -> Standing:
@@ -131,9 +134,8 @@ class CheckContext:
     @property
     def strongest(self) -> Attack:
         """The ensemble; of a model without any gradient, as far as its images show, Square alone."""
-        if self.clean.any() and bool((self.no_gradient == self.clean).all()):
-            return Square(self.epsilon)
-        return Ensemble(self.epsilon)
+        saturated = self.clean.any() and bool((self.no_gradient == self.clean).all())
+        return Square(self.epsilon) if saturated and not self._has_slope(margin).any() else Ensemble(self.epsilon)
 
     @cached_property
     def by_ensemble(self) -> Met:

@@ -66,6 +66,7 @@ class Judged(Sequence[Finding]):
         return len(self.findings)
 
 
+@torch.inference_mode(mode=False)
 def credibility(
     model: Logits,
     images: Any,
@@ -117,6 +118,7 @@ def credibility(
         check_callable(source, f"source {number}")
     chosen = [CHECKS[one] if isinstance(one, str) else one for one in (CHECKS if checks is None else checks)]
     images, labels = as_tensors(images, labels)
+    images, labels = (part.clone() if part.is_inference() else part for part in (images, labels))
     images = images.to(precision_of(model) or torch.float32)
     if images.ndim != 4 or not len(images) or labels.shape != (len(images),):
         raise ValueError(

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from atlpa.evaluation.checks.stand_ins import STAND_INS, needs_gradient
+from atlpa.evaluation.checks.stand_ins import STAND_INS, needs_gradient, of_soft_forms
 from atlpa.model_state import RandomLayer
 from atlpa.randomness import Generators, uniform
 
@@ -21,19 +22,23 @@ class _StandIns(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
         if name == "_set_grad_enabled":
             return None
+        if "input" in kwargs:
+            args = (kwargs.pop("input"), *args)
         tensors = [value for value in args if isinstance(value, Tensor)]
         if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
             return tensors[0]
-        if not any(needs_gradient(value) or hasattr(value, "soft") for value in tensors):
-            return func(*args, **kwargs)
+        if not any(needs_gradient(value) for value in tensors):
+            soft = any(hasattr(value, "soft") for value in tensors)
+            return of_soft_forms(func, args, kwargs) if soft else func(*args, **kwargs)
         if rule := STAND_INS.get(name):
             return rule(func, *args, **kwargs)
         in_place = name[:-1] if name.endswith("_") and not name.endswith("__") else ""
         if rule := STAND_INS.get(in_place):
-            return args[0].copy_(rule(getattr(torch, in_place), args[0].clone(), *args[1:], **kwargs))
+            whole = getattr(torch, in_place, None) or getattr(F, in_place)
+            return args[0].copy_(rule(whole, args[0].clone(), *args[1:], **kwargs))
         return func(*args, **kwargs)
 
 

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import APGD, PGD, Attack
+from atlpa.attacks.objectives import margin
 from atlpa.evaluation.checks.bare_layers import Bare
-from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches
+from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import ITERATIONS, CheckContext, batches, logits
 from atlpa.evaluation.checks.differentiable import Differentiable, Neighbors, own_functions
 from atlpa.evaluation.checks.standing import Attempt, Met
+from atlpa.evaluation.correctness import matches
 from atlpa.model_state import eval_mode
 
 LOOK_EVERY = 4
@@ -22,6 +25,8 @@ DRAWS = 8
 """Neighbors that a gradient is averaged over."""
 TARGETS = 3
 """The likeliest wrong classes, which are aimed at."""
+PROBED = 3
+"""Images that a model is followed with, so that parts of a batch are told from layers that run several times."""
 RADIUS = 0.25
 """Of their cube, as a share of ε."""
 
@@ -46,6 +51,17 @@ class Rival:
     def attempt(self, context: CheckContext) -> Attempt:
         """The attack, as a check makes it."""
         return self.name, lambda candidates: self.meet(context, candidates)
+
+    def blind(self, context: CheckContext, candidates: Tensor) -> bool:
+        """Whether no gradient reaches any of some images ``(N,)`` here either."""
+        for rows in batches(candidates):
+            with eval_mode(self.network), torch.enable_grad():
+                images = context.images[rows].clone().requires_grad_(True)
+                loss = margin(self.network(images), context.labels[rows]).sum()
+                (slope,) = torch.autograd.grad(loss, images, allow_unused=True) if loss.requires_grad else (None,)
+            if slope is not None and bool(slope.any()):
+                return False
+        return True
 
     def meet(self, context: CheckContext, candidates: Tensor) -> Met:
         """Which of some images ``(N,)`` the model gets right at every iterate that it is shown.
@@ -98,19 +114,25 @@ def stand_ins(context: CheckContext) -> Iterator[Rival]:
 
 def bare(context: CheckContext) -> Iterator[Rival]:
     """What remains without the layers before the first weights, those behind the last, and those that draw, if any;
-    with its own gradient, and with stand-ins' should something in between hide it too."""
-    network = Bare(context.model, context.images[:1])
-    if network.differs:
+    with its own gradient, and with stand-ins' should something in between hide it too. What is left is no core of the
+    model where it reads most images otherwise."""
+    network = Bare(context.model, context.images[:PROBED])
+    if network.differs and 2 * (_read(context, network) & context.clean).sum() > context.clean.sum():
         for loss in LOSSES:
             yield Rival(f"bare, {loss}", network, climb(context, loss))
             yield Rival(f"bare with stand-ins, {loss}", Differentiable(network), climb(context, loss))
 
 
+def _read(context: CheckContext, network: nn.Module) -> Tensor:
+    """Which images ``(N,)`` another network reads right."""
+    return matches(logits(CheckedModel(network), context.images), context.labels)
+
+
 def own_backward_passes(context: CheckContext) -> list[str]:
     """The names of the model's own autograd functions, whose backward passes need not belong to what they compute."""
     with eval_mode(context.model), torch.enable_grad():
-        logits = context.model(context.images[:1].clone().requires_grad_(True))
-    return [type(node).__name__.removesuffix("Backward") for node in own_functions(logits)]
+        found = context.model(context.images[:1].clone().requires_grad_(True))
+    return [type(node).__name__.removesuffix("Backward") for node in own_functions(found)]
 
 
 RIVALS: tuple[Callable[[CheckContext], Iterator[Rival]], ...] = (neighbors, stand_ins, bare)

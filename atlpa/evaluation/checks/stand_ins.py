@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -55,9 +55,10 @@ def _quotient(func: Operation, x: Tensor, by: Any, **kwargs: Any) -> Tensor:
 
 
 def _leaky(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    kwargs.pop("inplace", None)
-    exact = func(x, *args, **kwargs)
-    return with_gradient_of(exact, (1 - LEAK) * exact + LEAK * x)
+    in_place = bool(kwargs.pop("inplace", False))
+    exact = func(x.clone(), *args, **kwargs)
+    leaking = with_gradient_of(exact, (1 - LEAK) * exact + LEAK * x)
+    return x.copy_(leaking) if in_place else leaking
 
 
 def _softmax(func: Operation, x: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -87,10 +88,29 @@ def _threshold(sign: float) -> Operation:
 
 
 def _as_number(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    exact, soft = func(x, *args, **kwargs), getattr(x, "soft", None)
-    if soft is None or not isinstance(exact, Tensor) or not exact.is_floating_point():
+    exact, soft = func(x, *args, **kwargs), getattr(x, "soft", x)
+    if not isinstance(exact, Tensor) or not needs_gradient(soft):
         return exact
-    return with_gradient_of(exact, soft.to(exact.dtype))
+    if not exact.is_floating_point():
+        exact.soft = soft  # type: ignore[attr-defined]
+        return exact
+    return exact if soft is x else with_gradient_of(exact, soft.to(exact.dtype))
+
+
+def _whole(func: Operation, *args: Any, **kwargs: Any) -> Tensor:
+    """Whole numbers have no gradient; they keep what they were made of for when they become numbers again."""
+    made_of = next(value for value in args if needs_gradient(getattr(value, "soft", value)))
+    exact: Tensor = func(*(value.detach() if isinstance(value, Tensor) else value for value in args), **kwargs)
+    exact.soft = getattr(made_of, "soft", made_of)  # type: ignore[attr-defined]
+    return exact
+
+
+def _assigned(func: Operation, x: Tensor, index: Any, value: Any) -> None:
+    """What is overwritten by a constant keeps its gradient."""
+    before = x.clone()
+    func(x, index, value)
+    if not needs_gradient(value):
+        x.copy_(with_gradient_of(x.detach().clone(), before))
 
 
 def _index(func: Operation, x: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -124,7 +144,7 @@ def _masked_product(func: Operation, x: Any, other: Any, **kwargs: Any) -> Tenso
 def _choice(func: Operation, condition: Tensor, x: Any = None, other: Any = None, **kwargs: Any) -> Any:
     """What one branch replaces by a constant keeps the other branch's gradient."""
     exact = func(condition, x, other, **kwargs) if x is not None else func(condition)
-    signals = [branch for branch in (x, other) if needs_gradient(branch)]
+    signals = [branch for branch in (condition, x, other) if needs_gradient(branch)]  # as a method it is x.where(…)
     return with_gradient_of(exact, signals[0].expand_as(exact)) if len(signals) == 1 else exact
 
 
@@ -138,7 +158,9 @@ def _rules(rule: Operation, names: str) -> dict[str, Operation]:
 
 
 STAND_INS: Mapping[str, Operation] = {
-    **_rules(_identity, "round sign sgn floor ceil trunc fix fake_quantize_per_tensor_affine hardshrink threshold"),
+    **_rules(_identity, "round special_round sign sgn heaviside floor ceil trunc fix hardshrink threshold"),
+    **_rules(_identity, "fake_quantize_per_tensor_affine"),
+    **_rules(_whole, "int long short char byte bucketize searchsorted"),
     **_rules(_nothing, "remainder fmod frac __mod__"),
     **_rules(_quotient, "floor_divide __floordiv__"),
     **_rules(_leaky, "relu relu6 hardtanh clamp clip clamp_min clamp_max"),
@@ -152,6 +174,29 @@ STAND_INS: Mapping[str, Operation] = {
     **_rules(_masked_product, "mul multiply __mul__ __rmul__"),
     **_rules(_choice, "where"),
     **_rules(_filled, "masked_fill"),
+    "__setitem__": _assigned,
     "detach": lambda _, x: x,
+    **_rules(lambda func, x, *args, **kwargs: func(x.detach(), *args, **kwargs), "numpy tolist __array__"),
 }
 """What stands in for an operation, by its name; called with the operation and its arguments."""
+SOFT_FORMS = {_as_number, _one_hot, _whole, _masked_product}
+"""Those that know what to do with the soft form of whole numbers and masks."""
+
+
+def of_soft_forms(func: Operation, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """An operation on whole numbers or masks, whose result has the soft form that the same makes of theirs, if any."""
+    rule = STAND_INS.get(func.__name__)
+    exact = rule(func, *args, **kwargs) if rule in SOFT_FORMS else func(*args, **kwargs)
+    if not isinstance(exact, Tensor) or exact.requires_grad or hasattr(exact, "soft"):
+        return exact
+    softened = [getattr(value, "soft", value) for value in args]
+    try:
+        soft = rule(func, *softened, **kwargs) if rule else func(*softened, **kwargs)
+    except (RuntimeError, TypeError, IndexError, ValueError):  # as of an index, which must be whole
+        return exact
+    if not needs_gradient(soft) or soft.shape != exact.shape:
+        return exact
+    if exact.is_floating_point():
+        return with_gradient_of(exact, soft)
+    exact.soft = soft  # type: ignore[attr-defined]
+    return exact

@@ -41,17 +41,19 @@ class Standing:
         adversarial: ``(N, 3, H, W)``, where each fell; the image itself where it did not.
         felled_by: what felled each, a name; ``""`` where nothing did.
         draws: whether the model draws.
+        images: as they are.
     """
 
     stands: Tensor
     adversarial: Tensor
     felled_by: list[str]
     draws: bool
+    images: Tensor
 
     @classmethod
     def clean(cls, right: Tensor, images: Tensor, draws: bool) -> Standing:
         """Before any attack."""
-        return cls(right.clone(), images.clone(), len(right) * [""], draws)
+        return cls(right.clone(), images.clone(), len(right) * [""], draws, images)
 
     @property
     def correct(self) -> str:
@@ -69,7 +71,7 @@ class Standing:
         if not self.draws:
             self._fell(name, met, self.stands & attacked & ~met.stands)
         elif met.stands.sum() < self.stands.sum():
-            self.felled_by = len(self.felled_by) * [""]
+            self.felled_by, self.adversarial = len(self.felled_by) * [""], self.images.clone()
             self.stands = attacked.clone()
             self._fell(name, met, attacked & ~met.stands)
 
