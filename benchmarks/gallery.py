@@ -3,7 +3,7 @@
 The networks are those of ``tests/gallery``. The judge's number is what the ensemble and the rivals together leave,
 image by image; the strongest is what stands under everything that was tried, attacks by hand on the way in included.
 Of a network that draws, whose images fall by chance, each number is the smallest of those of single attacks, judged by
-most of five draws. The cheaper attacks are made first, on all networks; what is on record is not made again.
+most of five draws. Beside them stands what each check says. The cheaper attacks are made first, on all networks; what is on record is not made again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
-from atlpa.evaluation.checks import CHECKS, CheckContext
+from atlpa.evaluation.checks import CHECKS, CheckContext, credibility
 from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
 from atlpa.files import write_text
@@ -99,6 +99,12 @@ def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]
         yield "rival: more queries", partial(searched, context)
 
 
+def findings(context: CheckContext) -> dict[str, str]:
+    """What each of the checks says of a network, as ``atlpa-eval --check`` would."""
+    judged = credibility(context.model.model, context.images, context.labels, EPSILON)
+    return {finding.check: finding.status for finding in judged}
+
+
 def seeded(title: str, attack: Attack, seeds: int) -> Group:
     """An attack, with so many seeds."""
     return lambda context, _: ((f"{title} {seed}", shown(context, attack, seed)) for seed in range(seeds))
@@ -153,6 +159,9 @@ def main() -> None:
                     row["standing"][attack] = "".join(str(int(stands)) for stands in mask)
                     row["seconds"][attack] = round(time.process_time() - begun, 2)
                     row["flags"] += [flag for flag in FLAGS if flag in said.getvalue() and flag not in row["flags"]]
+            if "findings" not in row:
+                torch.manual_seed(0)
+                row["findings"] = findings(context)
             row["left"] = summary(row["standing"], row["draws"])
             print(name, row["left"], row["flags"], round(sum(row["seconds"].values())), flush=True)
             record = {"epsilon": EPSILON, "images": IMAGES, "networks": rows, "machine": own}
