@@ -3,8 +3,8 @@
 The networks are those of ``tests/gallery``. The judge's number is what the ensemble and the rivals together leave,
 image by image; the strongest is what stands under everything that was tried, attacks by hand on the way in included.
 Of a network that draws, whose images fall by chance, each number is the smallest of those of single attacks, judged by
-most of five draws. Beside them may stand what each check says. The cheaper attacks are made first, on all networks; what
-is on record is not made again.
+most of five draws. Beside them may stand what each check says. The cheaper attacks are made first, on all networks;
+what is on record is not made again.
 """
 
 from __future__ import annotations
