@@ -21,7 +21,7 @@ from atlpa.attacks.rows import State
 from atlpa.attacks.stepwise import Cost
 from atlpa.attacks.with_precision import WithPrecision
 from atlpa.engine import Engine, Precision, prepare
-from atlpa.field_types import Number, Radius, check_pixel_range
+from atlpa.field_types import Number, Radius, check_pixel_range, written
 from atlpa.float32 import ieee_float32
 from atlpa.model_state import Logits, eval_mode, random_layers, with_generators
 from atlpa.randomness import Generators, rewound, sample
@@ -253,12 +253,13 @@ class PGD(WithPrecision, Attack):
         """Steps that are cut, and budgets that cannot reach ε."""
         notes = []
         if self.step > self.epsilon:
-            notes.append(f"step {self.step:g} is larger than ε {self.epsilon:g}: a step from the image is cut to ε")
+            notes.append(f"step {written(self.step)} is larger than ε {written(self.epsilon)}: a step is cut to ε")
         short = [n for n in budgets or [self.iterations] if n * self.step < self.epsilon * (1 - 1e-9)]
         if self.start == "zero" and short:
+            budgets_short = ", ".join(map(str, short))
             notes.append(
-                f"ε {self.epsilon:g} cannot bind within {', '.join(map(str, short))} steps of {self.step:.4g} from a "
-                f"zero start: {short[-1]} reach at most {short[-1] * self.step:.4g}"
+                f"ε {written(self.epsilon)} cannot bind within {budgets_short} steps of {self.step:.4g} from a zero start: "
+                f"{short[-1]} reach at most {short[-1] * self.step:.4g}"
             )
         return notes
 
