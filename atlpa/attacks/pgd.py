@@ -256,11 +256,9 @@ class PGD(WithPrecision, Attack):
             notes.append(f"step {written(self.step)} is larger than ε {written(self.epsilon)}: a step is cut to ε")
         short = [n for n in budgets or [self.iterations] if n * self.step < self.epsilon * (1 - 1e-9)]
         if self.start == "zero" and short:
-            budgets_short = ", ".join(map(str, short))
-            notes.append(
-                f"ε {written(self.epsilon)} cannot bind within {budgets_short} steps of {self.step:.4g} from a zero start: "
-                f"{short[-1]} reach at most {short[-1] * self.step:.4g}"
-            )
+            steps = f"{', '.join(map(str, short))} steps of {self.step:.4g} from a zero start"
+            reach = f"{short[-1]} reach at most {short[-1] * self.step:.4g}"
+            notes.append(f"ε {written(self.epsilon)} cannot bind within {steps}: {reach}")
         return notes
 
 
