@@ -34,8 +34,17 @@ def table(record: Mapping[str, Any]) -> Table:
         cells = ["–" if count is None else f"{100 * count / record['images']:.0f}" for count in left]
         made = "autoattack" in network["standing"]
         kind = "honest" if network["honest"] else "draws" if network["draws"] else ""
-        rows.append((name, kind, *cells, ", ".join(network["flags"]) or ("none" if made else "–")))
-    return Table(("network", "", *COLUMNS.values(), "AutoAttack's flags"), rows, left=2)
+        flags = ", ".join(network["flags"]) or ("none" if made else "–")
+        rows.append((name, kind, *cells, flags, said(network.get("findings", {}))))
+    return Table(("network", "", *COLUMNS.values(), "AutoAttack's flags", "our checks"), rows, left=2)
+
+
+def said(findings: Mapping[str, str]) -> str:
+    """What the checks say: the worst status, and which gave it."""
+    for status in ("fail", "warn"):
+        if names := [name for name, own in findings.items() if own == status]:
+            return f"{status}: {', '.join(names)}"
+    return "pass" if findings else "–"
 
 
 def apart(some: str, others: str) -> int:

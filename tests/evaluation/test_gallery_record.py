@@ -37,6 +37,12 @@ def test_rivals_accuse_no_honest_network(name):
     assert broken_status(sum(before) - sum(after), None, sum(before), TOLERANCE) != "fail"
 
 
+def test_the_checks_fail_what_is_broken_and_nothing_that_is_honest():
+    fails = {name for name, network in NETWORKS.items() if "fail" in network["findings"].values()}
+    assert not fails & set(HONEST)
+    assert len(fails & set(BROKEN)) >= 25
+
+
 def test_the_table_of_the_page_is_current():
     text = PAGE.read_text()
     assert text == drawn(text), "run python -m benchmarks.gallery_page"

@@ -26,17 +26,18 @@ class Bare(nn.Module):
     Preprocessing are the modules without parameters and buffers that run before the first with any and change no
     shape: they do their work, and gradients pass them unchanged; a mean and a deviation that are buffers are left as
     they are. Layers that draw do nothing. The logits are what the last layer with weights gives, if these are as
-    many; of several networks that vote or are mixed, the mean of what their last layers give, each over its spread, so
-    that the largest does not speak for all.
+    many; of several networks that vote or are mixed, the mean of what their last layers give.
 
     Args:
         model: the model under scrutiny.
         images: ``(N, 3, H, W)``, a few.
+        equal: whether what each gives is taken over its spread, so that the largest does not speak for all, as it does
+            not in a vote.
     """
 
-    def __init__(self, model: CheckedModel, images: Tensor) -> None:
+    def __init__(self, model: CheckedModel, images: Tensor, *, equal: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.equal = model, equal
         self.before, self.heads = _ends(model.model, images)
         self.random = [layer for layer in random_layers(model) if layer not in self.before]
 
@@ -55,7 +56,10 @@ class Bare(nn.Module):
         ]
         with _hooked(hooks):
             logits: Tensor = self.model(images)
-        return _mean([_whole(calls, len(images)) for calls in found.values()]) if found else logits
+        members = [_whole(calls, len(images)) for calls in found.values()]
+        if self.equal:
+            members = [member / member.detach().std().clamp(min=1e-6) for member in members]
+        return torch.stack(members).mean(dim=0) if members else logits
 
     @property
     def differs(self) -> bool:
@@ -66,12 +70,6 @@ class Bare(nn.Module):
 def _whole(calls: Sequence[Tensor], count: int) -> Tensor:
     """What a layer gave for a batch: in parts that follow one another, or several times, of which the mean is taken."""
     return torch.cat(list(calls)) if sum(map(len, calls)) == count else torch.stack(list(calls)).mean(dim=0)
-
-
-def _mean(members: Sequence[Tensor]) -> Tensor:
-    if len(members) == 1:
-        return members[0]
-    return torch.stack([logits / logits.detach().std().clamp(min=1e-6) for logits in members]).mean(dim=0)
 
 
 def _ends(model: object, images: Tensor) -> tuple[list[nn.Module], list[nn.Module]]:

@@ -121,6 +121,9 @@ def bare(context: CheckContext) -> Iterator[Rival]:
         for loss in LOSSES:
             yield Rival(f"bare, {loss}", network, climb(context, loss))
             yield Rival(f"bare with stand-ins, {loss}", Differentiable(network), climb(context, loss))
+        if len(network.heads) > 1:
+            equal = Bare(context.model, context.images[:PROBED], equal=True)
+            yield from (Rival(f"bare, equal, {loss}", equal, climb(context, loss)) for loss in LOSSES)
 
 
 def _read(context: CheckContext, network: nn.Module) -> Tensor:
