@@ -38,9 +38,14 @@ def test_rivals_accuse_no_honest_network(name):
 
 
 def test_the_checks_fail_what_is_broken_and_nothing_that_is_honest():
+    """Of fifteen kinds thirteen, at one strength or both; the others draw, or lose little to any attack."""
     fails = {name for name, network in NETWORKS.items() if "fail" in network["findings"].values()}
     assert not fails & set(HONEST)
-    assert len(fails & set(BROKEN)) >= 25
+    assert set(BROKEN) - fails == {
+        "misleading backward pass, 1",
+        *("stochastic pruning, 2", "stochastic pruning, 0.5", "noise on the logits, 0.5"),
+        *("one step training at 0.12", "one step training at 0.16", "top 64 features"),
+    }
 
 
 def test_the_table_of_the_page_is_current():
