@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from atlpa.errors import UserError, one_line
+from atlpa.errors import UserError
 from atlpa.progress import warn
 from atlpa.records import Training, folders_below
 from atlpa.records.places import set_aside, unreadable
@@ -77,7 +77,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _leave_out(problem: object) -> None:
-    _say(one_line(f"left out: {problem}"))
+    _say(f"left out: {problem}")
 
 
 @cache

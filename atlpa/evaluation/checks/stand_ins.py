@@ -185,7 +185,7 @@ SOFT_FORMS = {_as_number, _one_hot, _whole, _masked_product}
 
 def of_soft_forms(func: Operation, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """An operation on whole numbers or masks, whose result has the soft form that the same makes of theirs, if any."""
-    rule = STAND_INS.get(func.__name__)
+    rule = STAND_INS.get(getattr(func, "__name__", ""))
     exact = rule(func, *args, **kwargs) if rule in SOFT_FORMS else func(*args, **kwargs)
     if not isinstance(exact, Tensor) or exact.requires_grad or hasattr(exact, "soft"):
         return exact
