@@ -113,7 +113,7 @@ def _with_certified(attacks: Sequence[Column], epsilons: Sequence[float]) -> lis
     for epsilon in epsilons:
         white = [place for place, column in enumerate(columns) if column.place == 0]
         there = [place for place in white if columns[place].epsilon == epsilon] or white
-        columns.insert(there[-1] + 1 if there else 0, Column(0, CERTIFIED, epsilon))
+        columns.insert(there[-1] + 1 if there else 0, Column(0, False, epsilon, CERTIFIED))
     return columns
 
 
@@ -213,7 +213,8 @@ def _joined(sources: Sequence[Network]) -> tuple[str, str, str | int]:
 def measured_threats(records: Sequence[Evaluation]) -> list[str]:
     """The threats that were measured, in the order of tables: ``transfer`` by its source."""
     titles = network_titles(records)
-    return [name for _, name in sorted({column_of(record, titles)[:2] for record in records})]
+    columns = {column_of(record, titles) for record in records}
+    return list(dict.fromkeys(column.attack for column in sorted(columns, key=lambda c: (c.place, c.l2, c.attack))))
 
 
 def _record_order(record: Evaluation) -> tuple[object, ...]:

@@ -55,7 +55,8 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     for row, epsilon in zip(panels, epsilons, strict=True):
         for panel, threat in zip(row, threats, strict=True):
             for record in records:
-                if column_of(record, titles)[1:] == (threat, epsilon):
+                column = column_of(record, titles)
+                if (column.attack, column.epsilon) == (threat, epsilon):
                     weights = record.target.weights
                     _draw(panel, record, names[weights], styles[weights])
             if not panel.has_data():

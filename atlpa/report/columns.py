@@ -14,19 +14,21 @@ THREATS: tuple[Threat, ...] = get_args(Threat)
 
 
 class Column(NamedTuple):
-    """A column of attacks; they sort in the order of tables.
+    """A column of attacks; they sort in the order of tables: what one ε leaves under several attacks stands together.
 
     Fields:
         place: the threat's among the threats.
+        l2: whether ε is measured in L2.
+        epsilon: ε.
         attack: the threat, or ``transfer from alp resnet18``: two such sources are two columns; and the attack, where
             it is not PGD, and that its images were rounded: ``white (ensemble)``, ``gray (NI-FGSM, 8-bit)``;
             and L2, where ε is measured in it: ``white L2``.
-        epsilon: ε.
     """
 
     place: int
-    attack: str
+    l2: bool
     epsilon: float
+    attack: str
 
     def __str__(self) -> str:
         """Its title."""
@@ -38,8 +40,9 @@ def column_of(record: Evaluation, titles: Mapping[str, str]) -> Column:
     source = f" from {source_title(record, titles)}" if record.threat == "transfer" else ""
     name = "" if record.attack["name"] == PGD else attack_title(record.attack)
     how = ", ".join(filter(None, (name, "8-bit" if record.eight_bit else "")))
-    attack = record.threat + source + (f" ({how})" if how else "") + ("" if record.norm == "Linf" else " L2")
-    return Column(THREATS.index(record.threat), attack, record.attack["epsilon"])
+    l2 = record.norm == "L2"
+    attack = record.threat + source + (f" ({how})" if how else "") + (" L2" if l2 else "")
+    return Column(THREATS.index(record.threat), l2, record.attack["epsilon"], attack)
 
 
 def undefended(records: Sequence[Evaluation]) -> set[str]:

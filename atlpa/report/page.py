@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
     """
     shown = {**figures, **_attention(folder)}
     first = next((file for name in FIRST for file in shown if file.stem == name), None)
-    parts = [_found(results), *([_figure(first, shown.pop(first))] if first else []), _how(results)]
+    parts = [_found(results, {section.name for section in tables}, folder)]
+    parts += [_figure(first, shown.pop(first))] if first else []
+    parts.append(_how(results))
     parts += [_section(s.name, s.title, _folded(s, _table(s.table, results, folder)) + _note(s.note)) for s in tables]
     parts += [_figure(file, title) for file, title in shown.items()]
     parts += [_checks(results, folder)] if results.checks else []
@@ -55,9 +57,14 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
     )
 
 
-def _found(results: Results) -> str:
-    """Three sentences, before any table."""
-    items = "".join(f"<li>{hypertext(sentence)}</li>\n" for sentence in findings(results))
+def _found(results: Results, sections: Collection[str], folder: Path) -> str:
+    """Three sentences, before any table, each with the way to where it is read from."""
+    items = ""
+    for text, table, record in findings(results):
+        file = results.file(record) if record else None
+        ways = [f'<a href="#{table}">table</a>'] if table in sections else []
+        ways += [f'<a href="{link(file, folder)}">record</a>'] if file else []
+        items += f"<li>{hypertext(text)} <span class=ways>{' '.join(ways)}</span></li>\n"
     return f"<ul class=lead>\n{items}</ul>\n" if items else ""
 
 
@@ -135,8 +142,13 @@ def _note(note: str) -> str:
 
 def _figure(file: Path, title: str) -> str:
     content = base64.b64encode(file.read_bytes()).decode()
-    image = f'<img src="data:image/png;base64,{content}" alt="{hypertext(title)}">'
+    image = f'<img src="data:image/png;base64,{content}" alt="{hypertext(title)}" style="--width: {_width(file)}px">'
     return _section(file.stem, title, f"<button type=button class=figure>{image}</button>\n")
+
+
+def _width(file: Path) -> int:
+    """A PNG's, in pixels: the first number of its header."""
+    return int.from_bytes(file.read_bytes()[16:20])
 
 
 def _checks(results: Results, folder: Path) -> str:

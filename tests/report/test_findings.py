@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from test_summary import ATLPA, BLACK, NONE, PAT, record, sha
 
+from atlpa.records import Credibility, Finding
 from atlpa.report.findings import findings
 from atlpa.report.results import Results
 
 
-def said(*records):
-    return findings(Results(records))
+def said(*records, checks=()):
+    return [found.text for found in findings(Results(records, checks=checks))]
 
 
 def test_who_stands_and_by_how_much():
@@ -31,6 +32,32 @@ def test_a_lead_by_chance_is_none():
     )
     *_, last = said(record(PAT, PAT, "white", 30), far)
     assert "leads 1 other network by more than chance" in last
+
+
+def test_the_best_is_not_named_without_what_its_checks_say():
+    records = [record(NONE, NONE, "white", 0), best := record(PAT, PAT, "white", 30)]
+    fail, passed = (
+        Finding(check=name, status=status, measured="1", expected="0", source="-", advice="look")
+        for name, status in (("noise", "fail"), ("margin", "pass"))
+    )
+
+    def check(finding, target, epsilon=0.25):
+        common = {"data": best.data, "seed": 0, "seconds": 1.0, "machine": best.machine, "atlpa": "0"}
+        return Credibility(target=target, epsilon=epsilon, findings=(finding,), **common)
+
+    first, *_ = said(*records, checks=[check(fail, PAT)])
+    assert first.endswith("a guess is right in 5.9 %; its checks say fail: noise.")
+    elsewhere = [check(fail, NONE), check(fail, PAT, 0.5), check(passed, PAT)]
+    for checks in ([], elsewhere):
+        first, *_ = said(*records, checks=checks)
+        assert first.endswith("a guess is right in 5.9 %.")
+
+
+def test_sentences_lead_to_where_they_are_read_from():
+    white, gray = record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 60)
+    stands, transfer, *_ = findings(Results([white, record(NONE, NONE, "white", 0), gray]))
+    assert (stands.table, stands.record) == ("table1", white)
+    assert (transfer.table, transfer.record) == ("transfer", gray)
 
 
 def test_where_nothing_stands_transfer_is_told_for_what_it_is():

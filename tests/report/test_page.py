@@ -1,5 +1,6 @@
 """The page in a real browser, where one is installed: it works, and nothing leaves it."""
 
+import html
 import json
 import re
 import shutil
@@ -33,7 +34,7 @@ window.addEventListener("load", () => {
   document.querySelector("dialog").click();
   found.closed = !document.querySelector("dialog").open;
   found.requests = performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 40));
-  found.links = [...document.querySelectorAll("td a")].map((link) => link.getAttribute("href"));
+  found.links = [...document.querySelectorAll("td a, li a")].map((link) => link.getAttribute("href"));
   found.errors = window.problems;
   const place = document.createElement("pre");
   place.id = "probe";
@@ -96,23 +97,20 @@ def test_page_is_whole_without_a_browser(page):
     assert text.count("data:image/png;base64,") == 4
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
-def test_page_in_a_browser(page, tmp_path):
-    text = page.read_text().replace("<head>", f"<head>{WATCH}").replace("</body>", f"{PROBE}</body>")
-    page.write_text(text)
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
+def browsed(address, folder, *flags):
+    """What the page wrote into the probe at its end."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *flags]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    found = json.loads(probe[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    return json.loads(html.unescape(probe[1]))
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+def test_page_in_a_browser(page, tmp_path):
+    page.write_text(page.read_text().replace("<head>", f"<head>{WATCH}").replace("</body>", f"{PROBE}</body>"))
+    found = browsed(page.as_uri(), tmp_path)
     assert found["errors"] == []
     assert found["before"] == ["none resnet18", "pat resnet18", "atlpa resnet18"]
     assert found["names"] == sorted(found["names"])
@@ -123,5 +121,80 @@ def test_page_in_a_browser(page, tmp_path):
     assert found["enlarged"]
     assert found["closed"]
     assert all(name.startswith("data:") for name in found["requests"])
-    assert found["links"]
-    assert all((page.parent / link).is_file() for link in found["links"])
+    ids = set(re.findall(r'id="([^"]+)"', page.read_text()))
+    inside = [link for link in found["links"] if link.startswith("#")]
+    assert {"#table1", "#transfer"} <= set(inside)
+    assert all(link[1:] in ids for link in inside)
+    files = [link for link in found["links"] if not link.startswith("#")]
+    assert files
+    assert all((page.parent / link).is_file() for link in files)
+
+
+MEASURE = """
+<script>
+window.addEventListener("load", () => {
+  const colors = (element) => {
+    let behind = element;
+    while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+    return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
+  };
+  const table = document.querySelector("#table1 .wide");
+  const head = [...table.querySelectorAll("th")];
+  const row = [...table.querySelectorAll("tbody tr:last-child td")];
+  table.scrollLeft = 1000;
+  parent.postMessage(JSON.stringify({
+    width: innerWidth,
+    page: document.documentElement.scrollWidth,
+    seen: head.filter((cell) => cell.getBoundingClientRect().right + table.scrollLeft <= innerWidth).length,
+    columns: head.length,
+    name: row[0].getBoundingClientRect().left - table.getBoundingClientRect().left,
+    figures: [...document.querySelectorAll(".figure img")].map(
+      (image) => image.getBoundingClientRect().width / image.naturalWidth),
+    colors: ["h1", "li", "section > p", "td", "td a", "th button", "summary"].map(
+      (name) => colors(document.querySelector(name))),
+  }), "*");
+});
+</script>
+"""
+FRAME = """
+<body style="margin: 0"><iframe src="{}" style="border: 0; width: {}px; height: 900px"></iframe>
+<script>
+addEventListener("message", (event) => {{
+  const place = document.createElement("pre");
+  place.id = "probe";
+  place.textContent = event.data;
+  document.body.append(place);
+}});
+</script>
+"""
+
+
+def contrast(pair):
+    """WCAG 2.1's ratio of two CSS colors."""
+
+    def luminance(color):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted(map(luminance, pair))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+def test_page_can_be_read_on_a_phone_and_at_night(page, tmp_path, width, dark):
+    page.write_text(page.read_text().replace("</body>", f"{MEASURE}</body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(page.as_uri(), width))
+    found = browsed(
+        frame.as_uri(), tmp_path, "--window-size=1500,900", f"--blink-settings=preferredColorScheme={1 - dark}"
+    )
+    assert found["width"] == width
+    assert found["page"] <= width  # tables and figures scroll, the page does not
+    assert found["name"] == 0  # a row's name stays in sight
+    assert found["seen"] >= 3 if width < 500 else found["seen"] == found["columns"]
+    # 10 points are 21 pixels of a figure of 150 dots per inch: nine or more on the screen can be read.
+    assert min(found["figures"]) * 21 >= 9
+    assert min(map(contrast, found["colors"])) >= 4.5
+    assert (contrast([found["colors"][0][1], "rgb(0, 0, 0)"]) < 4.5) == dark
