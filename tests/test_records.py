@@ -123,8 +123,9 @@ def test_another_attack_is_another_column(records):
     table = threat_table([*records, judged])
     assert table.columns[2:] == ["white 0.25", "white (ensemble) 0.25", "gray 0.25", "black 0.25"]
     assert [str(row[3]) for row in table.rows] == ["–", "0.0 [0.0, 49.0]"]
-    further = replace(one, attack={"name": "pgd", "epsilon": 0.5})
-    assert threat_table([*records, judged, further]).columns[2:5] == ["white 0.25", "white (ensemble) 0.25", "white 0.5"]
+    further = evaluation(records[0].target, records[0].target, "white", epsilon=0.5)
+    beside = threat_table([*records, judged, further]).columns[2:5]
+    assert beside == ["white 0.25", "white (ensemble) 0.25", "white 0.5"]
     for wrong in ({"apgd-ce": (0, 2)}, {"apgd-ce": (0, 1, 2, 3)}, {"apgd-ce": (0, 1, 2), "square": (1,)}):
         with pytest.raises(ValueError, match="but other ones fell"):
             replace(one, felled_by=wrong)
