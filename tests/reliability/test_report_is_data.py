@@ -98,11 +98,13 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.links, self.sources, self.handlers, self.text, self.scripts = [], [], [], [], "", []
+        self.places: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [value for key, value in attrs if key == "href"]
+        self.places += [value for key, value in attrs if key == "id"]
         self.sources += [value for key, value in attrs if key == "src"]
         self.handlers += [key for key, _ in attrs if key.startswith("on")]
 
@@ -140,7 +142,7 @@ def check_page(found, folder):
     assert links
     for href in links:
         assert not urlsplit(href).scheme
-        assert (folder / unquote(href)).is_file()
+        assert href.removeprefix("#") in found.places if href.startswith("#") else (folder / unquote(href)).is_file()
 
 
 @each_name
