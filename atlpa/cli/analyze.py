@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atlpa.attacks import PGD
 from atlpa.cli.command import count, number, path, run_command, seed
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_place_options, chosen_runs
 from atlpa.cli.together import alone
@@ -48,13 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_argument_group("where it lies and runs")
     made = "for tables and figures; default: analysis/ beside the first run"
     where.add_argument("--output", type=path, metavar="DIR", help=made)
+    add_json_option(where)
     add_place_options(where)
     return parser
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Analyze, draw, and say where it lies."""
+    """Analyze, draw, say where it lies, and write what was asked for."""
     alone()
+    with as_json(arguments.json) as records:
+        records.extend(analyze(arguments))
+
+
+def analyze(arguments: argparse.Namespace) -> Sequence[Record]:
+    """Analyze, draw, and say where it lies."""
     what = [kind.strip() for kind in arguments.what.split(",")]
     for kind in what:
         if kind not in KINDS:
@@ -92,6 +100,7 @@ def work(arguments: argparse.Namespace) -> None:
         save_figures(results, output)
     made = sorted(path.name for path in output.iterdir() if path.suffix != ".svg") if output.is_dir() else []
     print(one_line(f"{output}: {', '.join(made) or 'nothing'}"))
+    return list(records.values())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,15 +13,15 @@ from atlpa.cli.attack_options import add_attack_options, check_pairings, named_a
 from atlpa.cli.bound import bound
 from atlpa.cli.bundle import add_bundle_options, bundle, repeat
 from atlpa.cli.check import add_check_options, check
-from atlpa.cli.command import check_file, count, path, run_command
+from atlpa.cli.command import count, path, run_command
 from atlpa.cli.curve import add_curve_option, curves
 from atlpa.cli.given import add_given_options, judged_runs
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_place_options, open_runs
 from atlpa.cli.together import alone
-from atlpa.component import dump
 from atlpa.errors import UserError
-from atlpa.files import unwritable, write_text
+from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.progress import say
 from atlpa.records import BoundMethod, Evaluation, MeasuredRecord, Threat
@@ -94,8 +92,7 @@ def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
     )
     add_bundle_options(instead)
     where = parser.add_argument_group("where it lies and runs")
-    kept = "also write the records into one file; - for standard output"
-    where.add_argument("--json", type=path, metavar="FILE", help=kept)
+    add_json_option(where)
     add_place_options(where)
     return parser
 
@@ -108,9 +105,6 @@ def work(arguments: argparse.Namespace) -> None:
             check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
             does(arguments)
             return
-    piped = arguments.json == "-"
-    if arguments.json and not piped:
-        check_file("--json", Path(arguments.json))
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
@@ -118,11 +112,8 @@ def work(arguments: argparse.Namespace) -> None:
     if len(asked) > 1:
         raise UserError(f"{' and '.join(f'--{option}' for option in asked)} each stand in place of an attack; give one")
     make = IN_PLACE[asked[0]] if asked else judge
-    with redirect_stdout(sys.stderr) if piped else nullcontext():  # so that a program reads JSON and nothing else
-        records: Sequence[MeasuredRecord] = make(arguments)
-    if arguments.json:
-        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
-        print(text) if piped else write_text(Path(arguments.json), f"{text}\n")
+    with as_json(arguments.json) as records:
+        records.extend(make(arguments))
 
 
 def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:

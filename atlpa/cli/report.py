@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlpa.cli.command import path, run_command
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import Parser, command_parser
 from atlpa.errors import UserError, one_line
 from atlpa.report import collect, summary, write_report
@@ -36,6 +37,7 @@ def _parser() -> Parser:
         metavar="PACKAGE.MODULE:FUNCTION",
         help="one more table: a function from atlpa.report.Results to an atlpa.report.Section or None; repeatable",
     )
+    add_json_option(parser)
     return parser
 
 
@@ -44,17 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work() -> None:
-        results = collect(map(Path, arguments.records))
-        for problem in results.problems:
-            print(problem, file=sys.stderr)
-        try:
-            if arguments.output:
-                print(write_report(results, Path(arguments.output), arguments.table), end="")
-                print(one_line(f"{Path(arguments.output) / 'index.html'} is the report's page"))
-            else:
-                print(summary(results, arguments.table), end="")
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        with as_json(arguments.json) as records:
+            results = collect(map(Path, arguments.records))
+            records.extend(results.records)
+            for problem in results.problems:
+                print(problem, file=sys.stderr)
+            try:
+                if arguments.output:
+                    print(write_report(results, Path(arguments.output), arguments.table), end="")
+                    print(one_line(f"{Path(arguments.output) / 'index.html'} is the report's page"))
+                else:
+                    print(summary(results, arguments.table), end="")
+            except ValueError as error:
+                raise UserError(str(error)) from error
 
     return run_command("atlpa-report", work)
 

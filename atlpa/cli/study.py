@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import path, run_command
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import command_parser, suggest
 from atlpa.cli.schema_option import add_schema_option
 from atlpa.errors import UserError
@@ -16,6 +17,7 @@ from atlpa.machine import pick_device
 from atlpa.process_group import started
 from atlpa.processes import Processes
 from atlpa.progress import be_quiet, say
+from atlpa.records import Record
 from atlpa.report import Table
 from atlpa.studies import Plan, Study, execute, load_study, plan, preflight, shipped_studies, write_study_report
 
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add_schema_option(parser, "a study", Study)
     parser.add_argument("--data-root", type=path, metavar="DIR", help="where the data set lies")
     parser.add_argument("--device", help="auto (CUDA where there is one), cpu, cuda …")
+    add_json_option(parser)
     return parser
 
 
@@ -79,7 +82,10 @@ def work(arguments: argparse.Namespace) -> None:
     """Plan, do, draw; with others, if torchrun or Slurm has started several processes."""
     here = started()
     if here.first:
-        carry_out(arguments, here)
+        if arguments.json and (arguments.plan or arguments.only in ("train", "evaluate")):
+            raise UserError("--json writes what the report is drawn from; leave out --plan, and --only but for report")
+        with as_json(arguments.json) as records:
+            records.extend(carry_out(arguments, here))
         return
     be_quiet()
     try:
@@ -88,8 +94,8 @@ def work(arguments: argparse.Namespace) -> None:
         raise UserError(f"process {here.rank} of {here.count}: {error}") from error
 
 
-def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
-    """This process's part of it."""
+def carry_out(arguments: argparse.Namespace, here: Processes) -> Sequence[Record]:
+    """This process's part of it; gives what its report, if it writes one, is drawn from."""
     study = load_study(arguments.study)
     fields = {"data.root": arguments.data_root, "device": arguments.device}
     where: list[tuple[str, Any]] = [(field, value) for field, value in fields.items() if value is not None]
@@ -105,7 +111,7 @@ def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
         if arguments.only or arguments.keep_images:
             raise UserError("--plan shows all stages and does nothing; leave out --only and --keep-images")
         show(todo)
-        return
+        return ()
     if arguments.keep_images and arguments.only in ("train", "report"):
         raise UserError(f"--keep-images has no meaning with --only {arguments.only}")
     chosen = pick_device(todo.trainings[0].experiment.device if todo.trainings else "auto")
@@ -117,7 +123,8 @@ def carry_out(arguments: argparse.Namespace, here: Processes) -> None:
     preflight(steps, keep, folder if arguments.only in (None, "report") else None)
     execute(steps, say if here.first else lambda line: print(f"process {here.rank}: {line}"))
     if arguments.only in (None, "report") and here.first:
-        write_study_report(whole, folder)
+        return write_study_report(whole, folder).records
+    return ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

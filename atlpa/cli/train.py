@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atlpa.cli.command import path, run_command, seed, settings
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import command_parser, suggest
 from atlpa.cli.runs import add_trust_option
 from atlpa.cli.schema_option import add_schema_option
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="the run's folder; default runs/<config>/<defense>-…, or RUN-to<iterations>",
     )
+    add_json_option(where)
     return parser
 
 
@@ -146,11 +148,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work(here: Processes) -> None:
-        with here.together():
-            experiment = _experiment(arguments)
-        run = train_run(experiment, say, here)
-        if here.first:
-            print(f"{run.folder}: done; judge it with: {shlex.join(['atlpa-eval', '--run', str(run.folder)])}")
+        with as_json(arguments.json if here.first else None) as records:
+            with here.together():
+                experiment = _experiment(arguments)
+            run = train_run(experiment, say, here)
+            if here.first:
+                records.append(run.training)
+                print(f"{run.folder}: done; judge it with: {shlex.join(['atlpa-eval', '--run', str(run.folder)])}")
 
     return run_command("atlpa-train", lambda: together(work), quiet=arguments.quiet)
 

@@ -83,6 +83,11 @@ class Results:
         """All that was measured on networks; never none."""
         return [*self.evaluations, *self.checks, *self.bounds, *self.analyses, *self.distances]
 
+    @property
+    def records(self) -> list[Record]:
+        """All of them."""
+        return [*self.measurements, *self.trainings]
+
     def file(self, record: Record) -> Path | None:
         """Where a record lies, if that is known."""
         return self.files.get(repr(record))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atlpa.report import read_results, write_report
+from atlpa.report import Results, read_results, write_report
 from atlpa.studies.plan import Plan
 from atlpa.studies.step import Say
 
 
-def write_study_report(whole: Plan, folder: Path, say: Say = print) -> None:
-    """Write the report (``index.html``, tables, figures) from what is on record, and print the tables.
+def write_study_report(whole: Plan, folder: Path, say: Say = print) -> Results:
+    """Write the report (``index.html``, tables, figures) from what is on record, which is given, and print the tables.
 
     What cannot be read is named and left out.
 
@@ -27,8 +27,9 @@ def write_study_report(whole: Plan, folder: Path, say: Say = print) -> None:
         say(problem)
     if not results.evaluations:
         say("nothing is on record yet")
-        return
+        return results
     say(f"\n{write_report(results, folder)}")
     if missing := sum(step.state() != "done" for step in whole.steps):
         say(f"{missing} of {len(whole.steps)} steps are not done yet")
     say(f"records: {folder}/*/records/; tables and figures: {folder}/\nreport: {folder}/index.html")
+    return results

@@ -15,11 +15,11 @@ COMMANDS = {
     "export": [".", "network", "--to", "torch"],
 }
 PLACES = {
-    "train": ["--output", "--data-root"],
+    "train": ["--output", "--json", "--data-root"],
     "eval": ["--run", "--source", "--json", "--keep-images", "--data-root"],
-    "report": ["--output"],
-    "study": ["--keep-images", "--data-root"],
-    "analyze": ["--output", "--data-root"],
+    "report": ["--output", "--json"],
+    "study": ["--keep-images", "--json", "--data-root"],
+    "analyze": ["--output", "--json", "--data-root"],
 }
 
 

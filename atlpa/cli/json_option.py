@@ -1,0 +1,41 @@
+"""The option ``--json`` of every command that makes records or reads them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+
+from atlpa.cli.command import check_file, path
+from atlpa.component import dump
+from atlpa.files import write_text
+from atlpa.records import Record
+
+
+def add_json_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The option that ``as_json`` is told of."""
+    text = "also write the records into one file, a JSON list; - for standard output, which then holds nothing else"
+    parser.add_argument("--json", type=path, metavar="FILE", help=text)
+
+
+@contextmanager
+def as_json(given: str | None) -> Iterator[list[Record]]:
+    """A list for a command's records, which are written where ``--json`` says once all else is done.
+
+    With ``-`` whatever the command prints meanwhile goes to standard error, so that a program reads JSON alone.
+
+    Raises:
+        UserError: before anything is done, that the file cannot be written.
+    """
+    piped = given == "-"
+    if given and not piped:
+        check_file("--json", Path(given))
+    records: list[Record] = []
+    with redirect_stdout(sys.stderr) if piped else nullcontext():
+        yield records
+    if given:
+        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
+        print(text) if piped else write_text(Path(given), f"{text}\n")

@@ -1,0 +1,62 @@
+"""``--json -``: a program reads records alone, whatever the command has to say besides."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+config: digits
+changes: {training.iterations: 2, training.batch_size: 4, data.resize: 20, data.size: 16}
+defenses: [none]
+attack: {step: 4/256}
+epsilons: [0.25]
+budgets: [1]
+limit: 4
+"""
+PGD = ["--iters", "1", "--step", "4/256", "--eps", "0.25"]
+STEPS = {
+    "study": (["mine.yaml"], {"training", "evaluation"}),
+    "train": (["--config", "runs/mine/none-resnet18-seed0-final/experiment.yaml"], {"training"}),
+    "analyze": (["--what", "embedding,training", *PGD, "--limit", "8"], {"embedding", "training"}),
+    "eval": ([*PGD, "--limit", "4"], {"evaluation"}),
+    "report": (["runs"], {"training", "evaluation", "embedding"}),
+}
+
+
+@pytest.fixture(scope="module")
+def piped(tmp_path_factory):
+    """What each command, one after the other, wrote on standard output and on standard error."""
+    folder = tmp_path_factory.mktemp("piped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("mine.yaml").write_text(STUDY)
+        yield folder
+
+
+@pytest.mark.parametrize("command", STEPS)
+def test_records_alone(piped, command, capsys):
+    arguments, kinds = STEPS[command]
+    assert importlib.import_module(f"atlpa.cli.{command}").main([*arguments, "--json", "-"]) == 0
+    found, told = capsys.readouterr()
+    records = json.loads(found)
+    assert {record["kind"] for record in records} == kinds
+    on_disk = [json.loads(path.read_text()) for path in piped.glob("runs/**/records/*.json")]
+    assert all(record in on_disk for record in records)
+    assert told.strip()
+
+
+@pytest.mark.parametrize("beside", [["--plan"], ["--only", "train"]])
+def test_a_study_without_its_report_has_no_records_to_write(piped, beside, capsys):
+    main = importlib.import_module("atlpa.cli.study").main
+    assert main(["mine.yaml", *beside, "--json", "all.json"]) == 2
+    assert "leave out --plan, and --only" in capsys.readouterr().err
+    assert not Path("all.json").exists()
+
+
+@pytest.mark.parametrize("command", STEPS)
+def test_a_file_that_cannot_be_written_stops_it_before_anything_is_done(piped, command, capsys):
+    arguments, _ = STEPS[command]
+    assert importlib.import_module(f"atlpa.cli.{command}").main([*arguments, "--json", "no/such/all.json"]) == 2
+    assert "no/such/all.json: its folder does not exist" in capsys.readouterr().err
