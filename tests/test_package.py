@@ -78,20 +78,35 @@ ATLPALoss(alpha="much")
 """
 
 
-def test_types_reach_a_users_file(wheel, tmp_path):
+MYPY = """\
+[mypy]
+follow_imports = skip
+[mypy-atlpa,atlpa.losses,atlpa.losses.*]
+follow_imports = normal
+"""
+CHECKERS = {
+    "mypy": (["--strict", "--python-executable"], r"user\.py:(\d+): error: .*\[(.+)\]", ["assignment", "arg-type"]),
+    "pyright": (
+        ["--pythonpath"],
+        r"user\.py:(\d+):\d+ - error: [^(]*\((\w+)\)",
+        ["reportAssignmentType", "reportArgumentType"],
+    ),
+}
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_types_reach_a_users_file(checker, wheel, tmp_path):
     """In an environment with the wheel and nothing else, where only ``py.typed`` lets a type checker look inside."""
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     packages = tmp_path / "venv" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     zipfile.ZipFile(wheel).extractall(packages)
     (tmp_path / "user.py").write_text(USER)
-    (tmp_path / "mypy.ini").write_text(
-        "[mypy]\nfollow_imports = skip\n[mypy-atlpa,atlpa.losses,atlpa.losses.*]\nfollow_imports = normal\n"
-    )
-    command = [sys.executable, "-m", "mypy", "--python-executable", str(python), "--strict", "user.py"]
+    (tmp_path / "mypy.ini").write_text(MYPY)
+    options, line, wrong = CHECKERS[checker]
+    command = [sys.executable, "-m", checker, *options, str(python), "user.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    found = re.findall(r"^user\.py:(\d+): error: .*\[(.+)\]$", done.stdout, re.MULTILINE)
-    assert found == [("4", "assignment"), ("5", "arg-type")], done.stdout
+    assert re.findall(line, done.stdout) == [("4", wrong[0]), ("5", wrong[1])], done.stdout
 
 
 def test_every_file_names_the_same_version_and_pythons():
