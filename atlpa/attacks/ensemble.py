@@ -46,6 +46,21 @@ class Ensemble(WithPrecision, Attack):
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and queries, as of ``PGD``; whether an image has fallen is asked of the model itself.
         norm: of the ball, ``Linf`` or ``L2``.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa import Ensemble, evaluate
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images = torch.tensor([0.4, 0.55, 0.9]).view(3, 1, 1, 1).expand(3, 3, 4, 4)
+        >>> labels = torch.tensor([0, 0, 0])
+        >>> result = evaluate(brightness, images, labels, Ensemble(epsilon=0.1))
+        >>> result.robust[0, 0].tolist()  # wrong clean; falls; stands
+        [False, False, True]
+        >>> result.felled_by["apgd-ce"]  # the first of the four
+        (1,)
     """
 
     name = "ensemble"

@@ -54,6 +54,18 @@ class FGSM(SingleStep):
         epsilon: ε, in units of the [0, 1] pixel range.
         engine: what the gradient is computed on, as of ``PGD``.
         precision: of the gradient, as of ``PGD``.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.attacks import FGSM
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images, labels = torch.full((1, 3, 4, 4), 0.6), torch.tensor([0])
+        >>> adversarial = FGSM(epsilon=0.2)(brightness, images, labels)
+        >>> round(adversarial.max().item(), 4)
+        0.4
     """
 
     name = "fgsm"

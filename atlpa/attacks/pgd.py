@@ -56,6 +56,23 @@ class PGD(WithPrecision, Attack):
         precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
             settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
         norm: in which ε and the step are measured, ``Linf`` or ``L2``.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.attacks import PGD
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images, labels = torch.full((1, 3, 4, 4), 0.6), torch.tensor([0])
+        >>> adversarial = PGD(epsilon=0.2, step=0.05, iterations=10)(brightness, images, labels)
+        >>> round(adversarial.max().item(), 4)  # every pixel as dark as ε allows
+        0.4
+        >>> try:
+        ...     PGD(epsilon=8)
+        ... except ValueError as error:
+        ...     print(error)
+        epsilon: 8 is outside [0, 1]: distances are in units of the [0, 1] pixel range; write 8/255
     """
 
     name = "pgd"

@@ -56,6 +56,18 @@ class Square(WithPrecision, Attack):
         engine: what is asked, as of ``PGD``.
         precision: of its answers, as of ``PGD``; in ``bf16`` margins that differ by less than it holds pass for equal.
         norm: of the ball, ``Linf`` or ``L2``.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.attacks import Square
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images, labels = torch.full((1, 3, 4, 4), 0.6), torch.tensor([0])
+        >>> adversarial = Square(epsilon=0.2, iterations=500)(brightness, images, labels)
+        >>> brightness(adversarial).argmax(dim=1).item()  # no gradient was asked for
+        1
     """
 
     name = "square"

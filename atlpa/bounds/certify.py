@@ -65,6 +65,19 @@ def certify(
         ValueError: images, labels or ε out of range.
         NoBound: a ``ValueError``: the model does something of which no bound is known, which is named; or tracing took
             another path through its code than its call does.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from atlpa.bounds import certify
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2, bias=False))
+        >>> _ = model[1].weight.data.copy_(torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]))
+        >>> images = torch.tensor([0.5, 0.05]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+        >>> bound = certify(model, images, torch.tensor([0, 0]), epsilon=0.1)
+        >>> [round(margin, 4) for margin in bound.margins[:, 1].tolist()]  # 3 · (0.5 − 0.1); no pixel is below 0
+        [1.2, 0.0]
+        >>> bound.certified.tolist()
+        [True, False]
     """
     _must_be_sound(images, labels, epsilon, method)
     with torch.inference_mode(False), torch.no_grad(), ieee_float32(), eval_mode(model):

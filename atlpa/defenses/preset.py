@@ -37,6 +37,13 @@ def load_preset(name: str) -> Preset:
 
     Raises:
         UserError: no preset has this name; the nearest is offered.
+
+    Examples:
+        >>> from atlpa.defenses import load_preset
+        >>> print(load_preset("atlpa").idea)
+        pat whose top logits stay close (Eq. 3) and whose attention maps agree (Eq. 4)
+        >>> load_preset("atlpa").fields["terms"]["tolerant_logit"]  # of the fields that YAML may change
+        {'weight': 0.1}
     """
     if name not in preset_names():
         raise UserError(unknown_name("defense", name, preset_names()))

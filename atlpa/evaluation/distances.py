@@ -100,12 +100,6 @@ def distances(
     it is known between which two of ``epsilons`` it falls; images of one ε share their batches. Distances are upper
     bounds, and so are the accuracies that follow, as those under every attack; they never rise with ε.
 
-    Example::
-
-        result = distances(model, images, labels)
-        print(result)  # median ‖δ‖∞ 0.0123 [0.011, 0.0131] of 340 · clean 66.1 % · at ε 0.5 0.0 %
-        result.accuracy(8 / 255)
-
     Args:
         model: images in [0, 1] → logits ``(B, C)``; any callable that does not draw; left exactly as found.
         images: as of ``evaluate``.
@@ -120,6 +114,20 @@ def distances(
     Raises:
         ValueError: what ``evaluate`` refuses, a model that draws, an attack that cannot be followed step by step, or
             ``epsilons`` that do not ascend or leave the range.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.evaluation import distances
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images = torch.tensor([0.55, 0.7, 0.9]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+        >>> result = distances(brightness, images, torch.zeros(3, dtype=torch.long))
+        >>> print(result)
+        median ‖δ‖∞ 0.2009 [0, inf] of 3 · clean 100.0 % · at ε 0.5 0.0 %
+        >>> result.accuracy(0.1).percent()
+        '66.7 % [20.8, 93.9]'
     """
     attack = default_attack() if attack is None else attack
     data = checked(model, images, labels, attack)

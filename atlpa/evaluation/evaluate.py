@@ -46,12 +46,6 @@ def evaluate(
     a ``source`` the images are made on that network, once, and shown to the model: transfer, an upper bound that says
     little about robustness. Several sources are attacked jointly: by the mean of their logits.
 
-    Example::
-
-        result = evaluate(model, images, labels, PGD(8 / 255, 2 / 255, 50))
-        print(result)  # robust 24.1 % [19.9, 28.9] of 340 · clean 66.2 % · ‖δ‖∞ 0.0314
-        result.robust  # (budgets, draws, N) bool
-
     Args:
         model: images in [0, 1] → logits ``(B, C)``; any callable, normalization inside; left exactly as found.
         images: ``(N, 3, H, W)`` floats in [0, 1] as tensor or array, in whatever precision, which becomes that of the
@@ -72,6 +66,20 @@ def evaluate(
         ValueError: images or labels that cannot be attacked, a model or source that gives no logits for them or has
             too few classes, networks of different tasks, budgets beyond the attack's own, restarts where the images are
             made in one run, an attack that leaves its ε-ball, or an ε that holds no 8-bit image.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa import PGD, evaluate
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images = torch.tensor([0.4, 0.55, 0.7, 0.9]).view(4, 1, 1, 1).expand(4, 3, 8, 8)
+        >>> result = evaluate(brightness, images, torch.zeros(4, dtype=torch.long), PGD(0.1, 0.02, 10))
+        >>> print(result)
+        robust 50.0 % [15.0, 85.0] of 4 · clean 75.0 % · ‖δ‖∞ 0.1000
+        >>> result.robust.shape  # budgets, draws, images
+        torch.Size([1, 1, 4])
     """
     if attack is None:
         raise ValueError("no attack; give one, such as PGD(8/255, 2/255, 50)")

@@ -34,6 +34,18 @@ class ATLPALoss(nn.Module):
 
     Raises:
         ValueError: one of them is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import ATLPALoss
+        >>> objective = ATLPALoss(alpha=0.1, beta=1.0)
+        >>> logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
+        >>> left, right = torch.tensor([[[[2.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
+        >>> terms = objective(logits, logits, labels, {"conv5_x": left}, {"conv5_x": right})
+        >>> {name: round(term.item(), 3) for name, term in terms.items()}
+        {'cross_entropy': 0.127, 'tolerant_logit': 0.2, 'attention_map': 1.414}
+        >>> sum(terms.values()).requires_grad  # of logits that carry no gradient
+        False
     """
 
     def __init__(

@@ -26,6 +26,15 @@ def attention_map(features: Tensor, p: float = 2) -> Tensor:
 
     Raises:
         ValueError: another shape, or p below 1 or infinite.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import attention_map
+        >>> features = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)  # two channels at one place
+        >>> attention_map(features).item()  # 3² + 4²
+        25.0
+        >>> attention_map(features, p=1).item()
+        7.0
     """
     check_exponent(p)
     if features.ndim != 4:
@@ -68,6 +77,15 @@ def attention_map_loss(
 
     Raises:
         ValueError: stages that do not match, in name, number, batch or size; a name that is not there; or another p.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import attention_map_loss
+        >>> left, right = torch.tensor([[[[2.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
+        >>> attention_map_loss([left], [right]).item()  # attention that moved altogether: √2 a stage
+        1.4142135381698608
+        >>> attention_map_loss({"conv5_x": left}, {"conv5_x": 3 * left}).item()  # maps are normalized
+        0.0
     """
     clean, adversarial = by_name(clean), by_name(adversarial)
     if not clean or not adversarial:

@@ -27,6 +27,14 @@ def input_gradient_loss(logits: Tensor, images: Tensor, labels: Tensor, reductio
 
     Raises:
         ValueError: the images require no gradient, the logits were not computed from them, or shapes differ.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import input_gradient_loss
+        >>> images = torch.zeros(1, 3, 1, 1, requires_grad=True)
+        >>> logits = torch.stack([images.sum(dim=(1, 2, 3)), torch.zeros(1)], dim=1)
+        >>> input_gradient_loss(logits, images, torch.tensor([0])).item()  # three pixels, each of slope −½
+        0.75
     """
     logits = checked_logits(logits)
     labels = checked_labels(labels, logits)

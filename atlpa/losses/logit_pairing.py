@@ -25,6 +25,12 @@ def logit_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction 
 
     Raises:
         ValueError: the shapes are others, or differ.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import logit_pairing_loss
+        >>> logit_pairing_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])).item()  # (0² + 2²)/2
+        2.0
     """
     clean, adversarial = checked_pair(clean, adversarial)
     return reduce((clean - adversarial).square().mean(dim=1), reduction)
@@ -49,6 +55,13 @@ def top_k_pairing_loss(
 
     Raises:
         ValueError: the shapes are others, or differ, or K is outside 1 … C.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import top_k_pairing_loss
+        >>> clean, adversarial = torch.tensor([[5.0, 3.0, 0.0]]), torch.tensor([[4.0, 3.0, 9.0]])
+        >>> top_k_pairing_loss(clean, adversarial, k=2).item()  # the third class is not looked at
+        0.5
     """
     clean, adversarial = checked_pair(clean, adversarial)
     classes = clean.topk(top_classes(k, clean.shape[1]), dim=1).indices
@@ -68,6 +81,13 @@ def kl_pairing_loss(clean: Tensor, adversarial: Tensor, reduction: Reduction = "
 
     Raises:
         ValueError: the shapes are others, or differ.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import kl_pairing_loss
+        >>> clean, adversarial = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
+        >>> round(kl_pairing_loss(clean[None], adversarial[None]).item(), 4)  # (log 2 + log ⅔)/2
+        0.1438
     """
     log_p, log_q = (logits.log_softmax(dim=1) for logits in checked_pair(clean, adversarial))
     # Written out, since torch's kl_div falls back to a loop over the images under torch.func.vmap.

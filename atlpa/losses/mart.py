@@ -27,6 +27,13 @@ def boosted_cross_entropy_loss(logits: Tensor, labels: Tensor, reduction: Reduct
 
     Raises:
         ValueError: the shapes are others, or there is one class alone.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import boosted_cross_entropy_loss
+        >>> loss = boosted_cross_entropy_loss(torch.zeros(1, 2), torch.tensor([0]))
+        >>> round(loss.item(), 3)  # −2 log ½
+        1.386
     """
     logits = checked_logits(logits)
     labels = checked_labels(labels, logits)
@@ -54,6 +61,14 @@ def weighted_kl_pairing_loss(
 
     Raises:
         ValueError: the shapes are others, or differ.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import weighted_kl_pairing_loss
+        >>> clean, adversarial = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
+        >>> loss = weighted_kl_pairing_loss(clean[None], adversarial[None], torch.tensor([0]))
+        >>> round(loss.item(), 4)  # half of the divergence, 0.1438
+        0.0719
     """
     divergence = kl_pairing_loss(clean, adversarial, "none")
     clean = checked_logits(clean)

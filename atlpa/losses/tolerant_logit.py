@@ -37,6 +37,15 @@ def tolerant_logit_loss(
 
     Raises:
         ValueError: another shape, K outside 2 … C, or weights that do not fit it.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa.losses import tolerant_logit_loss
+        >>> logits = torch.tensor([[3.0, 1.0, 2.0, 0.0]])
+        >>> tolerant_logit_loss(logits, k=3).item()  # 3 − (2 + 1)/2
+        1.5
+        >>> tolerant_logit_loss(logits, weights=[1.0]).item()  # the top logit and the next alone
+        1.0
     """
     logits = checked_logits(logits)
     k = top_classes(ranked_classes(k, weights), logits.shape[1], fewest=2)

@@ -37,12 +37,6 @@ def record_stages(
 ) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of layers during the forward passes inside the ``with``.
 
-    ::
-
-        with record_stages(model) as stages:
-            logits = model(images)
-        stages["conv5_x"]  # (B, C, H, W), part of the graph of ``logits``
-
     Args:
         model: a ``Classifier``, a network of torchvision's or timm's, or any module if ``layers`` is given.
         layers: names to record under → submodule paths as in ``model.named_modules()``, or some of the stages that
@@ -55,6 +49,20 @@ def record_stages(
 
     Raises:
         ValueError: a path that leads to no layer, or no ``layers`` for a network that declares none.
+
+    Examples:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> from atlpa.models import record_stages
+        >>> model = resnet18()
+        >>> with record_stages(model) as stages:
+        ...     logits = model(torch.rand(1, 3, 64, 64))
+        >>> list(stages)
+        ['conv2_x', 'conv3_x', 'conv4_x', 'conv5_x']
+        >>> stages["conv5_x"].shape
+        torch.Size([1, 512, 2, 2])
+        >>> stages["conv5_x"].requires_grad  # part of the graph of the logits
+        True
     """
     if layers is None or not isinstance(layers, Mapping):
         layers = _declared(model, layers)

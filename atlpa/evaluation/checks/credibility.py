@@ -106,6 +106,20 @@ def credibility(
     Raises:
         ValueError: no images, other than one label for each, a network that gives no logits ``(B, C)``, an ε or a claim
             that is none, or a check that there is not.
+
+    Examples:
+        >>> import torch
+        >>> from atlpa import credibility
+        >>> def brightness(images):  # two classes: light, dark
+        ...     light = images.mean(dim=(1, 2, 3))
+        ...     return torch.stack([light, 1 - light], dim=1)
+
+        >>> images = torch.linspace(0.52, 0.98, 24).view(24, 1, 1, 1).expand(24, 3, 8, 8)
+        >>> judged = credibility(brightness, images, torch.zeros(24, dtype=torch.long), epsilon=0.1)
+        >>> judged.standing.correct  # those lighter than 0.6
+        '000001111111111111111111'
+        >>> [finding.check for finding in judged if finding.status == "fail"]  # they add up to one, as probabilities do
+        ['logits']
     """
     check_callable(model, "model")
     if not isinstance(epsilon, int | float):
