@@ -2,9 +2,9 @@
 
 The networks are those of ``tests/gallery``. The judge's number is what the ensemble and the rivals together leave,
 image by image; the strongest is what stands under everything that was tried, attacks by hand on the way in included.
-Of a network that draws, whose images fall by chance, each number is the smallest of those of single attacks, judged by
-most of five draws. Beside them may stand what each check says. The cheaper attacks are made first, on all networks;
-what is on record is not made again.
+Of a network that draws, whose images fall by chance, each number is the smallest of those of single attacks, whose
+images are shown to it 32 times more: the mean over these draws. Beside them may stand what each check says, and the
+number that the judge reports. The cheaper attacks are made first, on all networks; what is on record is not made again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ from torch import Tensor, nn
 from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
 from atlpa.evaluation.checks import CHECKS, CheckContext, credibility
 from atlpa.evaluation.checks.checked_model import CheckedModel
+from atlpa.evaluation.checks.context import ANSWERS, ITERATIONS, logits
 from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
+from atlpa.evaluation.checks.standing import bits
+from atlpa.evaluation.correctness import matches
 from atlpa.files import write_text
 from atlpa.float32 import ieee_float32
 from atlpa.randomness import generator
 from atlpa.records import digest
+from atlpa.statistics import share
 from benchmarks.__main__ import machine
 from tests.gallery.broken import BROKEN
 from tests.gallery.honest import HONEST
@@ -72,14 +76,24 @@ def by_hand(way_in: nn.Module, context: CheckContext) -> list[Rival]:
     return [Rival(f"by hand {number}", CheckedModel(way_in), attack) for number, attack in enumerate(attacks)]
 
 
+def standing(context: CheckContext, images: Tensor) -> Tensor:
+    """Which images ``(N,)`` stand as they were made; of a network that draws, in what share of draws."""
+    if not context.randomized:
+        return context.clean & context.right(context.model, images, context.labels)
+    draws = [matches(logits(context.model, images), context.labels) for _ in range(ANSWERS)]
+    return torch.stack(draws).float().mean(dim=0)
+
+
 def shown(context: CheckContext, attack: Attack, seed: int = 0) -> Step:
     """What stands at an attack's end."""
+    draws = generator(seed, "gallery")
+    return lambda: standing(context, attack(context.model, context.images, context.labels, generator=draws))
 
-    def make() -> Tensor:
-        found = attack(context.model, context.images, context.labels, generator=generator(seed, "gallery"))
-        return context.clean & context.right(context.model, found, context.labels)
 
-    return make
+def met(context: CheckContext, rival: Rival) -> Tensor:
+    """What stands under a rival: at every iterate that the network is shown, or where it draws at the last."""
+    found = rival.meet(context, context.attackable)
+    return standing(context, found.adversarial) if context.randomized else found.stands
 
 
 def searched(context: CheckContext) -> Tensor:
@@ -90,20 +104,22 @@ def searched(context: CheckContext) -> Tensor:
 
 def cheap(context: CheckContext, way_in: nn.Module) -> Iterator[tuple[str, Step]]:
     """Plain PGD, the fast ensemble, the rivals, and attacks by hand."""
-    yield "clean", lambda: context.clean
-    yield "pgd", lambda: context.pgd_robust
+    plain = replace(context.pgd, iterations=2 * ITERATIONS)
+    yield "clean", lambda: standing(context, context.images)
+    yield "pgd", shown(context, plain) if context.randomized else lambda: context.pgd_robust
     yield "fast 0", shown(context, Ensemble(EPSILON, version="fast"))
     for rival in (*(rival for make in RIVALS for rival in make(context)), *by_hand(way_in, context)):
         name = rival.name if rival.name.startswith("by hand") else f"rival: {rival.name}"
-        yield name, lambda rival=rival: rival.meet(context, context.clean).stands  # type: ignore[misc]
+        yield name, partial(met, context, rival)
     if not context.randomized:
         yield "rival: more queries", partial(searched, context)
 
 
-def findings(context: CheckContext) -> dict[str, str]:
-    """What each of the checks says of a network, as ``atlpa-eval --check`` would."""
-    judged = credibility(context.model.model, context.images, context.labels, EPSILON)
-    return {finding.check: finding.status for finding in judged}
+def judged(context: CheckContext) -> dict[str, Any]:
+    """What each of the checks says of a network, as ``atlpa-eval --check`` would; and how many images stand by it."""
+    found = credibility(context.model.model, context.images, context.labels, EPSILON)
+    left = {"judged": round(IMAGES * share(found.standing.correct).value, 2)} if found.standing else {}
+    return {"findings": {finding.check: finding.status for finding in found}} | left
 
 
 def seeded(title: str, attack: Attack, seeds: int) -> Group:
@@ -111,13 +127,13 @@ def seeded(title: str, attack: Attack, seeds: int) -> Group:
     return lambda context, _: ((f"{title} {seed}", shown(context, attack, seed)) for seed in range(seeds))
 
 
-def summary(masks: Mapping[str, str], draws: bool) -> dict[str, int]:
-    """How many images stand under which attacks."""
+def summary(masks: Mapping[str, str], means: Mapping[str, float]) -> dict[str, float]:
+    """How many images stand under which attacks; of a network that draws, under the strongest of them."""
 
-    def left(*beginnings: str) -> int:
+    def left(*beginnings: str) -> float:
+        if means:
+            return min(mean for name, mean in means.items() if name.startswith(beginnings))
         chosen = [mask for name, mask in masks.items() if name.startswith(beginnings)]
-        if draws:
-            return min(mask.count("1") for mask in chosen)
         return sum(set(image) == {"1"} for image in zip(*chosen, strict=True))
 
     groups = {name: (name,) for name in ("clean", "pgd", "rival", "by hand")}
@@ -146,7 +162,7 @@ def main() -> None:
         for name in names:
             context, way_in = context_of(name)
             empty = {"honest": name in HONEST, "draws": context.randomized, "standing": {}, "seconds": {}, "flags": []}
-            empty["weights"] = weights_of(way_in)
+            empty |= {"means": {}, "weights": weights_of(way_in), "instructions": own["instructions"]}
             row = rows.setdefault(name, empty)
             if row.get("weights") != empty["weights"]:  # trained elsewhere, and rounded otherwise: another network
                 row = rows[name] = empty
@@ -157,16 +173,18 @@ def main() -> None:
                     torch.manual_seed(0)
                     begun, said = time.process_time(), io.StringIO()
                     with redirect_stderr(said):
-                        mask = make()
-                    row["standing"][attack] = "".join(str(int(stands)) for stands in mask)
+                        stands = make()
+                    row["standing"][attack] = bits(stands > 0.5)
+                    if row["draws"]:
+                        row["means"][attack] = round(stands.sum().item(), 2)
                     row["seconds"][attack] = round(time.process_time() - begun, 2)
                     row["flags"] += [flag for flag in FLAGS if flag in said.getvalue() and flag not in row["flags"]]
             if arguments.checks and "findings" not in row:
                 torch.manual_seed(0)
-                row["findings"] = findings(context)
-            row["left"] = summary(row["standing"], row["draws"])
+                row |= judged(context)
+            row["left"] = summary(row["standing"], row.get("means", {}))
             print(name, row["left"], row["flags"], round(sum(row["seconds"].values())), flush=True)
-            record = {"epsilon": EPSILON, "images": IMAGES, "networks": rows, "machine": own}
+            record = {"epsilon": EPSILON, "images": IMAGES, "networks": rows, "machine": kept.get("machine", own)}
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
             write_text(arguments.output, json.dumps(record, indent=1) + "\n")
 

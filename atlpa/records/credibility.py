@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from atlpa.field_types import FromList
 from atlpa.records.checked import Checked, Line, Places, Share, as_lines
+from atlpa.records.evaluation import CorrectByDraw
 from atlpa.records.record import MeasuredRecord
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -35,14 +36,19 @@ class Finding(Checked):
     advice: Line
 
 
+def _by_draw(correct: Any) -> Any:
+    """Records from before there were several draws hold one string."""
+    return (correct,) if isinstance(correct, str) else correct
+
+
 class Credibility(MeasuredRecord):
     """All checks of one network at one ε.
 
     Fields:
         epsilon: ε of the attacks, in units of the [0, 1] pixel range.
         findings: one for each check, in order.
-        correct: which images stand under every attack that was made, a 1 or 0 for each: the number that is judged;
-            ``null`` where no attack could be made, and in records of versions before 0.4.
+        correct: which images stand under every attack that was made, a 1 or 0 for each: the number that is judged; a
+            string for each draw of a network that draws; ``null`` where no attack could be made.
         felled_by: the places of the images that each attack felled, by its name.
         diagnosis: how plain PGD went, in numbers.
         rejudged: whether their statuses were given anew, by later tolerances, to what had been measured.
@@ -51,7 +57,7 @@ class Credibility(MeasuredRecord):
     kind: Literal["credibility"] = "credibility"
     epsilon: Share
     findings: Annotated[tuple[Finding, ...], FromList, Field(min_length=1)]
-    correct: Annotated[str, Field(pattern="^[01]+$")] | None = None
+    correct: Annotated[CorrectByDraw, BeforeValidator(_by_draw)] | None = None
     felled_by: Annotated[dict[str, Places], AfterValidator(as_lines)] = Field(default_factory=dict)
     diagnosis: Line | None = None
     rejudged: bool = False
@@ -61,10 +67,11 @@ class Credibility(MeasuredRecord):
         names = [finding.check for finding in self.findings]
         if twice := next((name for name in names if names.count(name) > 1), None):
             yield f"two findings of the check {twice}"
-        if self.correct is not None and len(self.correct) != self.data.count:
-            yield f"correct judges {len(self.correct)} images, but data.count is {self.data.count}"
+        draws = self.correct or ()
+        if draws and len(draws[0]) != self.data.count:
+            yield f"correct judges {len(draws[0])} images, but data.count is {self.data.count}"
         for name, places in self.felled_by.items():
-            if any(self.correct is None or self.correct[place : place + 1] != "0" for place in places):
+            if any(2 * sum(draw[place : place + 1] == "0" for draw in draws) < max(1, len(draws)) for place in places):
                 yield f"felled_by says that {name} felled an image that stands"
 
 

@@ -35,9 +35,9 @@ def what_stands(record: Credibility) -> list[str]:
     """What is left under all attacks together, what felled how many, and how plain PGD went; a line each."""
     lines = []
     if record.correct is not None:
-        left = share([record.correct])
+        left = share(record.correct)
         by = ", ".join(f"{name} {len(places)}" for name, places in record.felled_by.items())
-        lines.append(
-            f"under all attacks together {left.percent()} of {left.n} stand" + (f"; felled by {by}" if by else "")
-        )
+        draws = len(record.correct)
+        under = f"under the strongest attack, mean of {draws} draws," if draws > 1 else "under all attacks together"
+        lines.append(f"{under} {left.percent()} of {left.n} stand" + (f"; felled by {by}" if by else ""))
     return [*lines, f"plain PGD: {record.diagnosis}"] if record.diagnosis else lines

@@ -15,7 +15,7 @@ from atlpa.data.images import InMemory
 from atlpa.evaluation.attack_batches import adversarial_batches
 from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.checks.checked_model import CheckedModel
-from atlpa.evaluation.checks.standing import Attempt, Met, Standing
+from atlpa.evaluation.checks.standing import Attempt, DrawnStanding, Met, Standing
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
 from atlpa.evaluation.white_box import follow
@@ -23,7 +23,8 @@ from atlpa.model_state import eval_mode
 from atlpa.out_of_memory import fitting, in_parts
 
 BATCH_SIZE = 64
-DRAWS = 5  # of a randomized model; the majority counts
+ANSWERS = 32  # of a randomized model in the end; their mean counts
+DRAWS = 5  # likewise, after each attack; the majority counts
 ITERATIONS = 40  # of most attacks; the plain one goes on for as many again
 NONE_RIGHT = "no image is right"
 REPEATABLE = 1e-4  # of the logits' size: what two runs of a deterministic model may differ by
@@ -86,6 +87,12 @@ class CheckContext:
         """Which images ``(N,)`` are right without an attack."""
         return self.right(self.model, self.images, self.labels)
 
+    @property
+    def attackable(self) -> Tensor:
+        """Which images ``(N,)`` are attacked at all: those that are right, and of a model that draws, which gets others
+        right now and then, every one."""
+        return torch.ones_like(self.clean) if self.randomized else self.clean
+
     def right(self, model: CheckedModel, images: Tensor, labels: Tensor) -> Tensor:
         """Which images ``(B,)`` a model gets right, in most draws if it is the model under scrutiny and draws."""
         if not (model is self.model and self.randomized):
@@ -110,21 +117,30 @@ class CheckContext:
 
     @cached_property
     def _standing(self) -> Standing:
-        return Standing.clean(self.clean, self.images, self.randomized)
+        return (DrawnStanding if self.randomized else Standing).clean(self.clean, self.images)
 
     @cached_property
     def by_iterations(self) -> Sequence[Tensor]:
         """What stands ``(N,)`` after the plain PGD's iterations, and after twice as many."""
         attack = replace(self.pgd, iterations=2 * ITERATIONS)
-        met = self.meet(attack, self.clean, budgets=(ITERATIONS, 2 * ITERATIONS))
+        met = self.meet(attack, self.attackable, budgets=(ITERATIONS, 2 * ITERATIONS))
         self._standing.note(attack.name, met, self.clean)
-        return met.at
+        return [self.clean & stands for stands in met.at]
 
     @property
     def standing(self) -> Standing:
         """What stands under plain PGD and every attack made so far: the number that is judged."""
         _ = self.by_iterations
         return self._standing
+
+    @property
+    def settled(self) -> Standing:
+        """The same in the end: of a model that draws, as fresh draws say."""
+        standing = self.standing
+        if isinstance(standing, DrawnStanding):
+            shown = [matches(logits(self.model, standing.adversarial), self.labels) for _ in range(ANSWERS)]
+            standing.settle(shown, self.clean)
+        return standing
 
     @property
     def pgd_robust(self) -> Tensor:
@@ -151,19 +167,19 @@ class CheckContext:
     def under(self, attempts: Sequence[Attempt], before: Tensor) -> Tensor:
         """What stands ``(N,)`` under other attacks, made one after another, each on what the former left.
 
-        A randomized model would fall by chance sooner or later: it meets the first of them alone, on all images that
-        are right, so that what it mends by chance can be counted against what it breaks. What falls is noted.
+        A randomized model would fall by chance sooner or later: it meets the first of them alone, on all images, so
+        that what it mends by chance can be counted against what it breaks. What falls is noted.
 
         Args:
             attempts: the attacks.
             before: ``(N,)``, what stands without them.
         """
-        candidates = self.clean if self.randomized else before
         for name, attack in attempts[:1] if self.randomized else attempts:
-            met = attack(candidates)
-            self._standing.note(name, met, candidates)
-            candidates = met.stands
-        return candidates
+            attacked = self.attackable if self.randomized else before
+            met = attack(attacked)
+            self._standing.note(name, met, self.clean & attacked)
+            before = self.clean & met.stands
+        return before
 
     def meet(
         self,

@@ -117,7 +117,7 @@ def credibility(
         >>> images = torch.linspace(0.52, 0.98, 24).view(24, 1, 1, 1).expand(24, 3, 8, 8)
         >>> judged = credibility(brightness, images, torch.zeros(24, dtype=torch.long), epsilon=0.1)
         >>> judged.standing.correct  # those lighter than 0.6
-        '000001111111111111111111'
+        ('000001111111111111111111',)
         >>> [finding.check for finding in judged if finding.status == "fail"]  # they add up to one, as probabilities do
         ['logits']
     """
@@ -163,7 +163,7 @@ def credibility(
             findings.append(check(context))
             if check.precondition and findings[-1].status == "fail":
                 broken = check.name
-        standing = None if broken else context.standing
+        standing = None if broken else context.settled
         diagnosis = None if broken else diagnose(context)
     if claimed is not None:
         findings.append(claim(claimed, *((standing.correct, standing.refuting) if standing else (None, {}))))

@@ -75,9 +75,10 @@ class Rival:
                 last = iteration == self.attack.last_iterate
                 if last or (iteration % LOOK_EVERY == 0 and not context.randomized):
                     right = context.right(context.model, adversarial, context.labels[rows])
-                    fell = rows[left[rows] & ~right]
-                    found[fell] = adversarial[left[rows] & ~right]
-                    left[fell] = False
+                    fell = left[rows] & ~right
+                    kept = left[rows] if context.randomized else fell
+                    found[rows[kept]] = adversarial[kept]
+                    left[rows[fell]] = False
                     if not context.randomized and not left[rows].any():
                         break
         return Met(left, found)
