@@ -185,7 +185,7 @@ def main() -> None:
         if arguments.parts
         else contestants(arguments.eps / 255, classes, draws=arguments.noise)
     )
-    path, entries = arguments.output / f"{name}.json", []
+    path, entries, own = arguments.output / f"{name}.json", [], machine(CPU)
     say: Callable[..., None] = print
     for seed in arguments.seeds:
         for title, attack in attacks.items():
@@ -200,7 +200,7 @@ def main() -> None:
                 "epsilon_255": arguments.eps,
                 "images": arguments.count,
                 "threads": torch.get_num_threads(),
-                "machine": machine(CPU),
+                "machine": own,
                 "attacks": {title: dump(one) for title, one in attacks.items()},
                 "results": entries,
             }

@@ -49,7 +49,8 @@ def fastest(record: Record) -> str:
 
 def best_rate(record: Record, precision: str) -> float:
     """Operations per second of the fastest dense kernel when the part was measured."""
-    return max(record["machine"]["rates"][precision].values())
+    rates = record["machine"]["rates"]
+    return max(rates.get(precision, rates["fp32"]).values())  # bf16 is computed in fp32 where it would be imitated
 
 
 def floor(record: Record, name: str) -> float | None:
@@ -259,9 +260,8 @@ def described(machine: Mapping[str, Any]) -> list[str]:
     ]
     rates = machine["rates"]
     for kernel in rates["fp32"]:
-        lines.append(
-            f"| {kernel} | {rates['fp32'][kernel] / 1e9:.0f} GFLOP/s | {rates['bf16'][kernel] / 1e9:.0f} GFLOP/s |"
-        )
+        cells = [f"{rates[name][kernel] / 1e9:.0f} GFLOP/s" if name in rates else "–" for name in ("fp32", "bf16")]
+        lines.append(f"| {kernel} | {' | '.join(cells)} |")
     return lines
 
 
