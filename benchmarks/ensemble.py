@@ -136,8 +136,10 @@ def attacked(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, s
 def page(record: Mapping[str, Any]) -> str:
     """A row for each attack; images that stand with one and fall with AutoAttack's package, and the other way round.
 
-    An attack by itself is held against its counterpart.
+    An attack by itself is held against its counterpart. Times are medians over seeds: of the processor with one thread,
+    since other programs may run beside; by the clock with several.
     """
+    clock, word = ("seconds", "time") if record["threads"] > 1 else ("processor_seconds", "processor")
     turns = {(one["attack"], one["seed"]): one for one in record["results"]}
     titles, rows = dict.fromkeys(attack for attack, _ in turns), []
     for attack in titles:
@@ -145,17 +147,17 @@ def page(record: Mapping[str, Any]) -> str:
         theirs = by_itself if by_itself in titles else "AutoAttack"
         pairs = [(turns[attack, seed], turns[theirs, seed]) for name, seed in turns if name == attack]
         answers = [bits for own, other in pairs for bits in zip(own["robust"][0], other["robust"][0], strict=True)]
-        faster = statistics.median(other["processor_seconds"] / own["processor_seconds"] for own, other in pairs)
+        faster = statistics.median(other[clock] / own[clock] for own, other in pairs)
         rows.append(
             (
                 attack,
                 ", ".join(str(own["robust"][0].count("1")) for own, _ in pairs),
                 *("–" if attack == theirs else str(answers.count(way)) for way in (("1", "0"), ("0", "1"))),
-                f"{statistics.median(own['processor_seconds'] for own, _ in pairs):.0f} s",
+                f"{statistics.median(own[clock] for own, _ in pairs):.0f} s",
                 f"{faster:.1f}",
             )
         )
-    header = ("attack", "stand", "stand here alone", "fall here alone", "processor", "times faster")
+    header = ("attack", "stand", "stand here alone", "fall here alone", word, "times faster")
     return Table(header, rows).markdown()
 
 
