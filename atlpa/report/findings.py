@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from atlpa.field_types import written
-from atlpa.records import Evaluation, verdict
+from atlpa.records import Credibility, Evaluation, verdict
 from atlpa.report.networks import network_titles
 from atlpa.report.results import Results
 from atlpa.report.strongest import beat_guessing, left, strongest
@@ -20,11 +20,13 @@ class Sentence(NamedTuple):
         text: the sentence.
         table: the name of the report's table that it is about, or "".
         record: the attack that its first number is of, if it has one.
+        check: the checks that it names, which say what to do.
     """
 
     text: str
     table: str = ""
     record: Evaluation | None = None
+    check: Credibility | None = None
 
 
 def findings(results: Results) -> list[Sentence]:
@@ -51,20 +53,22 @@ def _who_stands(results: Results, white: Sequence[Evaluation], titles: dict[str,
     where = f"White-box at ε = {written(best.attack['epsilon'])}" + (" in L2" if best.norm == "L2" else "")
     guess = f"{100 / best.data.classes:.1f} %"
     name, attack = titles[best.target.weights], best.attack["name"]
+    check = None
     if beat_guessing(white):
+        check = _doubt(results, best)
+        doubt = f"; its checks say {verdict(check.findings)}" if check else ""
         kept = f"{told.percent()} of {told.n} images under {attack}"
-        text = f"{where}, {name} keeps most: {kept}; a guess is right in {guess}{_checked(results, best)}."
+        text = f"{where}, {name} keeps most: {kept}; a guess is right in {guess}{doubt}."
     else:
         text = f"{where} no network keeps more than guessing does ({guess}): "
         text += f"the best, {name}, {told.percent()} under {attack}."
-    return Sentence(text, "table1", best)
+    return Sentence(text, "table1", best, check)
 
 
-def _checked(results: Results, best: Evaluation) -> str:
-    """What the checks say of the network that stands best, where they have a doubt."""
+def _doubt(results: Results, best: Evaluation) -> Credibility | None:
+    """The checks of the network that stands best, where they have a doubt."""
     at = [r for r in results.checks if (r.target.weights, r.epsilon) == (best.target.weights, best.attack["epsilon"])]
-    said = verdict(at[-1].findings) if at else ""
-    return f"; its checks say {said}" if said.startswith(("fail", "warn")) else ""
+    return at[-1] if at and verdict(at[-1].findings).startswith(("fail", "warn")) else None
 
 
 def _transfer(

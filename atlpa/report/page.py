@@ -60,10 +60,11 @@ def page(results: Results, tables: Sequence[Section], figures: Mapping[Path, str
 def _found(results: Results, sections: Collection[str], folder: Path) -> str:
     """Three sentences, before any table, each with the way to where it is read from."""
     items = ""
-    for text, table, record in findings(results):
+    for text, table, record, check in findings(results):
         file = results.file(record) if record else None
         ways = [f'<a href="#{table}">table</a>'] if table in sections else []
         ways += [f'<a href="{link(file, folder)}">record</a>'] if file else []
+        ways += [f'<a href="#advice-{results.checks.index(check)}">what to do</a>'] if check else []
         items += f"<li>{hypertext(text)} <span class=ways>{' '.join(ways)}</span></li>\n"
     return f"<ul class=lead>\n{items}</ul>\n" if items else ""
 
@@ -152,14 +153,15 @@ def _width(file: Path) -> int:
 
 
 def _checks(results: Results, folder: Path) -> str:
-    """Every check of every network, folded away."""
+    """Every check of every network, folded away; a link to what is advised opens it."""
     parts, titles = [], network_titles(results.checks)
-    for record in results.checks:
+    for number, record in enumerate(results.checks):
         title = f"{titles[record.target.weights]}, ε {written(record.epsilon)}, n {record.data.count}"
         counts = Counter(finding.status for finding in record.findings)
         said = ", ".join(f"{counts[status]} {status}" for status in ("fail", "warn", "pass", "skip") if counts[status])
         advised = "".join(f"<li>{hypertext(line)}</li>" for line in [*what_stands(record), *advice(record)])
-        body = _table(findings_table(record), results, folder) + (f"<ul>{advised}</ul>" if advised else "")
+        body = _table(findings_table(record), results, folder)
+        body += f'<ul id="advice-{number}">{advised}</ul>' if advised else ""
         parts.append(f"<details><summary>{hypertext(title)}: {said}</summary>\n{body}</details>\n")
     return _section("checks", "Credibility checks", "".join(parts))
 

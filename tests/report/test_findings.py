@@ -45,8 +45,10 @@ def test_the_best_is_not_named_without_what_its_checks_say():
         common = {"data": best.data, "seed": 0, "seconds": 1.0, "machine": best.machine, "atlpa": "0"}
         return Credibility(target=target, epsilon=epsilon, findings=(finding,), **common)
 
-    first, *_ = said(*records, checks=[check(fail, PAT)])
-    assert first.endswith("a guess is right in 5.9 %; its checks say fail: noise.")
+    doubt = check(fail, PAT)
+    first, *_ = findings(Results(records, checks=[doubt]))
+    assert first.text.endswith("a guess is right in 5.9 %; its checks say fail: noise.")
+    assert first.check is doubt
     elsewhere = [check(fail, NONE), check(fail, PAT, 0.5), check(passed, PAT)]
     for checks in ([], elsewhere):
         first, *_ = said(*records, checks=checks)

@@ -35,6 +35,8 @@ window.addEventListener("load", () => {
   found.closed = !document.querySelector("dialog").open;
   found.requests = performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 40));
   found.links = [...document.querySelectorAll("td a, li a")].map((link) => link.getAttribute("href"));
+  document.querySelector('.ways a[href="#advice-0"]').click();
+  found.advice = document.querySelector("#checks details").open;
   found.errors = window.problems;
   const place = document.createElement("pre");
   place.id = "probe";
@@ -120,10 +122,11 @@ def test_page_in_a_browser(page, tmp_path):
     assert found["opened"]
     assert found["enlarged"]
     assert found["closed"]
+    assert found["advice"]  # a link to what to do opens it
     assert all(name.startswith("data:") for name in found["requests"])
     ids = set(re.findall(r'id="([^"]+)"', page.read_text()))
     inside = [link for link in found["links"] if link.startswith("#")]
-    assert {"#table1", "#transfer"} <= set(inside)
+    assert {"#table1", "#transfer", "#advice-0"} <= set(inside)
     assert all(link[1:] in ids for link in inside)
     files = [link for link in found["links"] if not link.startswith("#")]
     assert files
