@@ -23,7 +23,7 @@ from torch import Tensor
 from atlpa import PGD
 from atlpa.component import dump, validate
 from atlpa.defenses import Defense, load_preset
-from atlpa.evaluation import white_box
+from atlpa.evaluation.white_box import white_box
 from atlpa.files import write_text
 from atlpa.machine import describe
 from atlpa.memory import keep_memory

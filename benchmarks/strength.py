@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from atlpa.attacks import PGD
-from atlpa.evaluation import white_box
+from atlpa.evaluation.white_box import white_box
 from atlpa.files import write_text
 from atlpa.memory import keep_memory
 from benchmarks.__main__ import FOLDER

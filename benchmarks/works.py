@@ -17,8 +17,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from atlpa.attacks import PGD
 from atlpa.data import Images, load_images
 from atlpa.defenses import Defense, load_preset
-from atlpa.evaluation import transfer, white_box
+from atlpa.evaluation import transfer
 from atlpa.evaluation.correctness import batch_indices, is_correct, to_batch
+from atlpa.evaluation.white_box import white_box
 from atlpa.memory import keep_memory
 from atlpa.models import Classifier, ModelSpec
 from atlpa.runs import Run

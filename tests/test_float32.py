@@ -9,7 +9,8 @@ from torch import nn
 
 from atlpa.attacks import PGD, AutoAttack, Square
 from atlpa.data.images import InMemory
-from atlpa.evaluation import accuracy, correct, credibility, transfer, white_box
+from atlpa.evaluation import accuracy, correct, credibility, transfer
+from atlpa.evaluation.white_box import white_box
 from atlpa.float32 import ieee_float32
 
 BACKENDS = torch.backends

@@ -7,7 +7,6 @@ from atlpa.evaluation.correctness import correct
 from atlpa.evaluation.distances import DistanceResult, distances
 from atlpa.evaluation.evaluate import evaluate
 from atlpa.evaluation.transfer import transfer
-from atlpa.evaluation.white_box import white_box
 
 __all__ = [
     "CHECKS",
@@ -22,5 +21,4 @@ __all__ = [
     "distances",
     "evaluate",
     "transfer",
-    "white_box",
 ]

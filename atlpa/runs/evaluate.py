@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from atlpa import __version__
 from atlpa.data import Images, Index, Item, evenly_spaced, load_images
 from atlpa.errors import UserError
-from atlpa.evaluation import AttackResult, transfer, white_box
+from atlpa.evaluation import AttackResult, transfer
+from atlpa.evaluation.admission import check_repeats
 from atlpa.evaluation.attack_result import as_strings
-from atlpa.evaluation.white_box import stages_of
+from atlpa.evaluation.white_box import stages_of, white_box
 from atlpa.field_types import written
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -123,10 +125,25 @@ def _attack(
     with Progress(title, total, unit) as progress:
         how: dict[str, Any] = {"seed": protocol.seed, "draws": protocol.draws, "progress": progress.update}
         if first.white_box:
+            _must_repeat(first, source, images)
             return [white_box(source, images, attack, protocol.budgets, **how)]
         targets = {str(number): one.model(one.pairing.target, device) for number, one in enumerate(group)}
+        for one, target in zip(group, targets.values(), strict=True):
+            _must_repeat(one, target, images)
         how |= {"eight_bit": first.eight_bit, "keep": keep}
         return list(transfer(source, targets, images, attack, protocol.budgets, **how).values())
+
+
+def _must_repeat(measurement: Measurement, judged: nn.Module, images: Images) -> None:
+    """Refuse a network that draws where nobody sees it: at one of many iterates any image of it falls by chance.
+
+    Raises:
+        UserError: asked twice it gives other answers.
+    """
+    try:
+        check_repeats(judged, images)
+    except ValueError as error:
+        raise UserError(f"{measurement.pairing.target.folder}: {error}") from error
 
 
 def _record(

@@ -201,6 +201,15 @@ def maps(classes):
 
 def shares(classes):
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes), nn.Softmax(dim=1))
+
+
+class Noisy(nn.Module):
+    def forward(self, images):
+        return images + torch.randn_like(images)
+
+
+def noisy(classes):
+    return nn.Sequential(Noisy(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
 """
 
 
@@ -221,6 +230,18 @@ def test_what_gives_no_logits_for_these_classes_is_refused_and_leaves_nothing(na
     given = ["--model", f"judged_nets:{name}", "--weights", "own.pth", "--data", "folder:photos", "--size", str(SIZE)]
     assert said in refused(capsys, *given, *ATTACK)
     assert not Path("runs").exists()
+
+
+def test_what_draws_without_saying_so_is_refused_as_target_and_checked_all_the_same(here, capsys, monkeypatch):
+    """At every iterate it would draw anew, until each image falls; the checks are made for such a network too."""
+    Path("judged_nets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(".")
+    torch.save(importlib.import_module("judged_nets").noisy(2).state_dict(), "own.pth")
+    given = ["--model", "judged_nets:noisy", "--weights", "own.pth", "--data", "folder:photos", "--size", str(SIZE)]
+    assert "the model draws by itself" in refused(capsys, *given, *ATTACK)
+    assert not list(Path("runs").rglob("white-*.json"))
+    assert main([*given, "--check", "--eps", "8/255", "--limit", "4"]) == 0
+    assert "| repeatability" in capsys.readouterr().out
 
 
 def test_what_a_network_is_taken_for_is_said(here, capsys, monkeypatch):

@@ -8,9 +8,10 @@ from torch import nn
 
 from atlpa.attacks import PGD, NoAttack
 from atlpa.data.images import InMemory
-from atlpa.evaluation import AttackResult, correct, transfer, white_box
+from atlpa.evaluation import AttackResult, correct, transfer
 from atlpa.evaluation.attack_result import Perturbation
 from atlpa.evaluation.correctness import generators
+from atlpa.evaluation.white_box import white_box
 from atlpa.model_state import RandomLayer, with_generators
 from atlpa.models import InputNoise
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from atlpa.attacks import PGD
 from atlpa.data.images import InMemory
-from atlpa.evaluation import white_box
+from atlpa.evaluation.white_box import white_box
 from atlpa.randomness import generator
 
 AFAR = torch.device("meta")

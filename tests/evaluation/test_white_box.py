@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from atlpa.attacks import PGD
 from atlpa.data.images import InMemory
-from atlpa.evaluation import correct, transfer, white_box
+from atlpa.evaluation import correct, transfer
 from atlpa.evaluation.correctness import generators
+from atlpa.evaluation.white_box import white_box
 
 BUDGETS = (2, 5, 12)
 
