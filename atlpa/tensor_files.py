@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from atlpa.errors import shown
@@ -48,6 +49,8 @@ def read_tensors(path: Path) -> tuple[Any, bool]:
     try:
         if zipfile.is_zipfile(path):
             _must_hold_what_it_claims(path)
+        if path.suffix == ".safetensors":
+            return load_file(path), sealed
         with warnings.catch_warnings(action="ignore"):  # of what it makes on the way
             return torch.load(path, map_location="cpu", weights_only=True), sealed
     except Exception as error:  # torch's readers raise anything at all, and advise to trust the file

@@ -45,7 +45,8 @@ class AsFoolbox:
         """Attack a batch, at each ε anew; what is measured against ε, as a step is, keeps its proportion to it.
 
         Args:
-            model: a ``foolbox.PyTorchModel`` with bounds (0, 1).
+            model: a ``foolbox.PyTorchModel`` with bounds (0, 1), made of a network in evaluation mode: it hides the
+                network, whose mode is out of reach.
             inputs: images ``(B, 3, H, W)``, a tensor of torch or of eagerpy.
             criterion: labels ``(B,)``, or ``foolbox.Misclassification`` of them.
             epsilons: ε, in the attack's norm; or several.
@@ -98,11 +99,14 @@ class AsART:
             y: classes ``(B,)``, or one-hot ``(B, C)``; without them, what the estimator predicts.
 
         Raises:
-            ValueError: an estimator with other clip values; or as of the attack.
+            ValueError: an estimator with other clip values or preprocessing that is not torch's; no array; or as of
+                the attack.
         """
         clip = self.estimator.clip_values
         if clip is not None and not (np.all(clip[0] == 0) and np.all(clip[1] == 1)):
             raise ValueError(f"an estimator with clip values {clip}; give PyTorchClassifier(…, clip_values=(0, 1))")
+        if not isinstance(x, np.ndarray):
+            raise ValueError(f"images are {type(x).__name__}; give an array, as x.cpu().numpy()")
         # It computes in float32 whatever the arrays are; integers are the attack's to refuse.
         images = torch.from_numpy(x.astype(np.float32) if x.dtype.kind == "f" else x).to(self.estimator.device)
         model: Logits = self._logits if self._operations() else self.estimator.model
@@ -123,6 +127,10 @@ class AsART:
 
     def _logits(self, images: Tensor) -> Tensor:
         for operation in self._operations():
-            images, _ = operation.forward(images, None)
+            try:
+                images, _ = operation.forward(images, None)
+            except NotImplementedError as error:
+                what = type(operation).__name__
+                raise ValueError(f"the estimator's {what} is computed outside torch; attack without it") from error
         logits: Tensor = self.estimator.model(images)
         return logits

@@ -6,7 +6,7 @@ Each field of an attack that comes with the package is an option; fields of any 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_type_hints
 
@@ -89,13 +89,16 @@ def protocols(arguments: argparse.Namespace) -> list[Protocol]:
     return found
 
 
-def epsilons_without_attack(arguments: argparse.Namespace, instead: str, why: str) -> list[float]:
+def epsilons_without_attack(
+    arguments: argparse.Namespace, instead: str, why: str, takes: Collection[str] = ()
+) -> list[float]:
     """Every ε that something is measured at in place of an attack.
 
     Args:
         arguments: as parsed.
         instead: the option that asks for it.
         why: it has no use for an attack's options.
+        takes: those that it has one for.
 
     Raises:
         UserError: such an option, or an ε that means nothing.
@@ -105,7 +108,7 @@ def epsilons_without_attack(arguments: argparse.Namespace, instead: str, why: st
     chosen += [
         name
         for name in ("attack_set", "threat", "source", "joint", "eight_bit", "keep_images")
-        if getattr(arguments, name)
+        if getattr(arguments, name) and name not in takes
     ]
     for option in chosen:
         raise UserError(f"{_spelled(option)} has no meaning with {instead}, {why}")

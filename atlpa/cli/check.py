@@ -10,6 +10,7 @@ import torch
 from atlpa.cli.attack_options import epsilons_without_attack
 from atlpa.cli.command import number
 from atlpa.cli.given import judged_runs
+from atlpa.cli.runs import open_runs
 from atlpa.errors import UserError, one_line
 from atlpa.evaluation.checks import check_claim, claim
 from atlpa.field_types import written
@@ -46,7 +47,7 @@ def add_check_options(group: argparse._ArgumentGroup) -> None:
 
 def check(arguments: argparse.Namespace) -> list[Credibility]:
     """Make the credibility checks and print what they found."""
-    epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks")
+    epsilons = epsilons_without_attack(arguments, "--check", "which makes its own attacks", takes=("source",))
     claimed: float | None = arguments.claimed
     if claimed is not None:
         try:
@@ -54,8 +55,10 @@ def check(arguments: argparse.Namespace) -> list[Credibility]:
         except ValueError as error:
             raise UserError(f"--claimed: {error}") from error
     device = pick_device(arguments.device)
+    limit, more = arguments.limit or IMAGES, tuple(arguments.add_check)
+    sources = tuple(open_runs(arguments.source, trust_code=arguments.trust_code))
     asked = [
-        CredibilityRun(run, epsilon, arguments.limit or IMAGES, arguments.seed, tuple(arguments.add_check))
+        CredibilityRun(run, epsilon, limit, arguments.seed, more, sources)
         for run in judged_runs(arguments)
         for epsilon in epsilons
     ]

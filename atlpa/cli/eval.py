@@ -150,9 +150,11 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     sources = open_runs(arguments.source, trust_code=arguments.trust_code)
     runs = judged_runs(arguments)
     targets = [network for run in runs for network in run.networks]
-    pairings, notes = (
-        (pair_jointly(targets, threats, sources), []) if arguments.joint else pair(targets, threats, sources)
-    )
+    notes: list[str] = []
+    if arguments.joint:
+        pairings = pair_jointly(targets, threats, sources)
+    else:
+        pairings, notes = pair(targets, threats, sources, trust_code=arguments.trust_code)
     for note in notes:
         say(f"note: {note}")
     check_pairings(arguments, pairings)

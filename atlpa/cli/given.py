@@ -8,15 +8,17 @@ from typing import Any
 
 from atlpa.cli.command import count, path, settings
 from atlpa.cli.runs import chosen_runs
+from atlpa.component import dump
 from atlpa.data import DATASETS
 from atlpa.dotted import set_field
 from atlpa.errors import UserError
 from atlpa.experiment import parse
-from atlpa.models import NETWORKS, slug
+from atlpa.models import NETWORKS, slug, weights_file
 from atlpa.progress import say
 from atlpa.registry import is_import_path
 from atlpa.runs import Run
 from atlpa.runs.adopt import adopt
+from atlpa.runs.export_formats import ExportedNetwork, told_of
 
 OPTIONS = ("model", "weights", "data", "size", "set")
 
@@ -58,7 +60,8 @@ def given_run(arguments: argparse.Namespace) -> Run | None:
         if getattr(arguments, option) is None:
             raise UserError(f"--model {arguments.model} needs --{option}, such as {such}")
     run = adopt(parse(_fields(arguments)), say)
-    say(f"{run.folder}: {arguments.model} with {arguments.weights}")
+    weights = "random weights" if arguments.weights == "none" else arguments.weights
+    say(f"{run.folder}: {arguments.model} with {weights}")
     return run
 
 
@@ -73,6 +76,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     name, _, place = arguments.data.partition(":")
     if is_import_path(arguments.data) and name not in DATASETS:
         name, place = arguments.data, ""  # code of one's own, which has a colon too
+    if name not in DATASETS and not is_import_path(name) and Path(name).is_dir():
+        raise UserError(f"--data {name} is a folder; write --data folder:{name}")
     if place and arguments.data_root:
         raise UserError(f"--data {arguments.data} and --data-root both say where the images lie; give one of them")
     data: dict[str, Any] = {"name": name}
@@ -85,7 +90,9 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         data["root"] = place
     if arguments.data_root:
         data["root"] = arguments.data_root
-    if side := arguments.size or _side(name, arguments.model):
+    file = weights_file(arguments.weights)
+    told = told_of(file) if file else None
+    if side := arguments.size or _side(name, arguments.model, told):
         data |= {"size": side, "resize": side}
     weights = Path(arguments.weights).stem
     images = f"{name}-{Path(place).resolve().name}" if place else name
@@ -99,14 +106,18 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "final": True,
         "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(images)}{size}",
     }
+    if told:
+        fields["model"]["normalization"] = dump(told.normalization)
     for field, value in settings(arguments.set):
         set_field(fields, field, value)
     return fields
 
 
-def _side(data: str, model: str) -> int | None:
-    """Of the images of a folder, as a network of timm's says; other data sets have a side of their own."""
-    return getattr(NETWORKS[model], "side", None) if data == "folder" else None
+def _side(data: str, model: str, told: ExportedNetwork | None) -> int | None:
+    """Of the images of a folder, as an export or a network of timm's says; other data sets have a side of their own."""
+    if data != "folder":
+        return None
+    return told.size if told else getattr(NETWORKS[model], "side", None)
 
 
 def _has_parts(root: Path) -> bool:

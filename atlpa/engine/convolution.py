@@ -40,7 +40,7 @@ class Convolution(nn.Module):
         self.relu, self.passes = relu, passes
         self.shares = self.owns = False
         self.weights: Weights | None = None
-        self.kernels: dict[torch.Size, Guarded] = {}
+        self.kernels: dict[tuple[torch.Size, int], Guarded] = {}
 
     @torch.no_grad()
     def fold(self, dtype: torch.dtype) -> None:
@@ -67,11 +67,19 @@ class Convolution(nn.Module):
         """
         assert self.weights is not None
         x = x.to(self.weights.weight.dtype, memory_format=torch.channels_last)
-        place = x.shape[1:]
+        place = x.shape[1:], crowd(len(x))
         if place not in self.kernels:
             self.kernels[place] = Guarded(self.weights, x.shape, self.passes)
         y: Tensor | tuple[Tensor, Tensor] = _Convolve.apply(x, residual, self.kernels[place], self)
         return y
+
+
+def crowd(batch: int) -> int:
+    """Batches for which oneDNN likes one order of the weights: it looks for enough work for every thread.
+
+    Weights in the order of another batch are arranged anew in every pass, which takes longer than the convolution.
+    """
+    return min(batch, torch.get_num_threads()).bit_length()
 
 
 class _Convolve(torch.autograd.Function):

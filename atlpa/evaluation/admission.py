@@ -120,7 +120,7 @@ def check_logits(network: Logits, images: Images, name: str) -> int:
     with eval_mode(network), must_fit():
         try:
             logits = network(few)
-        except (RuntimeError, TypeError, NotImplementedError) as error:  # what torch says of shapes, types and places
+        except Exception as error:  # what torch says of shapes, types and places, and whatever code of one's own raises
             if is_out_of_memory(error):
                 raise
             given = f"images {tuple(few.shape[1:])} of {few.dtype} on {few.device}"

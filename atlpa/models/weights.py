@@ -14,6 +14,8 @@ from atlpa.tensor_files import is_plain, misfits, read_tensors
 STATES = ("averaged", "model", "state_dict", "model_state_dict", "net")
 """Under which names checkpoints hold a network's state: ours, where an average is what is judged, and others'."""
 
+_NO_STATE = "is no state dict; allowed: the backbone's or a checkpoint with one"
+
 BLOCKS = "denoise."
 """Before the names of denoising blocks in a classifier's state."""
 
@@ -87,10 +89,9 @@ def _own_state(path: Path, model: Classifier) -> Mapping[str, Any]:
         content, _ = read_tensors(path)
     except (ValueError, OSError) as error:
         raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
-    held = [content.get(name) for name in STATES] if isinstance(content, Mapping) else []
-    content = next((state for state in held if isinstance(state, Mapping)), content)
+    content = _state_in(content)
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint with one")
+        raise UserError(f"model.weights: {path} {_NO_STATE}")
     if blocks := {name: content[name] for name in sorted(content) if name.startswith(BLOCKS)}:
         there = {name: value for name, value in model.state_dict().items() if name.startswith(BLOCKS)}
         if wrong := misfits(blocks, there, any_float=True):
@@ -102,8 +103,19 @@ def _own_state(path: Path, model: Classifier) -> Mapping[str, Any]:
     prefix = _prefix(content, own)
     state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     if not all(map(is_plain, state.values())):
-        raise UserError(f"model.weights: {path} is no state dict; allowed: the backbone's or a checkpoint with one")
+        names = ", ".join(sorted(content)[:8])
+        raise UserError(f"model.weights: {path} {_NO_STATE}, under {', '.join(STATES)} or alone; it holds {names}")
     return state
+
+
+def _state_in(content: object) -> object:
+    """A checkpoint's state: under one of the usual names, or the only one that it has under any; else all of it."""
+    if not isinstance(content, Mapping):
+        return content
+    held = [content.get(name) for name in STATES]
+    tensors = [one for one in content.values() if isinstance(one, Mapping) and one and all(map(is_plain, one.values()))]
+    usual = next((state for state in held if isinstance(state, Mapping)), None)
+    return usual or (tensors[0] if len(tensors) == 1 else content)
 
 
 def _prefix(content: Collection[str], own: Collection[str]) -> str:

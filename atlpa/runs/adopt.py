@@ -10,12 +10,13 @@ import torch
 
 from atlpa import __version__
 from atlpa.data.images import InMemory
-from atlpa.errors import PlaceTaken, UserError
+from atlpa.errors import PlaceTaken, UserError, shown
 from atlpa.evaluation.admission import check_logits
 from atlpa.experiment import Experiment
 from atlpa.machine import describe
-from atlpa.models import Classifier
+from atlpa.models import Classifier, weights_file
 from atlpa.records import Network, Training
+from atlpa.runs.export_formats import told_of
 from atlpa.runs.folder import Run
 from atlpa.runs.lock import run_lock
 from atlpa.runs.split import write_split
@@ -43,6 +44,7 @@ def adopt(experiment: Experiment, say: Callable[[str], None] = print) -> Run:
     if run and run.finished:
         _must_lie_there(run.folder, experiment)
     index = experiment.data.index()
+    _must_mean(experiment, index.classes)
     classes = len(index.classes)
     model = experiment.defense.build(experiment.model, classes, experiment.seed, experiment.data.size)
     for note in experiment.model.load_initial_weights(model, experiment.data.size, whole=True):
@@ -112,6 +114,20 @@ def _asked(model: Classifier, experiment: Experiment, classes: Sequence[str]) ->
 
 def _listed(classes: Sequence[str]) -> str:
     return ", ".join([*classes[:4], *(["…", classes[-1]] if len(classes) > 4 else [])])
+
+
+def _must_mean(experiment: Experiment, classes: Sequence[str]) -> None:
+    """Refuse weights whose export tells other classes than the data has, though as many."""
+    file = weights_file(experiment.model.weights)
+    told = told_of(file) if file else None
+    if told and len(told.classes) == len(classes):
+        other = [(own, here) for own, here in zip(told.classes, classes, strict=True) if own != here]
+        if other:
+            own, here = (shown(name) for name in other[0])
+            raise UserError(
+                f"{file} tells other classes apart than the data has: {own} where that has {here}, {len(other)} of "
+                f"{len(classes)} in all; name the folders as the export names its classes"
+            )
 
 
 def _must_lie_there(folder: Path, experiment: Experiment) -> None:

@@ -22,7 +22,7 @@ from atlpa.runs.evaluate import judged_images
 from atlpa.runs.fallen_images import keep_fallen
 from atlpa.runs.folder import Run
 from atlpa.runs.on_record import check_place, on_record, record_path
-from atlpa.runs.threats import sources_beside
+from atlpa.runs.threats import must_fit, sources_beside
 
 IMAGES = 256
 
@@ -37,9 +37,9 @@ class CredibilityRun:
         limit: how many images at most, evenly spaced over the part.
         seed: of all that is drawn.
         more: import paths of checks, beside the built-in ones and those of installed packages.
+        named: the networks that attack by transfer; by default the undefended ones beside the run, and its surrogate.
 
-    Transfer sources are the undefended networks beside the run, and its surrogate; the reference is the undefended one
-    of its own architecture.
+    The reference is the undefended source of its own architecture.
     """
 
     run: Run
@@ -47,6 +47,7 @@ class CredibilityRun:
     limit: int = IMAGES
     seed: int = 0
     more: tuple[str, ...] = ()
+    named: tuple[Run, ...] = ()
 
     @property
     def checks(self) -> list[Check]:
@@ -63,8 +64,15 @@ class CredibilityRun:
 
     @property
     def sources(self) -> list[Run]:
-        """The networks that attack by transfer."""
-        return [run for run in sources_beside(self.run) if run.network.weights != self.run.network.weights]
+        """The networks that attack by transfer.
+
+        Raises:
+            UserError: one that was named does not fit.
+        """
+        for source in self.named:
+            must_fit(self.run, source)
+        beside = self.named or sources_beside(self.run)
+        return [run for run in beside if run.network.weights != self.run.network.weights]
 
     @property
     def path(self) -> Path:

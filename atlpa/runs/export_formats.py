@@ -110,8 +110,12 @@ def _write_torch(model: Classifier, description: ExportedNetwork, path: Path) ->
     write_text(path.with_name(f"{path.name}.json"), _text(description) + "\n")
 
 
+def _told_beside(path: Path) -> ExportedNetwork:
+    return validate(ExportedNetwork, read_json(path.with_name(f"{path.name}.json"), "description"))
+
+
 def _read_torch(path: Path) -> tuple[ExportedNetwork, Logits]:
-    told = validate(ExportedNetwork, read_json(path.with_name(f"{path.name}.json"), "description"))
+    told = _told_beside(path)
     state, _ = read_tensors(path)
     return told, _rebuilt(state, told)
 
@@ -128,6 +132,24 @@ def _read_safetensors(path: Path) -> tuple[ExportedNetwork, Logits]:
     with safe_open(path, framework="pt") as file:
         told = validate(ExportedNetwork, parse_json(file.metadata()[KEY]))
         return told, _rebuilt({name: file.get_tensor(name) for name in file.keys()}, told)  # noqa: SIM118  # no mapping
+
+
+def told_of(path: Path) -> ExportedNetwork | None:
+    """What an export tells of its weights, beside them or inside; ``None`` where nothing is told.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return _told_beside(path) if path.with_name(f"{path.name}.json").is_file() else None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} holds no weights ({reason(error)})") from error
+    return validate(ExportedNetwork, parse_json(told)) if told else None
 
 
 def _write_onnx(model: Classifier, description: ExportedNetwork, path: Path) -> None:

@@ -14,7 +14,7 @@ from atlpa.registry import UntrustedCode
 from atlpa.runs.folder import Run
 
 
-def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
+def finished_runs(folder: Path, depth: str = "**", *, trust_code: bool = False) -> list[Run]:
     """Finished runs, the newest last.
 
     What cannot be read, or names code that may not be imported, is left out, with a line on standard error; what a
@@ -23,11 +23,12 @@ def finished_runs(folder: Path, depth: str = "**") -> list[Run]:
     Args:
         folder: where to look.
         depth: ``*`` for the runs in the folder itself, ``**`` for those at any depth.
+        trust_code: see ``Run.open``.
     """
     runs = []
     for place in _finished_folders(folder, depth):
         try:
-            runs.append(Run.open(place))
+            runs.append(Run.open(place, trust_code=trust_code))
         except UserError as error:
             _leave_out(error)
     return runs

@@ -53,7 +53,7 @@ class Pairing:
 
 
 def pair(
-    targets: Sequence[Run], threats: Collection[Threat] = (), sources: Sequence[Run] = ()
+    targets: Sequence[Run], threats: Collection[Threat] = (), sources: Sequence[Run] = (), *, trust_code: bool = False
 ) -> tuple[list[Pairing], list[str]]:
     """Pair targets with the sources that attack them.
 
@@ -62,6 +62,7 @@ def pair(
         threats: ``white``, ``gray``, ``surrogate``, ``black``, ``transfer``; if empty, all that are possible.
         sources: networks to attack with; if empty, those beside each target: the undefended ones, and the same defense
             with another seed.
+        trust_code: whether runs beside a target may name code by its import path (see ``Run.open``).
 
     Returns:
         The pairings, and what a user should be told about threats that were left out.
@@ -73,14 +74,16 @@ def pair(
     if "transfer" in threats and not sources:
         raise UserError("--threat transfer needs --source DIR, the network to attack with")
     pairings, notes = [], []
+    asked = [threat for threat in TRANSFERS if not threats or threat in threats]
     targets = list({(target.folder.resolve(), target.judged): target for target in targets}.values())
     for target in targets:
         if not threats or "white" in threats:
             pairings.append(Pairing(target, target, "white"))
-        candidates = list(sources) or sources_beside(target)
-        for threat in TRANSFERS:
-            if threats and threat not in threats:
-                continue
+        if not sources and asked and target.experiment.training.iterations == 0:
+            notes.append(_given(target, trust_code))
+            continue
+        candidates = list(sources) or (sources_beside(target, trust_code=trust_code) if asked else [])
+        for threat in asked:
             matching = [source for source in candidates if threat_of(target, source) == threat]
             for source in matching:
                 must_fit(target, source)
@@ -95,7 +98,7 @@ def pair(
     return pairings, notes
 
 
-def sources_beside(target: Run) -> list[Run]:
+def sources_beside(target: Run, *, trust_code: bool = False) -> list[Run]:
     """The finished runs in the target's own parent folder that attack it, of each kind one.
 
     These are the undefended networks, one of each architecture, and the target's own defense with another seed. Those
@@ -104,7 +107,7 @@ def sources_beside(target: Run) -> list[Run]:
     """
     parts = target.experiment.training_parts
     beside = sorted(
-        finished_runs(target.folder.parent, "*"),
+        finished_runs(target.folder.parent, "*", trust_code=trust_code),
         key=lambda run: (run.experiment.training_parts != parts, run.experiment.seed, str(run.folder)),
     )
     chosen: dict[tuple[bool, str], Run] = {}
@@ -205,6 +208,14 @@ def _why_none(target: Run, threat: Threat, candidates: Sequence[Run], named: boo
         command += ["--set", f"model.architecture={architecture}"]
     command += _beside(target, f"none-{slug(architecture)}")
     return f"{target.folder}: no {threat}-box source beside it; train one with: {shlex.join(command)}"
+
+
+def _given(target: Run, trust_code: bool) -> str:
+    """That nothing is known of a network from elsewhere, and which others could attack it."""
+    others = [run for run in finished_runs(target.folder.parent, "*", trust_code=trust_code) if not _unfit(target, run)]
+    fit = ", ".join(str(run.folder) for run in others if threat_of(target, run) != "white")
+    known = f"{target.folder}: how it was trained is not known, so that no network is its gray- or black-box source"
+    return f"{known}; --source DIR attacks it by transfer" + (f", of those beside it {fit}" if fit else "")
 
 
 def _anew(target: Run) -> list[str]:

@@ -12,6 +12,7 @@ import torchvision
 from PIL import Image
 
 from atlpa.cli.eval import main
+from atlpa.cli.export import main as export
 from atlpa.records import Evaluation
 
 SIZE = 32
@@ -68,6 +69,7 @@ LAYOUTS = {
     "lightning": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}, "epoch": 3},
     "parallel": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
     "net": lambda state: {"net": state},
+    "some other name": lambda state: {"ema": state, "epoch": 3},
 }
 
 
@@ -101,6 +103,36 @@ def test_one_given_network_attacks_another(here, capsys):
     )
     found = [(record.threat, record.source.architecture) for record in records]
     assert found == [("white", "resnet18"), ("transfer", "resnet34")]
+
+
+def test_those_that_could_attack_it_are_named(here, capsys):
+    """Of a network that somebody trained elsewhere nobody knows what would be its gray- or black-box source."""
+    torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
+    judged("--model", "resnet34", "--weights", "other.pth")
+    capsys.readouterr()
+    other = "runs/given/resnet34-other-folder-photos-32"
+    given = ["--model", "resnet18", "--weights", "plain.pth", "--data", "folder:photos", "--size", str(SIZE)]
+    assert main([*given, *ATTACK]) == 0
+    assert main(["--run", "runs/given/resnet18-plain-folder-photos-32", *ATTACK]) == 0
+    (note,) = [line for line in "".join(capsys.readouterr()).splitlines() if "how it was trained is not known" in line]
+    assert note.endswith(f"--source DIR attacks it by transfer, of those beside it {other}")
+    assert main([*given, "--check", "--eps", "8/255", "--source", other, "--limit", "4"]) == 0
+    (transfer,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| transfer ")]
+    assert "no transfer source was given" not in transfer
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_an_export_says_itself_what_it_was_made_for(kind, here, capsys):
+    plain = judged("--model", "resnet18", "--weights", "plain.pth", "--set", "model.normalization=none")[0]
+    file = f"exported.{'pt' if kind == 'torch' else kind}"
+    assert export(["runs/given/resnet18-plain-folder-photos-32", file, "--to", kind]) == 0
+    (again,) = judged("--model", "resnet18", "--weights", file)
+    assert again.target.weights == plain.target.weights
+    assert again.clean[0] == verdicts(here, (0, 0, 0), (1, 1, 1))
+    Path("photos/dog").rename("photos/fox")
+    given = ["--model", "resnet18", "--weights", file, "--data", "folder:photos", "--set", "output=other"]
+    assert "'dog' where that has 'fox', 1 of 2 in all" in refused(capsys, *given, *ATTACK)
+    assert not Path("other").exists()
 
 
 def test_it_is_checked_and_bundled_like_a_run(here, capsys):
@@ -203,6 +235,15 @@ def shares(classes):
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes), nn.Softmax(dim=1))
 
 
+class Strict(nn.Module):
+    def forward(self, images):
+        assert images.shape[-1] == 64, "images of 64 pixels, please"
+
+
+def strict(classes):
+    return nn.Sequential(Strict(), nn.Linear(3, classes))
+
+
 class Noisy(nn.Module):
     def forward(self, images):
         return images + torch.randn_like(images)
@@ -220,6 +261,7 @@ def noisy(classes):
         ("gray", "takes no images (3, 32, 32) of torch.float32 on cpu"),
         ("seven", "tells 7 classes apart, and the data has 2: cat, dog"),
         ("maps", "it must give logits (images, classes)"),
+        ("strict", "images of 64 pixels, please; --size sets the side of the images"),
     ],
 )
 def test_what_gives_no_logits_for_these_classes_is_refused_and_leaves_nothing(name, said, here, capsys, monkeypatch):

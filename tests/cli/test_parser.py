@@ -1,9 +1,11 @@
 """What all commands have: help with examples, ``--quiet``, ``--completion``."""
 
 import importlib
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_the_option_that_was_meant_is_named(capsys):
         with pytest.raises(SystemExit):
             judge([wrong, "3"])
         assert words in capsys.readouterr().err.replace("--zzzz 3", "--zzzz")
+
+
+@pytest.mark.parametrize("wish", ["FORCE_COLOR", "NO_COLOR"])
+def test_nothing_is_colored_whatever_is_wished(wish, tmp_path):
+    (tmp_path / "broken.json").write_text("{")
+    plain = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "NO_COLOR")}
+    for words in (["--help"], [str(tmp_path)], ["--nonsense"]):
+        command = [sys.executable, "-m", "atlpa.cli.report", *words]
+        outcomes = [
+            subprocess.run(command, env=env, capture_output=True, check=False) for env in (plain, plain | {wish: "1"})
+        ]
+        assert b"\x1b" not in outcomes[1].stdout + outcomes[1].stderr
+        assert (outcomes[0].stdout, outcomes[0].stderr) == (outcomes[1].stdout, outcomes[1].stderr)
 
 
 def test_quiet_leaves_results_and_errors(runs, capsys):

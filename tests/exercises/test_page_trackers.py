@@ -15,9 +15,7 @@ QUICK = {"iterations": 4, "batch_size": 4, "log_every": 1, "validate_every": 2}
 def trained(tracker, monkeypatch):
     """What the log holds of a run with one of the page's trackers: name → step → value."""
     (printed,) = [text for text in blocks(DOCS / "training.md", "python") if tracker in text]
-    package = tracker.removesuffix("_run")
-    lines = [line for line in printed.split("\n\n\n") if tracker in line]
-    Path("mine.py").write_text("\n".join(["from contextlib import contextmanager", f"import {package}", *lines]))
+    Path("mine.py").write_text(printed)
     monkeypatch.syspath_prepend(Path.cwd())
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     fields = [word for field, value in QUICK.items() for word in ("--set", f"training.{field}={value}")]
