@@ -31,7 +31,7 @@ test-avx2: $(VENV)/installed-dev
 
 docs: $(DOCS)/installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
-	$(DOCS)/bin/python -m pytest -q tests/website/test_site.py tests/website/test_drawn_pages.py
+	$(DOCS)/bin/python -m pytest -q tests/website/test_site.py tests/website/test_drawn_pages.py tests/exercises/test_page_trackers.py
 
 $(DOCS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(DOCS)
