@@ -45,7 +45,15 @@ window.addEventListener("load", () => {
 });
 </script>
 """
-WATCH = "<script>window.problems = []; window.onerror = (message) => window.problems.push(message);</script>"
+WATCH = """
+<script>
+window.problems = [];
+const problem = (told) => window.problems.push(String(told));
+window.onerror = problem;
+window.addEventListener("unhandledrejection", (event) => problem(event.reason));
+console.error = console.warn = problem;
+</script>
+"""
 
 
 def analyses(network):
@@ -185,7 +193,8 @@ def contrast(pair):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
-@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("dark", [False, True])
 def test_page_can_be_read_on_a_phone_and_at_night(page, tmp_path, width, dark):
     page.write_text(page.read_text().replace("</body>", f"{MEASURE}</body>"))
     frame = tmp_path / "frame.html"
