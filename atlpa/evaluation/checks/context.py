@@ -167,18 +167,20 @@ class CheckContext:
     def under(self, attempts: Sequence[Attempt], before: Tensor) -> Tensor:
         """What stands ``(N,)`` under other attacks, made one after another, each on what the former left.
 
-        A randomized model would fall by chance sooner or later: it meets the first of them alone, on all images, so
-        that what it mends by chance can be counted against what it breaks. What falls is noted.
+        A randomized model would fall by chance sooner or later: it meets each on all images, so that what it mends by
+        chance can be counted against what it breaks. All are noted, and the first alone says what stands here, since
+        the strongest of several would be the luckiest.
 
         Args:
             attempts: the attacks.
             before: ``(N,)``, what stands without them.
         """
-        for name, attack in attempts[:1] if self.randomized else attempts:
+        for number, (name, attack) in enumerate(attempts):
             attacked = self.attackable if self.randomized else before
             met = attack(attacked)
             self._standing.note(name, met, self.clean & attacked)
-            before = self.clean & met.stands
+            if number == 0 or not self.randomized:
+                before = self.clean & met.stands
         return before
 
     def meet(
