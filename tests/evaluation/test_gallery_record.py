@@ -29,6 +29,16 @@ def test_the_judge_lies_at_most_three_points_above_the_strongest_attack(name):
     assert judge - strongest <= POINTS * RECORD["images"]
 
 
+@pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if network["draws"]])
+def test_so_it_does_of_networks_that_draw(name):
+    """There it is the number that the judge reports, and that of each attack is a mean over as many draws."""
+    network = NETWORKS[name]
+    means = network["means"]
+    assert means.keys() == network["standing"].keys()
+    assert min(means.values()) == network["left"]["strongest"]
+    assert network["judged"] - min(means.values()) <= POINTS * RECORD["images"]
+
+
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name in HONEST])
 def test_rivals_accuse_no_honest_network(name):
     """On an honest network the attacks by hand are plain ones, on itself."""
