@@ -22,7 +22,7 @@ from atlpa.attacks.with_precision import WithPrecision
 from atlpa.engine import Engine, Precision
 from atlpa.field_types import Radius
 from atlpa.float32 import ieee_float32
-from atlpa.model_state import Logits, random_layers
+from atlpa.model_state import Logits, random_layers, with_generators
 from atlpa.randomness import Generators, of_rows
 
 MOST_TARGETS = 9
@@ -36,7 +36,8 @@ class Ensemble(WithPrecision, Attack):
     """Auto-PGD on cross-entropy, Auto-PGD and FAB that aim at up to nine classes each, and Square, one after another.
 
     An image leaves at the first point that fools the model, and whatever felled it is known. A model that draws meets
-    Auto-PGD on cross-entropy and on DLR, with gradients and verdicts averaged over 20 draws, as in AutoAttack.
+    Auto-PGD on cross-entropy and on DLR, with gradients and verdicts averaged over 20 draws, as in AutoAttack; there
+    each image stays to the end of a stage.
 
     Fields:
         epsilon: ε of the ball, in units of the [0, 1] pixel range.
@@ -74,11 +75,10 @@ class Ensemble(WithPrecision, Attack):
 
     def stages(self, classes: int) -> Sequence[Stepwise]:
         """What is made of how many classes there are: as many targets, and DLR where four can be compared."""
-        how: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "norm": self.norm}
-        climb = APGD(self.epsilon, **how)
         if self.version == "rand":
-            loss: Literal["dlr", "margin"] = "dlr" if classes > 2 else "margin"
-            return replace(climb, eot=DRAWS), replace(climb, eot=DRAWS, loss=loss)
+            return self._averaged(classes)
+        how = self._how
+        climb = APGD(self.epsilon, **how)
         ranks = range(1, min(MOST_TARGETS, classes - 1) + 1)
         aimed: Literal["dlr", "margin"] = "dlr" if classes > 3 else "margin"
         aiming: tuple[Approaching, ...] = (
@@ -90,6 +90,16 @@ class Ensemble(WithPrecision, Attack):
             return climb, *aiming, search
         return climb, *(Patient(attack) for attack in aiming), Patient(search, first=SEARCHED)
 
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"engine": self.engine, "precision": self.precision, "norm": self.norm}
+
+    def _averaged(self, classes: int) -> tuple[APGD, APGD]:
+        """What a model that draws meets."""
+        climb = APGD(self.epsilon, eot=DRAWS, **self._how)
+        loss: Literal["dlr", "margin"] = "dlr" if classes > 2 else "margin"
+        return climb, replace(climb, loss=loss)
+
     def notes(self, budgets: Sequence[int] = ()) -> list[str]:
         """What ``rand`` costs a model that does not draw."""
         del budgets
@@ -100,14 +110,31 @@ class Ensemble(WithPrecision, Attack):
     def perturb(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators) -> Tensor:
         """Where each image fell, or where the last stage ended; a wrong image is left as it is."""
         logits = model(images.clone())
+        if random_layers(model):
+            return self._drawn(model, images, labels, generator, logits.shape[1])
         standing = torch.nonzero(~fools(logits, labels).cpu()).flatten()
-        attack = replace(self, version="rand") if random_layers(model) else self
         adversarial, network = images.clone(), None
-        for stage in attack.stages(logits.shape[1]):
+        for stage in self.stages(logits.shape[1]):
             if not len(standing):
                 break
             rows = standing.to(images.device)
             network = network or stage.prepare(model, images)
             found, fallen = carry_out(stage, model, network, images[rows], labels[rows], of_rows(generator, standing))
             adversarial[rows], standing = found, standing[~fallen]
+        return adversarial
+
+    def _drawn(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators, classes: int) -> Tensor:
+        """Of a model that draws: a stage goes on to its end with each image, which stands if the mean margin says so.
+
+        One that left as soon as the mean of some draws is wrong would stand in half of all others.
+        """
+        adversarial, standing = images.clone(), torch.arange(len(images))
+        for stage in self._averaged(classes):
+            if not len(standing):
+                break
+            rows, draws = standing.to(images.device), of_rows(generator, standing)
+            adversarial[rows] = stage(model, images[rows], labels[rows], generator=draws)
+            with torch.no_grad(), with_generators(model, draws):
+                mean = torch.stack([model(adversarial[rows]) for _ in range(DRAWS)]).mean(dim=0)
+            standing = standing[~fools(mean, labels[rows]).cpu()]
         return adversarial

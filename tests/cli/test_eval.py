@@ -431,7 +431,7 @@ def test_a_claim_is_held_against_what_stands_and_the_images_that_refute_it_are_k
     (kept,) = (run.folder / "fallen").glob("credibility-eps0.1-*.npz")
     assert str(kept) in out.replace("\n", " ")
     found, record = np.load(kept), json.loads(Path("claim.json").read_text())[0]
-    fell = record["correct"].count("0")
+    fell = record["correct"][0].count("0")
     assert 1 <= len(found["label"]) <= fell
     with torch.no_grad():
         logits = run.load_model(torch.device("cpu"))(torch.from_numpy(found["adversarial"]))

@@ -216,4 +216,4 @@ def test_it_judges_within_somebodys_inference_mode():
     with torch.inference_mode():
         points, labels = (part[:8].clone() for part in digits()[2:])
         judged = credibility(undefended(), points, labels, EPSILON, checks=["neighbors", "stand-ins"])
-    assert judged.standing.correct == 8 * "0"
+    assert judged.standing.correct == (8 * "0",)

@@ -52,7 +52,7 @@ def large(x):
         ([], "a joint attack on 0 source"),
         (["model", seven], "source 1 has 5 classes, source 2 has 7 classes; a joint attack takes networks of one task"),
         (["model", "resnet"], "the source 2 is 'resnet'; give a module or another callable"),
-        (large, r"the source takes no images \(3, 16, 16\) of torch.float64 on cpu: mat1"),
+        (large, r"the source takes no images \(3, 16, 16\) of torch.float64 on cpu: (mm: )?mat1"),
         (["model", large], r"the source 2 takes no images \(3, 16, 16\)"),
         (lambda x: x.flatten(1)[:, :2], "label 4 but the source has 2 classes"),
     ],
