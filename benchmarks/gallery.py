@@ -26,10 +26,9 @@ from torch import Tensor, nn
 from atlpa.attacks import APGD, PGD, Attack, AutoAttack, Ensemble
 from atlpa.evaluation.checks import CHECKS, CheckContext, credibility
 from atlpa.evaluation.checks.checked_model import CheckedModel
-from atlpa.evaluation.checks.context import ANSWERS, ITERATIONS, logits
+from atlpa.evaluation.checks.context import ITERATIONS
 from atlpa.evaluation.checks.rivals import DRAWS, RIVALS, Rival
 from atlpa.evaluation.checks.standing import bits
-from atlpa.evaluation.correctness import matches
 from atlpa.files import write_text
 from atlpa.float32 import ieee_float32
 from atlpa.randomness import generator
@@ -80,8 +79,7 @@ def standing(context: CheckContext, images: Tensor) -> Tensor:
     """Which images ``(N,)`` stand as they were made; of a network that draws, in what share of draws."""
     if not context.randomized:
         return context.clean & context.right(context.model, images, context.labels)
-    draws = [matches(logits(context.model, images), context.labels) for _ in range(ANSWERS)]
-    return torch.stack(draws).float().mean(dim=0)
+    return torch.stack(context.answers(images)).float().mean(dim=0)
 
 
 def shown(context: CheckContext, attack: Attack, seed: int = 0) -> Step:

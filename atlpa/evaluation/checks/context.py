@@ -138,9 +138,12 @@ class CheckContext:
         """The same in the end: of a model that draws, as fresh draws say."""
         standing = self.standing
         if isinstance(standing, DrawnStanding):
-            shown = [matches(logits(self.model, standing.adversarial), self.labels) for _ in range(ANSWERS)]
-            standing.settle(shown, self.clean)
+            standing.settle(self.answers(standing.adversarial), self.clean)
         return standing
+
+    def answers(self, images: Tensor) -> list[Tensor]:
+        """Which of some images made of its own a model that draws gets right, ``(N,)`` for each of many draws."""
+        return [matches(logits(self.model, images), self.labels) for _ in range(ANSWERS)]
 
     @property
     def pgd_robust(self) -> Tensor:
