@@ -156,6 +156,11 @@ class Run(Places):
         return notes
 
     @property
+    def given(self) -> bool:
+        """Whether the network came from elsewhere, so that nobody here knows how it was trained."""
+        return self.experiment.training.iterations == 0
+
+    @property
     def undefended(self) -> bool:
         """Whether nothing defends the network, nor has shaped the weights that it began with."""
         return undefended(self.experiment)

@@ -79,7 +79,7 @@ def pair(
     for target in targets:
         if not threats or "white" in threats:
             pairings.append(Pairing(target, target, "white"))
-        if not sources and asked and target.experiment.training.iterations == 0:
+        if not sources and asked and target.given:
             notes.append(_given(target, trust_code))
             continue
         candidates = list(sources) or (sources_beside(target, trust_code=trust_code) if asked else [])
@@ -103,8 +103,10 @@ def sources_beside(target: Run, *, trust_code: bool = False) -> list[Run]:
 
     These are the undefended networks, one of each architecture, and the target's own defense with another seed. Those
     that were trained on the same parts come first, then those with the lowest seed. An undefended target that would be
-    its own source is attacked by none of its kind: that is the white-box attack.
+    its own source is attacked by none of its kind: that is the white-box attack. A network from elsewhere has none.
     """
+    if target.given:
+        return []
     parts = target.experiment.training_parts
     beside = sorted(
         finished_runs(target.folder.parent, "*", trust_code=trust_code),
