@@ -26,6 +26,9 @@ from atlpa.errors import UserError, explain, unknown_name
 
 SomeComponent = TypeVar("SomeComponent", bound="Component")
 
+REASON = " Default: "
+"""What comes between the words of a field and the reason for its default, in a docstring."""
+
 CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 

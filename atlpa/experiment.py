@@ -63,11 +63,11 @@ class Experiment(Component):
         model: which network.
         defense: a preset's name, a mapping with ``preset:`` and what it overrides, or a whole defense.
         training: the recipe.
-        seed: of everything random.
+        seed: of everything random. Default: 0, so that two people train the same network.
         final: train on the training and validation parts and judge on the test part; else train on the training part
             and judge on the validation part, or, where that selects the network, on the test part.
         origin: where the training goes on from; by default it begins with ``model.weights``.
-        device: ``auto`` (CUDA where there is one), or any torch device.
+        device: ``auto`` (CUDA where there is one), or any torch device. Default: the fastest that is there.
         output: the run's folder; by default one named after the experiment.
         code: name → package and version, of what other packages contribute, as it was when this was written down; it
             tells no experiment from another.

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
+from atlpa.component import REASON
 from atlpa.experiment import Experiment
 from atlpa.schema import file_schema
 from atlpa.studies import Study
@@ -104,15 +105,23 @@ def _variants(heading: str, variants: Mapping[str, Schema]) -> list[str]:
 
 def table(variants: Mapping[str, Schema], fields: Collection[str]) -> str:
     """A row for each field; defaults are those of each variant where they differ."""
-    rows = ["| field | type | default | range | what it says |", "|---|---|---|---|---|"]
+    rows = ["| field | type | default | why that | range | what it says |", "|---|---|---|---|---|---|"]
     for field in fields:
         of_each = {name: one["properties"][field] for name, one in variants.items()}
         told = next(iter(of_each.values()))
         required = field in next(iter(variants.values())).get("required", ())
         defaults = {name: "required" if required else _default(one) for name, one in of_each.items()}
-        cells = (f"`{field}`", kind(told), _merged(defaults), limits(told), told.get("description", ""))
+        reasons = {name: reason(one) for name, one in of_each.items()}
+        words = told.get("description", "").partition(REASON)[0]
+        cells = (f"`{field}`", kind(told), _merged(defaults), _merged(reasons), limits(told), words)
         rows.append(f"| {' | '.join(map(_shown, cells))} |")
     return "\n".join(rows)
+
+
+def reason(told: Schema) -> str:
+    """Why a field's default is what it is, as its words end with."""
+    words, _, why = told.get("description", "").partition(REASON)
+    return why.removesuffix(".") or ("as of `pgd`" if ", as of PGD" in words else "")
 
 
 def _shown(text: str) -> str:
@@ -126,7 +135,7 @@ def _merged(values: Mapping[str, str]) -> str:
         names.setdefault(value, []).append(name)
     if len(names) == 1:
         return next(iter(names))
-    return ", ".join(f"{value} ({', '.join(of)})" for value, of in names.items())
+    return ", ".join(f"{value} ({', '.join(of)})" for value, of in names.items() if value)
 
 
 def _default(told: Schema) -> str:

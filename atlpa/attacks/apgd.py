@@ -69,17 +69,18 @@ class APGD(GradientSteps):
     loss. A budget below ``iterations`` is judged on that same run, with its checkpoints.
 
     Fields:
-        epsilon: ε of the ball, in units of the [0, 1] pixel range.
-        iterations: how many steps; trainings take 2 to 5.
-        start: ``uniform`` starts at a random point of the ε-ball, ``zero`` at the image.
-        loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.
+        iterations: how many steps; trainings take 2 to 5. Default: the source's.
+        start: ``uniform`` starts at a random point of the ε-ball, ``zero`` at the image. Default: the source's.
+        loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits. Default: the
+            first of AutoAttack.
         target: 0 climbs away from the true class; k drives each image to the class of the k-th largest logit that its
-            clean image has beside the true one, with ``dlr`` as in AutoAttack.
-        rho: ρ, the share of rising steps up to which a step is halved.
-        eot: gradients and losses are those of so many draws of a randomized model.
-        engine: what gradients are computed on: ``auto``, a frozen copy of the model; ``reference``, the model itself.
-        precision: of gradients and losses: ``fp32``, or ``bf16`` in convolutions and matrix products.
-        norm: of the ball, ``Linf`` or ``L2``.
+            clean image has beside the true one, with ``dlr`` as in AutoAttack. Default: the source's first version.
+        rho: ρ, the share of rising steps up to which a step is halved. Default: the source's.
+        eot: gradients and losses are those of so many draws of a randomized model, as of ``PGD``.
+        engine: what gradients are computed on, as of ``PGD``.
+        precision: of gradients and losses, as of ``PGD``.
+        norm: of the ball, ``Linf`` or ``L2``. Default: the field's.
     """
 
     name = "apgd"

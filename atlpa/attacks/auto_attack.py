@@ -28,8 +28,8 @@ class AutoAttack(Attack):
     20 draws. An image that is wrong clean is left as it is.
 
     Fields:
-        epsilon: ε of the ball, in units of the [0, 1] pixel range.
-        norm: of the ball, ``Linf`` or ``L2``.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.
+        norm: of the ball, ``Linf`` or ``L2``. Default: the field's.
 
     Raises:
         ImportError: when it attacks and ``pyautoattack`` is not installed.

@@ -40,13 +40,13 @@ class Ensemble(WithPrecision, Attack):
     each image stays to the end of a stage.
 
     Fields:
-        epsilon: ε of the ball, in units of the [0, 1] pixel range.
-        version: ``standard`` takes all of AutoAttack's steps with every image; ``fast`` gives an image up as soon as
-            it is clear that the rest of a stage would not fell it (see ``Patient``); ``rand`` is what a model that
-            draws meets in any case.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.
+        version: ``standard`` takes all of AutoAttack's steps with every image; ``fast`` gives an image up as soon as it
+            is clear that the rest of a stage would not fell it (see ``Patient``); ``rand`` is what a model that draws
+            meets in any case. Default: it leaves the same images in a fifth of the time or less (docs/performance.md).
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and queries, as of ``PGD``; whether an image has fallen is asked of the model itself.
-        norm: of the ball, ``Linf`` or ``L2``.
+        norm: of the ball, ``Linf`` or ``L2``. Default: the field's.
 
     Examples:
         >>> import torch

@@ -51,12 +51,13 @@ class FAB(MinimumNorm):
     alone.
 
     Fields:
-        epsilon: ε of the ball, in units of the [0, 1] pixel range.
-        iterations: how many steps.
-        target: the rank of the class t that is approached: 1 has the largest logit beside the true class's.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.
+        iterations: how many steps. Default: the source's.
+        target: the rank of the class t that is approached: 1 has the largest logit beside the true class's. Default:
+            the class that is most often the nearest.
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and logits, as of ``PGD``.
-        norm: in which the nearest is sought, ``Linf`` or ``L2``.
+        norm: in which the nearest is sought, ``Linf`` or ``L2``. Default: the field's.
     """
 
     name = "fab"

@@ -51,7 +51,7 @@ class FGSM(SingleStep):
     """One step of size ε from the image itself along the sign of the cross-entropy's input gradient.
 
     Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
+        epsilon: ε, in units of the [0, 1] pixel range. Default: the smaller of the paper's two.
         engine: what the gradient is computed on, as of ``PGD``.
         precision: of the gradient, as of ``PGD``.
 
@@ -89,8 +89,9 @@ class RSFGSM(SingleStep):
     """FGSM from a uniformly random start (Wong et al. 2020): one step of α·ε, projected back to the ε-ball and [0, 1].
 
     Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
-        alpha: α, the step as a multiple of ε; from 2 on every pixel whose gradient is not 0 ends at its bound.
+        epsilon: ε, in units of the [0, 1] pixel range. Default: the field's.
+        alpha: α, the step as a multiple of ε; from 2 on every pixel whose gradient is not 0 ends at its bound. Default:
+            the source's.
         engine: what the gradient is computed on, as of ``PGD``.
         precision: of the gradient, as of ``PGD``.
     """
@@ -121,9 +122,10 @@ class NFGSM(SingleStep):
     to the ε-ball: a pixel may move by (k + α)·ε, so that no evaluation takes it.
 
     Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
-        noise: k, the bound of the noise as a multiple of ε; the source takes 2, on ImageNet 1.
-        alpha: α, the step as a multiple of ε.
+        epsilon: ε, in units of the [0, 1] pixel range. Default: the field's.
+        noise: k, the bound of the noise as a multiple of ε; the source takes 2, on ImageNet 1. Default: the source's on
+            small images.
+        alpha: α, the step as a multiple of ε. Default: the source's.
         engine: what the gradient is computed on, as of ``PGD``.
         precision: of the gradient, as of ``PGD``.
     """

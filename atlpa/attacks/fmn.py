@@ -53,13 +53,14 @@ class FMN(MinimumNorm):
     Steps go along the gradient, by α in L2 length in either norm. γ and α fall along half a cosine.
 
     Fields:
-        epsilon: ε, the farthest that an image may be moved, in units of the [0, 1] pixel range.
-        iterations: how many steps; the source takes up to 1000.
-        step: α at first, a length in L2; at the end it is a hundredth.
-        change: γ at first, the share by which the ball shrinks or grows; at the end it is 0.001.
+        epsilon: ε, the farthest that an image may be moved, in units of the [0, 1] pixel range. Default: the smaller of
+            the paper's two.
+        iterations: how many steps; the source takes up to 1000. Default: the paper's largest budget of PGD.
+        step: α at first, a length in L2; at the end it is a hundredth. Default: the source's.
+        change: γ at first, the share by which the ball shrinks or grows; at the end it is 0.001. Default: the source's.
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and logits, as of ``PGD``.
-        norm: in which the nearest is sought, ``Linf`` or ``L2``.
+        norm: in which the nearest is sought, ``Linf`` or ``L2``. Default: the paper's.
     """
 
     name = "fmn"

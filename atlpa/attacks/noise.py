@@ -18,7 +18,7 @@ class Noise(Attack):
     """Uniform noise in [−ε, ε] on every pixel, clipped to [0, 1]. It looks at neither the model nor the label.
 
     Fields:
-        epsilon: ε, in units of the [0, 1] pixel range.
+        epsilon: ε, in units of the [0, 1] pixel range. Default: the smaller of the paper's two.
     """
 
     name = "noise"

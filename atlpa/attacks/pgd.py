@@ -38,24 +38,31 @@ class PGD(WithPrecision, Attack):
 
     Fields:
         epsilon: ε, the largest change of any pixel, or the L2 length of the change, in units of the [0, 1] range.
-        step: the step size, in the same units.
-        iterations: how many steps.
+            Default: the smaller of the paper's two.
+        step: the step size, in the same units. Default: the paper's.
+        iterations: how many steps. Default: the paper's largest budget.
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball, ``gaussian`` close to the
-            image, at x₀ + 0.001·N(0, 1) (TRADES' own).
+            image, at x₀ + 0.001·N(0, 1) (TRADES' own). Default: the paper's, as far as it says; where ε is small a
+            random start finds a little more.
         loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits, which do not
-            saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES).
+            saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES). Default:
+            Eq. 1's.
         eot: gradients are averaged over this many draws of a randomized model (expectation over transformation).
+            Default: a network that does not draw needs no more.
         fixed_draws: whether a randomized model meets the same draws in every iteration, instead of fresh ones.
         momentum: μ of Dong et al. 2018: the step follows the sign of μ · (the direction so far) + (the gradient over
-            its 1-norm), which transfers better.
+            its 1-norm), which transfers better. Default: plain PGD, the paper's.
         diversity: probability of each image to be shrunk and shifted before the gradient (Xie et al. 2019), which
-            transfers better.
+            transfers better. Default: plain PGD, the paper's.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
+            Default: the paper's: one run.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
-            that agrees; ``reference``, the model itself.
+            that agrees; ``reference``, the model itself. Default: the faster: its gradients are held to those of the
+            model.
         precision: of the gradients: ``fp32``, or ``bf16`` in convolutions and matrix products. On CUDA torch's own
-            settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts.
-        norm: in which ε and the step are measured, ``Linf`` or ``L2``.
+            settings say whether ``fp32`` may use TF32; evaluation never does, nor what judges restarts. Default: what
+            every processor has; half precision is faster where there are instructions for it.
+        norm: in which ε and the step are measured, ``Linf`` or ``L2``. Default: the paper's.
 
     Examples:
         >>> import torch

@@ -51,11 +51,12 @@ class Square(WithPrecision, Attack):
     5 × 5 tiles, is moved from one random window to another.
 
     Fields:
-        epsilon: ε of the ball, in units of the [0, 1] pixel range.
-        iterations: queries an image may cost, the start among them.
+        epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.
+        iterations: queries an image may cost, the start among them. Default: a fifth of AutoAttack's 5000, about the
+            time of the paper's 200 steps of PGD.
         engine: what is asked, as of ``PGD``.
         precision: of its answers, as of ``PGD``; in ``bf16`` margins that differ by less than it holds pass for equal.
-        norm: of the ball, ``Linf`` or ``L2``.
+        norm: of the ball, ``Linf`` or ``L2``. Default: the field's.
 
     Examples:
         >>> import torch

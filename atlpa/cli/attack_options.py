@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from atlpa.attacks import ATTACKS, PGD, Attack, attack_class, read_attack
 from atlpa.cli.command import count, number, seed, settings
 from atlpa.cli.parser import suggest
-from atlpa.component import field_docs
+from atlpa.component import REASON, field_docs
 from atlpa.errors import UserError, explain
 from atlpa.runs import Pairing, Protocol
 from atlpa.strict_yaml import parse_yaml
@@ -170,7 +170,7 @@ def _fields_of_attacks() -> dict[str, list[type[Attack]]]:
 def _add_field(group: argparse._ArgumentGroup, name: str, kind: type[Attack], *, hidden: bool) -> None:
     """One option: its choices, its default and what it says are the field's own."""
     hint, default = get_type_hints(kind)[name], _default(kind, name)
-    says = field_docs(kind).get(name, "").replace("``", "").rstrip(".").replace("%", "%%")
+    says = field_docs(kind).get(name, "").partition(REASON)[0].replace("``", "").rstrip(".").replace("%", "%%")
     if hint is not bool:
         says += f"; default: {default if isinstance(default, str) else f'{default:.4g}'}"
     told = argparse.SUPPRESS if hidden else says

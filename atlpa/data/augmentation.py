@@ -45,8 +45,9 @@ class ResizedCrop(Component):
     ``data.resize``, on which the aspect ratio of the photograph is lost already.
 
     Fields:
-        scale: the smallest and the largest area of the window, as shares of the image.
-        ratio: the smallest and the largest ratio of its width to its height.
+        scale: the smallest and the largest area of the window, as shares of the image. Default: the source's and
+            torchvision's.
+        ratio: the smallest and the largest ratio of its width to its height. Default: the source's and torchvision's.
     """
 
     scale: Annotated[tuple[Annotated[Number, Field(gt=0, le=1)], Annotated[Number, Field(gt=0, le=1)]], FromList] = (
@@ -82,7 +83,8 @@ class Mix(Component):
     Fields:
         method: ``cutmix`` pastes a box of the other image (Yun et al. 2019), the share of the label being that of the
             area; ``mixup`` is the mean of both, weighed by λ (Zhang et al. 2018).
-        alpha: α of λ ~ Beta(α, α), drawn once for a batch, as both papers' code does.
+        alpha: α of λ ~ Beta(α, α), drawn once for a batch, as both papers' code does. Default: CutMix's, under which
+            every share is as likely.
     """
 
     method: Literal["cutmix", "mixup"]

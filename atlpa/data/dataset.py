@@ -26,9 +26,10 @@ class Dataset(Component):
 
     Fields:
         name: which data set.
-        resize: side in pixels before the random crop.
-        size: side in pixels of what the network sees.
-        mirror: whether training mirrors images at random.
+        resize: side in pixels before the random crop. Default: DELTA's 256 for 224, whose augmentation the paper
+            reuses, and in like proportion where images are smaller.
+        size: side in pixels of what the network sees. Default: what the paper's networks see, or the images' own size.
+        mirror: whether training mirrors images at random. Default: a mirrored flower is one, a mirrored digit is none.
         augmentation: what else training does to its images.
         extra: further images for training alone, and their share of each batch.
         skip_unreadable: whether images that cannot be decoded are left out and listed, instead of being an error.

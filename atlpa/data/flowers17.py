@@ -29,7 +29,7 @@ class Flowers17(Dataset):
 
     Fields:
         root: the folder that holds ``flowers17/``; by default ``ATLPA_DATA_ROOT`` from the environment, else ``data``.
-        split: which official split of ``datasplits.mat``: 1, 2 or 3.
+        split: which official split of ``datasplits.mat``: 1, 2 or 3. Default: the first; the paper names none.
     """
 
     name: Literal["flowers17"] = "flowers17"

@@ -21,7 +21,8 @@ class Classification(Term):
     """A term of one image's logits and label, averaged over a view or over the training mix.
 
     Fields:
-        images: ``mix`` weighs both views by the defense's ``adversarial_fraction``; else one view alone.
+        images: ``mix`` weighs both views by the defense's ``adversarial_fraction``; else one view alone. Default: the
+            paper's 1 : 1 mix.
     """
 
     images: Literal["mix", "clean", "adversarial"] = "mix"
@@ -50,7 +51,7 @@ class CrossEntropy(Classification):
     """Cross-entropy with the true label, L_CE of Eq. 2.
 
     Fields:
-        smoothing: of the label; 0.1 leaves 0.9 + 0.1/C on the true class.
+        smoothing: of the label; 0.1 leaves 0.9 + 0.1/C on the true class. Default: Eq. 2's.
     """
 
     smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
@@ -65,7 +66,7 @@ class TolerantLogit(Classification):
     Fields:
         k: K, the number of top classes; by default the paper's 5, or every class where there are fewer.
         weights: w_2 … w_K; by default 1/(K−1) each. Where they are given, K may be left out.
-        on: ``logits``, as Eq. 3 says, or ``probabilities``, as Yang et al. do.
+        on: ``logits``, as Eq. 3 says, or ``probabilities``, as Yang et al. do. Default: Eq. 3's.
     """
 
     weight: Annotated[Number, Field(ge=0)] = 0.1

@@ -28,7 +28,7 @@ class GradAlign(Term):
     source; a network that draws meets the same draws in both. An image without a gradient counts as aligned.
 
     Fields:
-        weight: λ; the source takes 0.2 at ε 8/255 on CIFAR-10.
+        weight: λ. Default: that of the source at ε 8/255 on CIFAR-10.
         epsilon: the bound of η, in units of the [0, 1] pixel range; by default ε of the training attack.
     """
 

@@ -22,7 +22,7 @@ class WorstCase(Term):
     ε has risen to. The bounds are of the network in evaluation mode, by interval arithmetic, in float32.
 
     Fields:
-        kappa: κ_end, the share that stays with the clean images.
+        kappa: κ_end, the share that stays with the clean images. Default: the source's.
         epsilon: ε of the ball, in units of the [0, 1] pixel range; by default that of the training attack.
     """
 

@@ -17,9 +17,10 @@ class InputNoise(Component):
     """Adds independent noise to every pixel, in training and at inference. The sum is not clipped to [0, 1].
 
     Fields:
-        distribution: ``gaussian`` or ``uniform``.
+        distribution: ``gaussian`` or ``uniform``. Default: that of the source's group; neither was better here
+            (docs/defenses.md).
         scale: the standard deviation of the Gaussian, or the bound of the uniform distribution on [−scale, scale], in
-            units of the [0, 1] pixel range.
+            units of the [0, 1] pixel range. Default: that of the source's group.
     """
 
     distribution: Literal["gaussian", "uniform"] = "gaussian"

@@ -22,7 +22,7 @@ class RandomResize(Component):
     P = round(S · ratio), at least S + 1.
 
     Fields:
-        ratio: P / S.
+        ratio: P / S. Default: the source's 331 over 299.
     """
 
     ratio: Annotated[Number, Field(gt=1, le=2)] = 331 / 299

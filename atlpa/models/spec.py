@@ -28,8 +28,8 @@ class ModelSpec(Component):
     Fields:
         architecture: one of torchvision's classifiers, ``resnet18_cifar`` or another of ``SMALL_IMAGE_RESNETS``,
             ``small_cnn``, ``timm:NAME``, or ``package.module:factory`` of your own, which is called with the number of
-            classes.
-        weights: ``imagenet``, ``none``, or a file (see ``load_weights``).
+            classes. Default: the paper's.
+        weights: ``imagenet``, ``none``, or a file (see ``load_weights``). Default: the paper's (§5.4.2).
         stages: stage → path of a layer, such as ``{early: blocks.3, late: blocks.11}``; by default what the network
             declares.
         normalization: ``mean`` and ``std`` of each channel, or ``none``; by default what the network was made for.

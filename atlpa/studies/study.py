@@ -41,23 +41,24 @@ class Study(Transfers):
         name: of the study; its runs lie in ``runs/<name>/``.
         config: the experiment that all networks share: a file, or a shipped config's name.
         changes: dotted fields of that experiment, changed for all networks.
-        final: whether validation images are trained on and test images judged.
+        final: whether validation images are trained on and test images judged. Default: that of the paper's tables.
         defenses: the rows: presets' names, or mappings with a ``preset`` and what they override; in one, ``config`` and
             ``seeds`` stand in place of the study's, and ``changes`` are dotted fields of the experiment, ``final``
             among them, that are changed for this row, after those of the study. Where the others are selected on the
             validation part, ``none`` is trained on it and keeps its last.
-        seeds: of the trainings; the first one's undefended network is the gray-box source.
+        seeds: of the trainings; the first one's undefended network is the gray-box source. Default: one, for a first
+            look; a seed moves a number by points.
         black_box: the architecture of the undefended black-box source.
         surrogates: defenses that are also attacked from a network of their own with another seed.
         attack: any attack by its ``name`` (``pgd`` where it is left out) and fields, but ε and budget; the same for
             white-box and transfer.
         judge: a further white-box attack by its ``name`` and fields, wherever ε is at most 16/255, where robustness is
             within reach: by default the ensemble, since PGD alone flatters; ``null`` for none.
-        epsilons: of the attacks.
+        epsilons: of the attacks. Default: the paper's two.
         budgets: iteration budgets; the tables show the last. By default the attack's own.
         limit: how many images are judged, evenly spaced; ``null`` for all.
         checks: every ε at which each network's credibility is checked.
-        check_limit: on how many images at most, evenly spaced.
+        check_limit: on how many images at most, evenly spaced. Default: an interval of ±6 points.
         bounds: ``ibp`` and ``crown``: how the networks are certified, at each of ``epsilons`` on ``limit`` images.
         analyses: of the networks of the first seed: ``attention``, ``regions``, ``embedding``, ``landscape``.
         analysis_limit: on how many images at most, evenly spaced; ``null`` for all.

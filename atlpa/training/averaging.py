@@ -20,10 +20,12 @@ class Averaging(Component):
     reaches back to the beginning.
 
     Fields:
-        decay: τ; 1/(1 − τ) steps is about how far the average reaches back.
-        warmup: the share of the iterations before it begins; until then w̄ = w.
+        decay: τ; 1/(1 − τ) steps is about how far the average reaches back. Default: that of a well-known code of Gowal
+            et al. 2020, and fit for runs of a few thousand steps.
+        warmup: the share of the iterations before it begins; until then w̄ = w. Default: that of the same code.
         batchnorm: where BatchNorm's statistics come from: ``copy`` takes the network's, ``estimate`` measures those of
-            the average on batches of training, attacked as in training, whenever it is judged.
+            the average on batches of training, attacked as in training, whenever it is judged. Default: that of the
+            same code; it costs nothing.
     """
 
     decay: Annotated[Number, Field(gt=0, lt=1)] = 0.995

@@ -40,10 +40,12 @@ class Collapse(Component):
     those that withstand the training attack and fall to PGD have become more, beyond chance.
 
     Fields:
-        every: steps between two looks.
-        images: how many are looked at on suspicion, always the same and held out where any are.
+        every: steps between two looks. Default: most collapses are told within 100 steps, for a tenth of the time
+            (docs/training.md).
+        images: how many are looked at on suspicion, always the same and held out where any are. Default: chosen with
+            the rule, on seeds of their own (docs/training.md).
         action: ``say`` so and go on; ``lower`` the attack's step (ε, of one that has no other) to half, once; or
-            ``stop``.
+            ``stop``. Default: the training stays what was asked for.
     """
 
     every: Annotated[int, Field(ge=1)] = 50

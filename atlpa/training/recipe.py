@@ -28,34 +28,40 @@ class Recipe(Component):
     """How many steps, of what size, against which attack. The defaults are the paper's where it gives a value.
 
     Fields:
-        iterations: number of steps; 0 for a network that is judged as it is.
+        iterations: number of steps; 0 for a network that is judged as it is. Default: the paper's.
         batch_size: clean images per step, of all processes together; each may be joined by its adversarial counterpart.
+            Default: the paper's.
         micro_batch: how many of them each process has in memory at a time, its gradients added up; by default its whole
             part of the batch. BatchNorm takes its statistics of so many.
         sync_batchnorm: whether BatchNorm takes its statistics of what all processes have in memory, and not each of its
             own; by default on GPUs, and only they can.
-        optimizer: ``sgd``, or ``adamw`` with decoupled weight decay (Loshchilov & Hutter 2019).
-        learning_rate: the highest.
+        optimizer: ``sgd``, or ``adamw`` with decoupled weight decay (Loshchilov & Hutter 2019). Default: DELTA's, whose
+            recipe the paper reuses.
+        learning_rate: the highest. Default: the paper's.
         schedule: how it moves: a shape, or a ``Schedule``'s fields.
-        momentum: of SGD; AdamW's β₁.
+        momentum: of SGD; AdamW's β₁. Default: DELTA's.
         nesterov: whether SGD looks ahead along its momentum.
-        weight_decay: how strongly weights are shrunk.
+        weight_decay: how strongly weights are shrunk. Default: DELTA's.
         decay_biases: whether that goes for biases and BatchNorm's parameters, all that have one dimension, too.
+            Default: torch's, and DELTA's.
         clip_norm: the gradient's norm, over all parameters, is cut to this; by default it is not.
         averaging: the moving average of the weights that is judged and kept; by default the network itself is.
-        attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields.
-            A defense may change it.
+        attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields. A
+            defense may change it. Default: the paper's: two steps of 0.125.
         epsilon_schedule: how its ε moves, and with ε its steps; its shape is ``constant`` where none is given.
         select_by: an attack; the network that does best under it on the validation part is kept as ``best.pt`` beside
             the last, and both are judged on the test part. By default the last alone is kept.
         precision: of the pass that is learned from: ``fp32``, or ``bf16`` in convolutions and matrix products, with
-            weights, losses and steps in float32. The attack has a precision of its own.
+            weights, losses and steps in float32. The attack has a precision of its own. Default: what every processor
+            has.
         collapse: how one-step adversarial training is watched for its collapse; ``false`` for not at all. By default
             it is wherever the training attack takes a single gradient; training against more seldom collapses.
         trackers: where the log's numbers go too: ``tensorboard``, or ``package.module:tracker`` of your own.
-        log_every: steps between two lines of the log.
-        validate_every: steps between two looks at the validation part.
-        checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost.
+        log_every: steps between two lines of the log. Default: a small file that shows a training go wrong soon.
+        validate_every: steps between two looks at the validation part. Default: seldom enough that a look costs little
+            beside the steps between two.
+        checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost. Default: what a minute
+            lost costs is little, and so is writing.
     """
 
     iterations: Annotated[int, Field(ge=0)] = 6000

@@ -24,6 +24,7 @@ class Schedule(Component):
     Fields:
         shape: what follows the warm-up: ``constant``; ``step``, a tenth after each share in ``decay_at``; ``cosine``,
             half a wave down to 0; ``one_cycle`` (Smith 2018), half a wave up from 1/25 and half a wave down to 4e-6.
+            Default: DELTA's.
         warmup: the share of the iterations that leads up to the peak, in a straight line, or in half a wave with
             ``one_cycle``; by default none, with ``one_cycle`` 0.3.
         decay_at: for ``step``: after which shares of the iterations; by default ⅔.

@@ -2,12 +2,16 @@
 
 import importlib
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from atlpa.attacks.by_name import ATTACKS
 from atlpa.cli.study import main as study
-from atlpa.component import field_docs, field_names
+from atlpa.component import REASON, field_docs, field_names
+from atlpa.data.table import DATASETS
+from atlpa.defenses.terms import TERMS
 from atlpa.experiment import Experiment
 from atlpa.studies import Study
 from atlpa.training import Recipe
@@ -24,13 +28,26 @@ def test_the_page_of_every_field_is_current():
     assert text == page(text), "run python -m website.configuration"
 
 
+COMPONENTS = [table[name] for table in (ATTACKS, DATASETS, TERMS) for name in table.built_in]
+
+
 @pytest.mark.parametrize("kind", [Experiment, Recipe, Study])
 def test_it_has_every_field_with_its_words(kind):
     text = " ".join(PAGE.read_text().replace("\\", "").replace("&lt;", "<").split())
     for name in field_names(kind):
         assert f"| `{name}` |" in text
-        words = field_docs(kind).get(name)
-        assert words is None or " ".join(words.replace("``", "").split()) in text, name
+        for words in field_docs(kind).get(name, "").split(REASON):
+            assert " ".join(words.replace("``", "").split()).removesuffix(".") in text, name
+
+
+@pytest.mark.parametrize("kind", [Experiment, Recipe, Study, *COMPONENTS])
+def test_a_default_that_decides_something_has_a_reason(kind):
+    """Numbers, choices and lists; what is left out by default (null, false) needs none."""
+    for field in fields(kind):
+        words = field_docs(kind).get(field.name, "")
+        decides = isinstance(field.default, int | float | str | tuple) and field.default not in (False, ())
+        if decides and field.name != "name" and ", as of ``PGD``" not in words:
+            assert REASON in words, f"{kind.__name__}.{field.name} = {field.default}"
 
 
 def test_links_within_it_lead_somewhere():
