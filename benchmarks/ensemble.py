@@ -108,7 +108,7 @@ def parts(epsilon: float) -> dict[str, Attack]:
 def contestants(epsilon: float, classes: int, *, draws: bool) -> dict[str, Attack]:
     """AutoAttack of two packages, and ours in each version and precision."""
     precisions = ("fp32", "bf16") if supported_precision("bf16", CPU) == "bf16" else ("fp32",)
-    versions = ("rand",) if draws else ("standard", "fast")
+    versions = ("rand", "fast") if draws else ("standard", "fast")
     found: dict[str, Attack] = {"AutoAttack": AutoAttack(epsilon)}
     if not draws:
         found["torchattacks"] = read_attack(

@@ -2,13 +2,14 @@
 
 import math
 import statistics
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest, permutation_test, ttest_ind
 from scipy.stats import t as student
 
-from atlpa.statistics import by_seed, median, over_images, over_seeds, share, share_among, smallest_p
+from atlpa.statistics import at_least, at_most, by_seed, median, over_images, over_seeds, share, share_among, smallest_p
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 340), (170, 340), (339, 340), (76, 152)])
@@ -86,7 +87,7 @@ def networks(random, counts, spread, shift=0.0, n=340):
 TRIALS = 500
 
 
-def at_most(rate):
+def upper(rate):
     """What so many trials may show where the rate is this."""
     return rate + 2.5 * math.sqrt(rate * (1 - rate) / TRIALS)
 
@@ -97,8 +98,8 @@ def test_false_alarms_are_as_rare_as_said(counts, spread):
     """Of defenses that do not differ, on images drawn anew: p < 0.05 in 5 %, p < 0.001 all but never."""
     random = np.random.default_rng(0)
     found = [over_seeds(*networks(random, counts, spread)) for _ in range(TRIALS)]
-    assert np.mean([one.p < 0.05 for one in found]) <= at_most(0.05)
-    assert np.mean([one.p < 0.001 for one in found]) <= at_most(0.001)
+    assert np.mean([one.p < 0.05 for one in found]) <= upper(0.05)
+    assert np.mean([one.p < 0.001 for one in found]) <= upper(0.001)
     assert [one.p < 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
 
 
@@ -111,7 +112,7 @@ def test_few_seeds_among_others_that_vary_alike(counts, spread):
     for _ in range(TRIALS):
         every = list(networks(random, counts, spread))
         found.append(over_seeds(every[0], every[-1], every))
-    assert np.mean([not one.low <= 0 <= one.high for one in found]) <= at_most(0.05)
+    assert np.mean([not one.low <= 0 <= one.high for one in found]) <= upper(0.05)
 
 
 def test_others_that_vary_alike_say_more_than_two_seeds():
@@ -154,7 +155,7 @@ def test_the_interval_of_a_mean_covers_it(count, spread):
     """The accuracy on all images, of all seeds, is 1/2 here: the scale is symmetric."""
     random = np.random.default_rng(0)
     found = [over_seeds(next(networks(random, (count, count), spread))) for _ in range(TRIALS)]
-    assert np.mean([not one.low <= 0.5 <= one.high for one in found]) <= at_most(0.05)
+    assert np.mean([not one.low <= 0.5 <= one.high for one in found]) <= upper(0.05)
 
 
 @pytest.mark.parametrize(("seeds", "others"), [(3, 3), (3, 5), (5, 5)])
@@ -193,3 +194,12 @@ def test_the_median_lies_between_the_order_statistics_that_say_so(n):
 def test_medians_of_images_that_nothing_fells():
     assert median([0.0, math.inf, math.inf])[:1] == (math.inf,)
     assert str(median([0.0, 0.5, *6 * [1.0], math.inf, math.inf])) == "1 [0.5, inf]"
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.03, 0.5, 1.0])
+@pytest.mark.parametrize("of", [0, 1, 7, 40])
+def test_tails_are_sums_of_the_terms(of, chance):
+    terms = [math.comb(of, k) * Fraction(chance) ** k * (1 - Fraction(chance)) ** (of - k) for k in range(of + 1)]
+    for count in range(-1, of + 1):
+        assert at_most(count, of, chance) == pytest.approx(float(sum(terms[: count + 1])), abs=1e-12)
+        assert at_least(count, of, chance) == pytest.approx(float(sum(terms[max(count, 0) :])), abs=1e-12)

@@ -42,7 +42,7 @@ def bundle(arguments: argparse.Namespace) -> None:
     print(one_line(f"atlpa-eval --verify {file}{root}"))
 
 
-def repeat(arguments: argparse.Namespace) -> None:
+def repeat(arguments: argparse.Namespace) -> list[Repeated]:
     """Repeat what a bundle claims, and say image by image what agrees."""
     file, device, began = Path(arguments.verify), pick_device(arguments.device), time.monotonic()
     with opened(file, trust_code=arguments.trust_code) as (run, notes):
@@ -55,6 +55,7 @@ def repeat(arguments: argparse.Namespace) -> None:
     print(Table(("claim", "images that agree", "others"), rows).markdown(), end="")
     agree, of = sum(one.agree for one in done), sum(one.of for one in done)
     print(f"{agree} of {of} verdicts on images agree; {time.monotonic() - began:.0f} s")
+    return done
 
 
 def _named(one: Repeated) -> str:

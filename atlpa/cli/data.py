@@ -5,26 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
 
-from atlpa.cli.command import count, path, run_command, settings
+from atlpa.cli.command import count, path, run_command
+from atlpa.cli.data_check import Commands, Found, checking
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import Parser, add_quiet, command_parser
-from atlpa.component import field_names, validate
-from atlpa.data import DATASETS, EXTRA, PARTS, Dataset
+from atlpa.component import validate
+from atlpa.data import DATASETS, PARTS
 from atlpa.data.fetch import FETCHABLE, fetch
-from atlpa.data.inspect import Findings, inspect
 from atlpa.data.root import data_root
 from atlpa.data.unpack import Limits
-from atlpa.dotted import set_field
-from atlpa.errors import UserError, one_line, shown, unknown_name
+from atlpa.errors import UserError, shown, unknown_name
 from atlpa.progress import say
-from atlpa.registry import is_import_path
-from atlpa.report import Table
-
-Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _parser() -> Parser:
@@ -38,8 +31,9 @@ def _parser() -> Parser:
         quiet=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for command in (_fetching(commands), _checking(commands)):
+    for command in (_fetching(commands), checking(commands)):
         add_quiet(command)
+        add_json_option(command, "what is there")
         command.add_argument(
             "--root",
             "--data-root",
@@ -85,28 +79,6 @@ def _fetching(commands: Commands) -> Parser:
     return fetching
 
 
-def _checking(commands: Commands) -> Parser:
-    checking = commands.add_parser(
-        "check",
-        help="open every image: counts, sizes, unreadable and duplicate images, key regions",
-        description="Open every image of a data set. The exit status is 1 if anything is wrong with it.",
-    )
-    checking.add_argument(
-        "name",
-        metavar="NAME|DIR",
-        help=f"{', '.join(DATASETS)}, package.module:Class of your own, or a folder with a directory per class",
-    )
-    checking.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="any field of an experiment's data section: split=2, masks=DIR (repeatable)",
-    )
-    checking.set_defaults(work=check_data)
-    return checking
-
-
 def size(text: str) -> int:
     """An argument such as 500MB or 10GB, in bytes."""
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -118,6 +90,12 @@ def size(text: str) -> int:
 
 def fetch_data(arguments: argparse.Namespace) -> None:
     """Bring a data set onto the disk and say what it holds."""
+    with as_json(arguments.json) as found:
+        found.append(fetched(arguments))
+
+
+def fetched(arguments: argparse.Namespace) -> Found:
+    """Bring one onto the disk."""
     if arguments.name not in FETCHABLE:
         raise UserError(unknown_name("data set", arguments.name, FETCHABLE))
     root = data_root(arguments.root)
@@ -126,51 +104,8 @@ def fetch_data(arguments: argparse.Namespace) -> None:
     index = validate(DATASETS[arguments.name], {"name": arguments.name, "root": str(root)}).index()
     counts = ", ".join(f"{len(index.parts[part])} {part}" for part in PARTS)
     print(f"{arguments.name}: {len(index.classes)} classes, {counts} images in {root}")
-
-
-def dataset(arguments: argparse.Namespace) -> Dataset:
-    """The data set that was named."""
-    fields: dict[str, Any] = {}
-    for field, value in settings(arguments.set):
-        set_field(fields, field, value)
-    name, root = arguments.name, arguments.root
-    if not (name in DATASETS or is_import_path(name)) or name == "folder":
-        if not Path(name).is_dir():
-            raise UserError(f"no folder {name!r}, and {unknown_name('data set', name, DATASETS)}")
-        if root:
-            raise UserError(f"--root says where published data sets lie; {name} is a folder of its own")
-        name, root = "folder", name
-    if root:
-        if "root" not in field_names(DATASETS[name]):
-            raise UserError(f"{name} needs no files; leave out --root")
-        fields["root"] = root
-    return validate(DATASETS[name], {"name": name, **fields})
-
-
-def check_data(arguments: argparse.Namespace) -> int:
-    """Print what was found; returns the exit status."""
-    index = dataset(arguments).training_index()
-    findings = inspect(index)
-    print(counts(index.classes, findings).markdown(), end="")
-    print(f"sizes: {findings.sizes()}")
-    print(f"key regions: {findings.masks()}")
-    for problem in findings.problems:
-        print(f"problem: {one_line(problem)}")
-    print(f"{len(findings.problems)} problems" if findings.problems else "nothing is wrong")
-    return 1 if findings.problems else 0
-
-
-def counts(classes: Sequence[str], findings: Findings) -> Table:
-    """Images by class and part, with those that have a key region."""
-    found = Counter((image.item.label, image.part) for image in findings.images)
-    masked = Counter(image.item.label for image in findings.images if image.inside is not None)
-    parts = [*PARTS, *([EXTRA] if any(image.part == EXTRA for image in findings.images) else [])]
-    rows: list[tuple[Any, ...]] = [
-        (name, *(found[label, part] for part in parts), sum(found[label, part] for part in parts), masked[label])
-        for label, name in enumerate(classes)
-    ]
-    total = ("all", *(sum(row[column] for row in rows) for column in range(1, len(parts) + 3)))
-    return Table(("class", *parts, "all", "with key region"), [*rows, total])
+    images = [{"name": one.name, "class": one.label, "part": part} for part in PARTS for one in index.parts[part]]
+    return Found(arguments.name, index.classes, images)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

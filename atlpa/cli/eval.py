@@ -24,7 +24,7 @@ from atlpa.errors import UserError
 from atlpa.files import unwritable
 from atlpa.machine import pick_device
 from atlpa.progress import say
-from atlpa.records import BoundMethod, Evaluation, MeasuredRecord, Threat
+from atlpa.records import BoundMethod, Evaluation, Threat
 from atlpa.report import each_accuracy, protocol
 from atlpa.runs import evaluate, pair, pair_jointly
 
@@ -100,11 +100,12 @@ def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     """Judge, check, bound, bundle or verify; print, and write what was asked for."""
     alone()
-    for option, does in (("verify", repeat), ("bundle", bundle)):
+    for option, beside in (("verify", "json"), ("bundle", "run")):
         if getattr(arguments, option):
-            check_alone(arguments, option, {"data_root", *(["run"] if option == "bundle" else [])})
-            does(arguments)
-            return
+            check_alone(arguments, option, {"data_root", beside})
+    if arguments.bundle:
+        bundle(arguments)
+        return
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
@@ -167,7 +168,8 @@ def judge(arguments: argparse.Namespace) -> list[Evaluation]:
     return records
 
 
-IN_PLACE: dict[str, Callable[[argparse.Namespace], Sequence[MeasuredRecord]]] = {
+IN_PLACE: dict[str, Callable[[argparse.Namespace], Sequence[Any]]] = {
+    "verify": repeat,
     "check": check,
     "bound": bound,
     "curve": curves,

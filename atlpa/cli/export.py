@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from atlpa.cli.command import path, run_command
+from atlpa.cli.json_option import add_json_option, as_json
 from atlpa.cli.parser import command_parser
 from atlpa.cli.runs import add_trust_option, open_runs
 from atlpa.cli.together import alone
+from atlpa.component import dump
 from atlpa.errors import one_line
 from atlpa.runs import FORMATS, export
 from atlpa.training import Kept
@@ -43,12 +46,34 @@ def _parser() -> argparse.ArgumentParser:
         help="which network of a run that selects one (training.select_by); default: the best, else the last",
     )
     add_trust_option(parser)
+    add_json_option(parser, "what is told of the file")
     return parser
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Fields:
+        file: where it lies.
+        difference: the largest of its logits from the run's own, as a share of the largest logit.
+        network: what is told of it.
+    """
+
+    file: str
+    difference: float
+    network: dict[str, Any]
 
 
 def work(arguments: argparse.Namespace) -> None:
     """Write, and say what."""
     alone()
+    with as_json(arguments.json) as made:
+        made.append(exported(arguments))
+
+
+def exported(arguments: argparse.Namespace) -> Exported:
+    """Write one file."""
     (run,) = open_runs([arguments.run], trust_code=arguments.trust_code)
     file = Path(arguments.file)
     told, found = export(run, arguments.to, file, arguments.kept)
@@ -58,6 +83,7 @@ def work(arguments: argparse.Namespace) -> None:
     if not FORMATS[arguments.to].whole:
         mean, std = told.normalization.mean, told.normalization.std
         print(one_line(f"load it into {told.network}, after (images − {mean}) / {std}"))
+    return Exported(arguments.file, found, dump(told))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

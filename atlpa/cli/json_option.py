@@ -1,4 +1,4 @@
-"""The option ``--json`` of every command that makes records or reads them."""
+"""The option ``--json`` of every command: what it made or found, for programs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from atlpa.cli.command import check_file, path
-from atlpa.component import dump
+from atlpa.component import Component, dump
 from atlpa.files import write_text
-from atlpa.records import Record
 
 
-def add_json_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+def add_json_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str = "the records") -> None:
     """The option that ``as_json`` is told of."""
-    text = "also write the records into one file, a JSON list; - for standard output, which then holds nothing else"
+    text = f"also write {what} into one file, a JSON list; - for standard output, which then holds nothing else"
     parser.add_argument("--json", type=path, metavar="FILE", help=text)
 
 
 @contextmanager
-def as_json(given: str | None) -> Iterator[list[Record]]:
-    """A list for a command's records, which are written where ``--json`` says once all else is done.
+def as_json(given: str | None) -> Iterator[list[Any]]:
+    """A list for a command's records, or other components and dataclasses; written once all else is done.
 
     With ``-`` whatever the command prints meanwhile goes to standard error, so that a program reads JSON alone.
 
@@ -33,9 +34,13 @@ def as_json(given: str | None) -> Iterator[list[Record]]:
     piped = given == "-"
     if given and not piped:
         check_file("--json", Path(given))
-    records: list[Record] = []
+    records: list[Any] = []
     with redirect_stdout(sys.stderr) if piped else nullcontext():
         yield records
     if given:
-        text = json.dumps([dump(record) for record in records], indent=1, ensure_ascii=False)
+        text = json.dumps(
+            [dump(record) if isinstance(record, Component) else asdict(record) for record in records],
+            indent=1,
+            ensure_ascii=False,
+        )
         print(text) if piped else write_text(Path(given), f"{text}\n")

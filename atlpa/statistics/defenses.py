@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 SEVERAL = 3
 PLUS_FOUR = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], dtype=float)
@@ -102,10 +102,10 @@ def _estimate(padded: Sequence[np.ndarray], seeds: Sequence[tuple[float, float, 
     variance = images + sum(max(0.0, of - chance) for of, chance, _ in seeds)
     squares = images**2 / (n - 1) + sum(of**2 / freedom for of, _, freedom in seeds)
     error, freedom = math.sqrt(variance), variance**2 / squares
-    center, half = means.mean(), error * student.ppf(0.975, freedom)
+    center, half = means.mean(), error * stdtrit(freedom, 0.975)
     low, high = max(center - half, -1.0 if len(padded) > 1 else 0.0), min(center + half, 1.0)
     value = means[: -len(PLUS_FOUR[0])].mean()
-    return Estimate(*map(float, (value, low, high, 2 * student.sf(abs(center) / error, freedom))))
+    return Estimate(*map(float, (value, low, high, 2 * stdtr(freedom, -abs(center) / error))))
 
 
 def _between_seeds(groups: Sequence[np.ndarray], seeds: float) -> tuple[float, float, int]:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy.stats import binom
+from atlpa.statistics.binomial import at_most
 
 Z = statistics.NormalDist().inv_cdf(0.975)
 
@@ -105,6 +105,6 @@ def median(distances: Sequence[float]) -> Median:
     """
     ranked, n = sorted(distances), len(distances)
     middle = ranked[(n - 1) // 2], ranked[n // 2]
-    k = int(binom.ppf(0.025, n, 0.5))
+    k = next(k for k in range(n) if at_most(k, n, 0.5) >= 0.025)
     low, high = (ranked[k - 1], ranked[n - k]) if k else (0.0, math.inf)
     return Median(middle[0] if middle[0] == middle[1] else sum(middle) / 2, low, high)

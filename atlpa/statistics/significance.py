@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import binomtest
+from atlpa.statistics.binomial import at_most
 
 LEVEL = 0.05
 
@@ -24,7 +24,7 @@ def mcnemar(first: str, second: str) -> float:
         raise ValueError(f"{len(first)} and {len(second)} answers; the test needs the same images")
     pairs = list(zip(first, second, strict=True))
     one, other = pairs.count(("1", "0")), pairs.count(("0", "1"))
-    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
+    return min(1.0, 2 * at_most(min(one, other), one + other, 0.5))
 
 
 def smallest_p(seeds: int, others: int) -> float:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from scipy.stats import binom
 from torch import Tensor, nn
 
 from atlpa.attacks import PGD, Attack, carry_out
@@ -16,6 +15,7 @@ from atlpa.float32 import ieee_float32
 from atlpa.model_state import eval_mode, with_generators
 from atlpa.out_of_memory import in_parts
 from atlpa.randomness import Generators, generator, of_rows
+from atlpa.statistics import at_most
 
 LEVEL = 0.01
 """The chance of a false alarm in a whole training."""
@@ -138,7 +138,7 @@ def collapsed(kept: Verdicts, now: Verdicts, labels: Tensor, level: float = LEVE
 def less_often(first: Tensor, second: Tensor) -> float:
     """One-sided p of the exact sign test that ``first`` is not less often true than ``second``, image by image."""
     lost, won = int((second & ~first).sum()), int((first & ~second).sum())
-    return float(binom.cdf(won, lost + won, 0.5))
+    return at_most(won, lost + won, 0.5)
 
 
 def step_field(attack: Attack) -> str:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 STUDY = """
 config: digits
@@ -35,6 +36,10 @@ def piped(tmp_path_factory):
         yield folder
 
 
+def call(command, *arguments):
+    return importlib.import_module(f"atlpa.cli.{command}").main([*arguments])
+
+
 @pytest.mark.parametrize("command", STEPS)
 def test_records_alone(piped, command, capsys):
     arguments, kinds = STEPS[command]
@@ -45,6 +50,38 @@ def test_records_alone(piped, command, capsys):
     on_disk = [json.loads(path.read_text()) for path in piped.glob("runs/**/records/*.json")]
     assert all(record in on_disk for record in records)
     assert told.strip()
+
+
+def test_what_is_no_record(piped, capsys):
+    """An export, what a bundle claims, a data set: the words of each command as JSON."""
+    (run,) = map(str, Path("runs/mine").glob("*-final"))
+    assert call("eval", "--run", run, "--bundle", "mine.zip") == 0
+    capsys.readouterr()
+
+    assert call("eval", "--verify", "mine.zip", "--json", "-") == 0
+    repeated = json.loads(capsys.readouterr().out)
+    assert any(one["of"] for one in repeated)
+    assert all(one["agree"] == one["of"] for one in repeated)
+
+    assert call("export", run, "mine.safetensors", "--to", "safetensors", "--json", "-") == 0
+    (exported,) = json.loads(capsys.readouterr().out)
+    assert exported["file"] == "mine.safetensors"
+    assert exported["difference"] < 1e-5
+    assert len(exported["network"]["classes"]) == 10
+
+    folder = piped / "photos"
+    for name, shade in (("a/1", 10), ("a/2", 200), ("b/1", 10)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 9), (shade, 0, 0)).save(folder / f"{name}.png")
+    assert call("data", "check", "photos", "--json", "-") == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["classes"] == ["a", "b"]
+    assert sorted((one["name"], one["class"], one["size"]) for one in found["images"]) == [
+        ("a/1.png", 0, [12, 9]),
+        ("a/2.png", 0, [12, 9]),
+        ("b/1.png", 1, [12, 9]),
+    ]
+    assert any("same picture" in problem for problem in found["problems"])
 
 
 @pytest.mark.parametrize("beside", [["--plan"], ["--only", "train"]])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import binomtest
-
 from atlpa.errors import shown
 from atlpa.evaluation.checks.evidence import SIGNIFICANCE
 from atlpa.records import Finding, Status
-from atlpa.statistics import share
+from atlpa.statistics import at_most, share
 
 _NO_HINT = 0.05
 """Above this p nobody would speak of a sign."""
@@ -58,7 +56,7 @@ def _weighed(
     if correct is None:
         return "skip", "no attack could be made"
     left = share(correct)  # over draws it varies less than the test allows for
-    p = float(binomtest(round(left.value * left.n), left.n, claimed, alternative="less").pvalue)
+    p = at_most(round(left.value * left.n), left.n, claimed)
     by = ", ".join(f"{name} {len(places)}" for name, places in felled_by.items() if places)
     text = f"{100 * claimed:.1f} % claimed; {left.percent()} of {left.n} stand (p {p:.2g})"
     status: Status = "fail" if p < SIGNIFICANCE else "warn" if p < _NO_HINT else "pass"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scipy.stats import binomtest
 from torch import Tensor
 
 from atlpa.records import Status
+from atlpa.statistics import at_least
 
 # docs/credibility.md shows the honest networks that these shares are taken from.
 TOLERANCE = 0.03  # of what stands, to an attack that ought to be no stronger; also of all images that are looked at
@@ -44,11 +44,11 @@ def _chance(broken: int, mended: int | None, standing: int, tolerance: float) ->
     """How likely so many fall where no more than the tolerance would."""
     if mended is None:
         # A sign test beside, so that a few borderline images, which may be all that stands, are no failure.
-        return max(float(binomtest(broken, standing, tolerance, alternative="greater").pvalue), 0.5**broken)
+        return max(at_least(broken, standing, tolerance), 0.5**broken)
     # Of the images that change sides by chance alone half fall; the tolerated ones come on top.
     changed = broken + mended
     rate = min(1.0, (1 + tolerance * standing / changed) / 2) if changed else 1.0
-    return float(binomtest(broken, changed, rate, alternative="greater").pvalue) if changed else 1.0
+    return at_least(broken, changed, rate)
 
 
 def compare_masks(before: Tensor, after: Tensor, tolerance: float, paired: bool) -> tuple[Status, str]:
@@ -76,7 +76,7 @@ def rate_status(count: int, n: int, rate: float) -> Status:
     """
     if count <= rate * n:
         return "pass"
-    return "fail" if binomtest(count, n, rate, alternative="greater").pvalue < SIGNIFICANCE else "warn"
+    return "fail" if at_least(count, n, rate) < SIGNIFICANCE else "warn"
 
 
 def paired_status(worse: int, better: int, n: int) -> Status:
@@ -89,7 +89,7 @@ def paired_status(worse: int, better: int, n: int) -> Status:
     net = (worse - better) / n
     if net <= TOLERANCE / 2:
         return "pass"
-    sure = binomtest(worse, worse + better, alternative="greater").pvalue < SIGNIFICANCE
+    sure = at_least(worse, worse + better, 0.5) < SIGNIFICANCE
     if net > TOLERANCE:
         return "fail" if sure else "warn"
     return "warn" if sure else "pass"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from atlpa.evaluation.checks.check import Check
 from atlpa.evaluation.checks.context import REPEATABLE, CheckContext, logits
 from atlpa.evaluation.checks.evidence import SIGNIFICANCE, paired_status, percent
 from atlpa.records import Status
+from atlpa.statistics import at_least
 
 _CARLINI = "Carlini et al. 2019"
 CONTRAST = 0.1  # share of the images that another contrast may gain an honest network
@@ -81,7 +81,7 @@ def _clean(context: CheckContext) -> tuple[Status, str]:
     guess = counts.max().item() / len(context) if (counts > 0).sum() > 1 else 1 / context.outputs[0].shape[1]
     right = int(context.clean.sum())
     text = f"{percent(context.clean)} of {len(context)}, guessing {100 * guess:.1f} %"
-    if binomtest(right, len(context), guess, alternative="greater").pvalue < SIGNIFICANCE:
+    if at_least(right, len(context), guess) < SIGNIFICANCE:
         return "pass", text
     return ("fail" if right <= guess * len(context) else "warn"), text
 
