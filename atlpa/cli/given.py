@@ -13,7 +13,7 @@ from atlpa.data import DATASETS
 from atlpa.dotted import set_field
 from atlpa.errors import UserError
 from atlpa.experiment import parse
-from atlpa.models import NETWORKS, slug, weights_file
+from atlpa.models import NETWORKS, normalization_in, slug, weights_file
 from atlpa.progress import say
 from atlpa.registry import is_import_path
 from atlpa.runs import Run
@@ -106,8 +106,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "final": True,
         "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(images)}{size}",
     }
-    if told:
-        fields["model"]["normalization"] = dump(told.normalization)
+    if normalization := told.normalization if told else normalization_in(file) if file else None:
+        fields["model"]["normalization"] = dump(normalization)
     for field, value in settings(arguments.set):
         set_field(fields, field, value)
     return fields

@@ -6,6 +6,7 @@ from atlpa.models.denoise import Denoising, DenoisingBlock
 from atlpa.models.features import RESNET_STAGES, Features, features_of, head_of
 from atlpa.models.input_noise import InputNoise
 from atlpa.models.joint import Joint
+from atlpa.models.layouts import normalization_in
 from atlpa.models.networks import NETWORKS, NetworkName, build_backbone, expression_of, slug
 from atlpa.models.normalization import IMAGENET, Normalization
 from atlpa.models.outputs import record_outputs
@@ -34,6 +35,7 @@ __all__ = [
     "features_of",
     "head_of",
     "load_weights",
+    "normalization_in",
     "record_outputs",
     "record_stages",
     "slug",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from atlpa.errors import UserError, reason
 from atlpa.models.classifier import Classifier
+from atlpa.models.layouts import STATES, prefix_of, state_in
 from atlpa.models.networks import NETWORKS, size_of
 from atlpa.tensor_files import is_plain, misfits, read_tensors
-
-STATES = ("averaged", "model", "state_dict", "model_state_dict", "net")
-"""Under which names checkpoints hold a network's state: ours, where an average is what is judged, and others'."""
 
 _NO_STATE = "is no state dict; allowed: the backbone's or a checkpoint with one"
 
@@ -89,7 +87,7 @@ def _own_state(path: Path, model: Classifier) -> Mapping[str, Any]:
         content, _ = read_tensors(path)
     except (ValueError, OSError) as error:
         raise UserError(f"model.weights: {path} holds no weights torch can load safely ({reason(error)})") from error
-    content = _state_in(content)
+    content = state_in(content)
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         raise UserError(f"model.weights: {path} {_NO_STATE}")
     if blocks := {name: content[name] for name in sorted(content) if name.startswith(BLOCKS)}:
@@ -100,32 +98,12 @@ def _own_state(path: Path, model: Classifier) -> Mapping[str, Any]:
                 "network, or of one with the same defense.denoise"
             )
         model.load_state_dict(blocks, strict=False)
-    prefix = _prefix(content, own)
+    prefix = prefix_of(content, own)
     state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     if not all(map(is_plain, state.values())):
         names = ", ".join(sorted(content)[:8])
         raise UserError(f"model.weights: {path} {_NO_STATE}, under {', '.join(STATES)} or alone; it holds {names}")
     return state
-
-
-def _state_in(content: object) -> object:
-    """A checkpoint's state: under one of the usual names, or the only one that it has under any; else all of it."""
-    if not isinstance(content, Mapping):
-        return content
-    held = [content.get(name) for name in STATES]
-    tensors = [one for one in content.values() if isinstance(one, Mapping) and one and all(map(is_plain, one.values()))]
-    usual = next((state for state in held if isinstance(state, Mapping)), None)
-    return usual or (tensors[0] if len(tensors) == 1 else content)
-
-
-def _prefix(content: Collection[str], own: Collection[str]) -> str:
-    """The shortest prefix behind which all of a network's names stand; else that of our own checkpoints, or none."""
-    needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    first = next(iter(needed), "")
-    ends = {name.removesuffix(first) for name in content if name.endswith(first)}
-    whole = [prefix for prefix in ends if all(prefix + name in content for name in needed)]
-    ours = "backbone." if any(name.startswith("backbone.") for name in content) else ""
-    return min(whole, key=len, default=ours)
 
 
 def _fill(model: Classifier, state: Mapping[str, Any], architecture: str, origin: str, whole: bool) -> list[str]:

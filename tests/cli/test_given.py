@@ -94,6 +94,34 @@ def test_normalization_is_that_which_is_given_or_the_networks_own(here):
     assert record.clean == (verdicts(network, own["mean"], own["std"]),)
 
 
+OTHER = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+NORMALIZERS = {
+    "beside the network": lambda mean, std: {"normalize.mean": mean.view(1, 3, 1, 1), "normalize.std": std},
+    "of itself": lambda mean, std: {"mu": mean.view(3, 1, 1), "sigma": std.view(3, 1, 1)},
+    "twice": lambda mean, std: {
+        f"module.{place}.new_{name}": value.view(3, 1, 1)
+        for place in ("normalizer", "attacker.normalize")
+        for name, value in (("mean", mean), ("std", std))
+    },
+}
+
+
+@pytest.mark.parametrize("layer", NORMALIZERS)
+def test_a_layer_that_normalizes_is_found_in_a_checkpoint(layer, here, capsys):
+    """Unless the command line knows better; what stands on pixels up to 255 is no such thing."""
+    state = {f"module.model.{name}": value for name, value in here.state_dict().items()}
+    torch.save({"state_dict": state | NORMALIZERS[layer](*map(torch.tensor, OTHER))}, "weights.pth")
+    (record,) = judged("--model", "resnet18", "--weights", "weights.pth")
+    assert record.clean == (verdicts(here, *OTHER),)
+    assert "mean 0.491 0.482 0.447" in capsys.readouterr().out
+    chosen = ["--set", "model.normalization=none", "--set", "output=runs/other"]
+    (record,) = judged("--model", "resnet18", "--weights", "weights.pth", *chosen)
+    assert record.clean == (verdicts(here, (0.0,) * 3, (1.0,) * 3),)
+    torch.save(state | NORMALIZERS[layer](*(255 * torch.tensor(one) for one in OTHER)), "bytes.pth")
+    (record,) = judged("--model", "resnet18", "--weights", "bytes.pth")
+    assert record.clean == (verdicts(here, *IMAGENET),)
+
+
 def test_one_given_network_attacks_another(here, capsys):
     torch.manual_seed(2)
     torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
