@@ -31,7 +31,7 @@ SEARCHED = 1 / 10
 """The share of its queries after which Square may give an image up: half of its way is behind it by then."""
 DRAWS = 20
 FEWER_DRAWS, FEWER_STEPS = 8, 40
-"""What a network that draws meets by default; it leaves about as many as 20 and 100 (docs/credibility.md)."""
+"""What a network that draws meets by default: it leaves about as many as 20 and 100 (docs/credibility.md)."""
 
 
 class Ensemble(WithPrecision, Attack):
