@@ -105,7 +105,7 @@ def _variants(heading: str, variants: Mapping[str, Schema]) -> list[str]:
 
 def table(variants: Mapping[str, Schema], fields: Collection[str]) -> str:
     """A row for each field; defaults are those of each variant where they differ."""
-    rows = ["| field | type | default | why that | range | what it says |", "|---|---|---|---|---|---|"]
+    rows = ["| field | type | default | range | what it says | why that default |", "|---|---|---|---|---|---|"]
     for field in fields:
         of_each = {name: one["properties"][field] for name, one in variants.items()}
         told = next(iter(of_each.values()))
@@ -113,7 +113,7 @@ def table(variants: Mapping[str, Schema], fields: Collection[str]) -> str:
         defaults = {name: "required" if required else _default(one) for name, one in of_each.items()}
         reasons = {name: reason(one) for name, one in of_each.items()}
         words = told.get("description", "").partition(REASON)[0]
-        cells = (f"`{field}`", kind(told), _merged(defaults), _merged(reasons), limits(told), words)
+        cells = (f"`{field}`", kind(told), _merged(defaults), limits(told), words, _merged(reasons))
         rows.append(f"| {' | '.join(map(_shown, cells))} |")
     return "\n".join(rows)
 
