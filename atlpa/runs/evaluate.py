@@ -119,7 +119,8 @@ def _attack(
     first = group[0]
     attack, protocol, source = first.attack, first.protocol, first.attacked(device)
     names = " + ".join(run.folder.name for run in first.pairing.sources)
-    title = f"{first.pairing.threat} {names} ε {written(attack.epsilon)}"
+    threats = " + ".join(dict.fromkeys(one.pairing.threat for one in group))
+    title = f"{threats} {names} ε {written(attack.epsilon)}"
     stages = stages_of(source, images, attack) if first.white_box else ()
     total, unit = (len(images) * len(stages), "image") if stages else (len(images) * protocol.budgets[-1], "step")
     with Progress(title, total, unit) as progress:
