@@ -63,7 +63,7 @@ class Experiment(Component):
         model: which network.
         defense: a preset's name, a mapping with ``preset:`` and what it overrides, or a whole defense.
         training: the recipe.
-        seed: of everything random. Default: 0, so that two people train the same network.
+        seed: of everything random. Default: the same for all, so that two people train the same network.
         final: train on the training and validation parts and judge on the test part; else train on the training part
             and judge on the validation part, or, where that selects the network, on the test part.
         origin: where the training goes on from; by default it begins with ``model.weights``.

@@ -46,7 +46,8 @@ class Ensemble(WithPrecision, Attack):
         version: ``standard`` takes all of AutoAttack's steps with every image; ``fast`` gives an image up as soon as it
             is clear that the rest of a stage would not fell it (see ``Patient``), and takes 40 steps of 8 draws where
             the model draws; ``rand`` is AutoAttack's for such a model, 100 steps of 20 draws, which ``standard`` takes
-            there too. Default: it leaves the same images in a fifth of the time or less (docs/performance.md).
+            there too. Default: of honest networks it leaves the images that AutoAttack leaves, in a fifth of its time
+            or less (docs/performance.md).
         engine: what gradients are computed on, as of ``PGD``.
         precision: of gradients and queries, as of ``PGD``; whether an image has fallen is asked of the model itself.
         norm: of the ball, ``Linf`` or ``L2``. Default: the field's.

@@ -40,7 +40,7 @@ class MIFGSM(WithPrecision, Attack):
     field: ``ni_fgsm`` with scales 5, kernel 15 and diversity 0.5 is SI-NI-TI-DIM.
 
     Fields:
-        epsilon: ε, in units of the [0, 1] pixel range. Default: the field's.
+        epsilon: ε, in units of the [0, 1] pixel range. Default: as of the other attacks; the field reports 16/255.
         alpha: α, the step as a multiple of ε; the field takes one over the number of iterations. Default: that for its
             10 iterations.
         iterations: how many steps. Default: the sources'.
@@ -49,19 +49,18 @@ class MIFGSM(WithPrecision, Attack):
         nesterov: whether the gradient is that of the point ahead, x + α·ε·μ·m (NI-FGSM, Lin et al. 2020), with m in
             units of its gradients' mean |g|, as in the authors' code. Default: true in ``ni_fgsm`` alone.
         kernel: side in pixels of the Gaussian that smooths the gradient (TI, Dong et al. 2019), odd; 1 for none.
-            Default: 1, and the source's 15 in ``ti_fgsm``.
-        scales: gradients of x/2ⁱ, i = 0 … scales − 1, are averaged (SI, Lin et al. 2020); 1 for none. Default: 1, and
-            the source's 5 in ``si_fgsm``.
+            Default: none, in ``ti_fgsm`` the source's.
+        scales: gradients of x/2ⁱ, i = 0 … scales − 1, are averaged (SI, Lin et al. 2020); 1 for none. Default: one, in
+            ``si_fgsm`` the source's five.
         neighbors: how many gradients near by, less that of the point, correct the next one (VMI, Wang & He 2021); 0 for
-            none. Default: 0, and the source's 20 in ``vmi_fgsm``.
+            none. Default: none, in ``vmi_fgsm`` the source's.
         beta: β, how near they are, as a multiple of ε. Default: the source's.
         copies: gradients of so many images in shuffled and rotated blocks are averaged (BSR, Wang et al. 2024); the
-            paper takes 10. 0 for none. Default: 0, and that of the authors' code, 20, in ``bsr``.
-        blocks: into how many strips an image is cut, and a strip into how many blocks. Default: that of the authors'
-            code.
-        rotation: the largest angle of a block in degrees. Default: that of the authors' code.
-        diversity: probability of each image to be shrunk and shifted (DI), as of ``PGD``. Default: 0, and the source's
-            0.5 in ``di_fgsm``.
+            paper takes 10. 0 for none. Default: none, in ``bsr`` that of TransferAttack.
+        blocks: into how many strips an image is cut, and a strip into how many blocks. Default: that of TransferAttack.
+        rotation: the largest angle of a block in degrees. Default: that of TransferAttack.
+        diversity: probability of each image to be shrunk and shifted (DI), as of ``PGD``. Default: none, in ``di_fgsm``
+            the source's.
         engine: what gradients are computed on, as of ``PGD``.
         precision: of the gradients, as of ``PGD``.
     """

@@ -42,8 +42,8 @@ class PGD(WithPrecision, Attack):
         step: the step size, in the same units. Default: the paper's.
         iterations: how many steps. Default: the paper's largest budget.
         start: ``zero`` starts at the image, ``uniform`` at a random point of the ε-ball, ``gaussian`` close to the
-            image, at x₀ + 0.001·N(0, 1) (TRADES' own). Default: the paper's, as far as it says; where ε is small a
-            random start finds a little more.
+            image, at x₀ + 0.001·N(0, 1) (TRADES' own). Default: two steps of the paper's training reach ε from the
+            image itself; it says nothing more.
         loss: what is climbed: ``cross_entropy`` with the true label, ``margin`` or ``dlr`` of the logits, which do not
             saturate, or ``kl`` from the prediction on the clean image to that on the adversarial one (TRADES). Default:
             Eq. 1's.
@@ -55,7 +55,7 @@ class PGD(WithPrecision, Attack):
         diversity: probability of each image to be shrunk and shifted before the gradient (Xie et al. 2019), which
             transfers better. Default: plain PGD, the paper's.
         restarts: independent runs; an image keeps the first result that fools the model, else the one of highest loss.
-            Default: the paper's: one run.
+            Default: one run, as the paper speaks of no other.
         engine: what gradients are computed on: ``auto``, a frozen copy of the model that is faster, where it has a copy
             that agrees; ``reference``, the model itself. Default: the faster: its gradients are held to those of the
             model.

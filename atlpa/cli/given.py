@@ -106,7 +106,10 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "final": True,
         "output": f"runs/given/{slug(arguments.model)}-{slug(weights)}-{slug(images)}{size}",
     }
-    if normalization := told.normalization if told else normalization_in(file) if file else None:
+    # A network of the user's own may hold that layer itself.
+    own_code = is_import_path(arguments.model) and not arguments.model.startswith("timm:")
+    theirs = normalization_in(file) if file and not own_code else None
+    if normalization := told.normalization if told else theirs:
         fields["model"]["normalization"] = dump(normalization)
     for field, value in settings(arguments.set):
         set_field(fields, field, value)

@@ -13,6 +13,7 @@ from typing import Any
 
 from atlpa.cli.command import check_file, path
 from atlpa.component import Component, dump
+from atlpa.errors import UserError
 from atlpa.files import write_text
 
 
@@ -34,13 +35,24 @@ def as_json(given: str | None) -> Iterator[list[Any]]:
     piped = given == "-"
     if given and not piped:
         check_file("--json", Path(given))
+        _must_be_ours(Path(given))
     records: list[Any] = []
     with redirect_stdout(sys.stderr) if piped else nullcontext():
         yield records
     if given:
+        if not piped:
+            _must_be_ours(Path(given))  # what the command has just written is not
         text = json.dumps(
             [dump(record) if isinstance(record, Component) else asdict(record) for record in records],
             indent=1,
             ensure_ascii=False,
         )
         print(text) if piped else write_text(Path(given), f"{text}\n")
+
+
+def _must_be_ours(file: Path) -> None:
+    """Refuse to replace a file that is no JSON list."""
+    if file.is_file() and file.stat().st_size:
+        with file.open("rb") as there:
+            if there.read(1) != b"[":
+                raise UserError(f"--json {file}: there is another file of that name, which stays; give a new name")

@@ -29,7 +29,7 @@ class BMW10(Dataset):
     Fields:
         root: the folder that holds ``bmw10_release/``; by default ``ATLPA_DATA_ROOT`` from the environment, else
             ``data``.
-        split_seed: of the validation images. Default: 0, so that all have the same parts.
+        split_seed: of the validation images. Default: the same for all, so that all have the same parts.
     """
 
     name: Literal["bmw10"] = "bmw10"

@@ -28,7 +28,7 @@ class Dataset(Component):
         name: which data set.
         resize: side in pixels before the random crop. Default: DELTA's 256 for 224, whose augmentation the paper
             reuses, and in like proportion where images are smaller.
-        size: side in pixels of what the network sees. Default: what the paper's networks see, or the images' own size.
+        size: side in pixels of what the network sees. Default: what the paper's networks see; of small images 32.
         mirror: whether training mirrors images at random. Default: a mirrored flower is one, a mirrored digit is none.
         augmentation: what else training does to its images.
         extra: further images for training alone, and their share of each batch.

@@ -34,7 +34,7 @@ class Folder(Dataset):
         root: the folder, as given or below ``ATLPA_DATA_ROOT`` (else ``data``).
         masks: a folder with the key regions, laid out as ``root`` is, black and white, each named as its image but
             ending in ``.png``; images may lack one.
-        split_seed: of the stratified split. Default: 0, so that all have the same parts.
+        split_seed: of the stratified split. Default: the same for all, so that all have the same parts.
         judge_all: whether all images of ``root/<class>`` are for judging, and none is trained on.
     """
 

@@ -47,7 +47,7 @@ class Cifar(TorchvisionSet):
     """CIFAR-10 or CIFAR-100 at 32×32; a tenth of the training images of each class, at random, is the validation part.
 
     Fields:
-        split_seed: of the validation images. Default: 0, so that all have the same parts.
+        split_seed: of the validation images. Default: the same for all, so that all have the same parts.
     """
 
     name: Literal["cifar10", "cifar100"]
@@ -89,7 +89,7 @@ class StanfordCars(TorchvisionSet):
     """196 car models with the published training and test parts; a tenth of the training images is validation.
 
     Fields:
-        split_seed: of the validation images. Default: 0, so that all have the same parts.
+        split_seed: of the validation images. Default: the same for all, so that all have the same parts.
     """
 
     name: Literal["stanford_cars"] = "stanford_cars"

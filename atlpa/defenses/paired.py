@@ -28,8 +28,7 @@ class AttentionMap(Paired):
     """L_AT, Eq. 4: the attention maps of both views should agree.
 
     Fields:
-        p: the exponent and the norm. Default: that of attention transfer (Zagoruyko & Komodakis 2017); the paper says p
-            ≥ 1.
+        p: the exponent and the norm. Default: the paper's.
         stages: I, the stages whose maps are compared; by default every one that the network has.
         detach: whether the clean maps are targets without a gradient; Eq. 4 is symmetric.
     """

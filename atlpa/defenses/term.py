@@ -48,8 +48,8 @@ class Term(Component):
     It becomes part of a defense by its name in the table ``TERMS``, by an entry point or by its import path.
 
     Fields:
-        weight: the factor of this term in the sum. Default: each source's own; the paper gives none for its two terms,
-            whose candidates docs/defenses.md compares.
+        weight: the factor of this term in the sum. Default: a plain start; presets have their sources' own values, or
+            those that docs/defenses.md chose.
     """
 
     weight: Annotated[Number, Field(ge=0)] = 1.0

@@ -24,7 +24,7 @@ class WeightPerturbation(Component):
 
     Fields:
         gamma: γ, the length of a weight's perturbation over its own, both as of one long vector. The source's code has
-            0.005 beside TRADES and 0.01 beside plain adversarial training. Default: the smaller.
+            0.005 beside TRADES and 0.01 beside plain adversarial training. Default: the milder of these.
     """
 
     gamma: Annotated[Number, Field(gt=0)] = 5e-3

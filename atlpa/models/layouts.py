@@ -55,11 +55,16 @@ def normalization_in(path: Path) -> Normalization | None:
             prefix = str(name).removesuffix(first)
             if prefix != name and prefix[-1:] in ("", "."):
                 mean, std = content[name], content.get(prefix + second)
-                if isinstance(mean, Tensor) and isinstance(std, Tensor) and mean.numel() == std.numel() == 3:
+                if _three(mean) and _three(std):
                     found.add((tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
     if len(found) != 1:
-        return None
+        return None  # none, or several that differ
     ((means, stds),) = found
     if not all(0 <= one <= 1 for one in means) or not all(1e-6 <= one <= 1 for one in stds):
         return None
     return Normalization(tuple(round(one, 7) for one in means), tuple(round(one, 7) for one in stds))
+
+
+def _three(value: object) -> bool:
+    """Whether it is a tensor of three numbers."""
+    return isinstance(value, Tensor) and is_plain(value) and value.is_floating_point() and value.numel() == 3

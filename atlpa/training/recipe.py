@@ -41,9 +41,9 @@ class Recipe(Component):
         schedule: how it moves: a shape, or a ``Schedule``'s fields.
         momentum: of SGD; AdamW's β₁. Default: DELTA's.
         nesterov: whether SGD looks ahead along its momentum.
-        weight_decay: how strongly weights are shrunk. Default: DELTA's.
+        weight_decay: how strongly weights are shrunk. Default: that of the L2 baseline in DELTA's code.
         decay_biases: whether that goes for biases and BatchNorm's parameters, all that have one dimension, too.
-            Default: torch's, and DELTA's.
+            Default: torch's.
         clip_norm: the gradient's norm, over all parameters, is cut to this; by default it is not.
         averaging: the moving average of the weights that is judged and kept; by default the network itself is.
         attack: the inner maximization of Eq. 1: any attack by its ``name`` (``pgd`` where it is left out) and fields. A
@@ -60,8 +60,8 @@ class Recipe(Component):
         log_every: steps between two lines of the log. Default: a small file that shows a training go wrong soon.
         validate_every: steps between two looks at the validation part. Default: seldom enough that a look costs little
             beside the steps between two.
-        checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost. Default: what a minute
-            lost costs is little, and so is writing.
+        checkpoint_seconds: seconds between two checkpoints; at most this much work can be lost. Default: a minute of
+            work is soon made up for.
     """
 
     iterations: Annotated[int, Field(ge=0)] = 6000

@@ -84,6 +84,17 @@ def test_what_is_no_record(piped, capsys):
     assert any("same picture" in problem for problem in found["problems"])
 
 
+def test_no_file_of_another_kind_is_replaced(piped, capsys):
+    """Neither what is there nor what the command has just written."""
+    (run,) = map(str, Path("runs/mine").glob("*-final"))
+    for name, there in (("mine.yaml", True), (f"{run}/experiment.yaml", True), ("new.pt", False)):
+        before = Path(name).read_bytes() if there else b""
+        assert call("export", run, "new.pt", "--to", "torch", "--json", name) == 2
+        assert "there is another file of that name, which stays" in capsys.readouterr().err
+        assert not there or Path(name).read_bytes() == before
+    assert Path("new.pt").read_bytes()[:1] != b"["
+
+
 @pytest.mark.parametrize("beside", [["--plan"], ["--only", "train"]])
 def test_a_study_without_its_report_has_no_records_to_write(piped, beside, capsys):
     main = importlib.import_module("atlpa.cli.study").main

@@ -45,7 +45,10 @@ def test_a_default_that_decides_something_has_a_reason(kind):
     """Numbers, choices and lists; what is left out by default (null, false) needs none."""
     for field in fields(kind):
         words = field_docs(kind).get(field.name, "")
-        decides = isinstance(field.default, int | float | str | tuple) and field.default not in (False, ())
+        decides = isinstance(field.default, int | float | str | tuple) and field.default not in (
+            False,
+            (),
+        )  # 0 leaves out, too
         if decides and field.name != "name" and ", as of ``PGD``" not in words:
             assert REASON in words, f"{kind.__name__}.{field.name} = {field.default}"
 
