@@ -31,13 +31,13 @@ class Found:
         data: its name, or the folder.
         classes: their names.
         images: one of each: name, class, part; and where they were opened, size and problem.
-        problems: what is wrong.
+        problems: what is wrong; ``None`` where no image was opened.
     """
 
     data: str
     classes: Sequence[str]
     images: Sequence[Mapping[str, Any]]
-    problems: Sequence[str] = ()
+    problems: Sequence[str] | None = None
 
 
 def checking(commands: Commands) -> Parser:

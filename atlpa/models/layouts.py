@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from torch import Tensor
 
@@ -65,6 +66,6 @@ def normalization_in(path: Path) -> Normalization | None:
     return Normalization(tuple(round(one, 7) for one in means), tuple(round(one, 7) for one in stds))
 
 
-def _three(value: object) -> bool:
+def _three(value: object) -> TypeGuard[Tensor]:
     """Whether it is a tensor of three numbers."""
     return isinstance(value, Tensor) and is_plain(value) and value.is_floating_point() and value.numel() == 3

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from atlpa.component import Component, dump, validate
-from atlpa.errors import UserError, reason
+from atlpa.errors import UserError, explain, reason
 from atlpa.field_types import FromList
 from atlpa.files import write_text
 from atlpa.json_files import parse_json, read_json
@@ -111,7 +111,13 @@ def _write_torch(model: Classifier, description: ExportedNetwork, path: Path) ->
 
 
 def _told_beside(path: Path) -> ExportedNetwork:
-    return validate(ExportedNetwork, read_json(path.with_name(f"{path.name}.json"), "description"))
+    file = path.with_name(f"{path.name}.json")
+    try:
+        return validate(ExportedNetwork, read_json(file, "description"))
+    except ValidationError as error:
+        raise UserError(
+            f"{file} does not describe an export ({explain(error)}); move it away, or export anew"
+        ) from error
 
 
 def _read_torch(path: Path) -> tuple[ExportedNetwork, Logits]:
