@@ -38,8 +38,8 @@ class Ensemble(WithPrecision, Attack):
     """Auto-PGD on cross-entropy, Auto-PGD and FAB that aim at up to nine classes each, and Square, one after another.
 
     An image leaves at the first point that fools the model, and whatever felled it is known. A model that draws meets
-    Auto-PGD on cross-entropy and on the margin, with gradients averaged over draws; there each image stays to the end
-    of a stage, and stands if the mean of 20 draws says so.
+    Auto-PGD on cross-entropy and on the margin (with AutoAttack's steps: on DLR), with gradients averaged over draws;
+    there each image stays to the end of a stage, and stands if the mean of 20 draws says so.
 
     Fields:
         epsilon: ε of the ball, in units of the [0, 1] pixel range. Default: the field's.

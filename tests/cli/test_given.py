@@ -122,6 +122,27 @@ def test_a_layer_that_normalizes_is_found_in_a_checkpoint(layer, here, capsys):
     assert record.clean == (verdicts(here, *IMAGENET),)
 
 
+def test_a_layer_of_a_networks_own_is_not_put_before_it_too(here, capsys, monkeypatch):
+    """A factory of the user's makes it, and its weights fill it."""
+    Path("normalizing_net.py").write_text(
+        "import torch, torchvision\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.register_buffer('mean', torch.zeros(3, 1, 1))\n"
+        "        self.register_buffer('std', torch.ones(3, 1, 1))\n"
+        "        self.net = torchvision.models.resnet18(num_classes=classes)\n"
+        "    def forward(self, images):\n"
+        "        return self.net((images - self.mean) / self.std)\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    mean, std = (torch.tensor(one).view(3, 1, 1) for one in OTHER)
+    state = {f"net.{name}": value for name, value in here.state_dict().items()} | {"mean": mean, "std": std}
+    torch.save(state, "own.pth")
+    judged("--model", "normalizing_net:Net", "--weights", "own.pth")
+    assert "mean 0.491" not in capsys.readouterr().out
+
+
 def test_one_given_network_attacks_another(here, capsys):
     torch.manual_seed(2)
     torch.save(torchvision.models.resnet34(num_classes=2).state_dict(), "other.pth")
