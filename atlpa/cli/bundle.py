@@ -25,7 +25,7 @@ def add_bundle_options(group: argparse._ArgumentGroup) -> None:
     """Add what ``bundle`` and ``repeat`` read."""
     shows = "write everything that shows the run's numbers into one file, for others to repeat"
     group.add_argument("--bundle", type=path, metavar="FILE", help=shows)
-    repeats = "repeat what a bundle claims, and say image by image what agrees"
+    repeats = "repeat what a bundle claims, and say image by image what agrees; exit status 1 where any does not"
     group.add_argument("--verify", type=path, metavar="FILE", help=repeats)
 
 

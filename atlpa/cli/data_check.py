@@ -68,9 +68,10 @@ def dataset(arguments: argparse.Namespace) -> Dataset:
     for field, value in settings(arguments.set):
         set_field(fields, field, value)
     name, root = arguments.name, arguments.root
-    if not (name in DATASETS or is_import_path(name)) or name == "folder":
+    if not (name in DATASETS or is_import_path(name)) or (name == "folder" and not root):
         if not Path(name).is_dir():
-            raise UserError(f"no folder {name!r}, and {unknown_name('data set', name, DATASETS)}")
+            other = "--root says where" if name == "folder" else unknown_name("data set", name, DATASETS)
+            raise UserError(f"no folder {name!r}, and {other}")
         if root:
             raise UserError(f"--root says where published data sets lie; {name} is a folder of its own")
         name, root = "folder", name

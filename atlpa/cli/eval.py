@@ -97,15 +97,15 @@ def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
     return parser
 
 
-def work(arguments: argparse.Namespace) -> None:
-    """Judge, check, bound, bundle or verify; print, and write what was asked for."""
+def work(arguments: argparse.Namespace) -> int:
+    """Judge, check, bound, bundle or verify; print, and write what was asked for. Gives the exit status."""
     alone()
     for option, beside in (("verify", "json"), ("bundle", "run")):
         if getattr(arguments, option):
             check_alone(arguments, option, {"data_root", beside})
     if arguments.bundle:
         bundle(arguments)
-        return
+        return 0
     for option in ("add_check", "claimed"):
         if getattr(arguments, option) not in (None, []) and not arguments.check:
             raise UserError(f"--{option.replace('_', '-')} has no meaning without --check")
@@ -115,6 +115,7 @@ def work(arguments: argparse.Namespace) -> None:
     make = IN_PLACE[asked[0]] if asked else judge
     with as_json(arguments.json) as records:
         records.extend(make(arguments))
+    return int(make is repeat and any(one.differing for one in records))
 
 
 def check_alone(arguments: argparse.Namespace, option: str, beside: set[str]) -> None:

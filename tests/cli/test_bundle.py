@@ -119,7 +119,7 @@ def test_another_verdict_is_named(judged, capsys):
     manifest = json.loads(found["manifest.json"])
     manifest["files"][name] = hashlib.sha256(changed).hexdigest()
     lie = rewritten(judged, {name: changed, "manifest.json": json.dumps(manifest).encode()})
-    assert main(["--verify", str(lie)]) == 0
+    assert main(["--verify", str(lie)]) == 1
     out = capsys.readouterr().out
     assert "23 of 24 verdicts" in out
     assert f"images {flipped} " in out
@@ -166,7 +166,7 @@ def test_an_image_that_was_moved_too_far_has_not_fallen(judged, capsys):
     manifest["files"][name] = hashlib.sha256(buffer.getvalue()).hexdigest()
     lie = rewritten("more.zip", {name: buffer.getvalue(), "manifest.json": json.dumps(manifest).encode()})
     capsys.readouterr()
-    assert main(["--verify", str(lie)]) == 0
+    assert main(["--verify", str(lie)]) == 1
     line = next(line for line in capsys.readouterr().out.splitlines() if "images that fell" in line)
     agree, of = line.split("|")[2].split(" of ")
     assert int(agree) == int(of) - 1

@@ -59,6 +59,13 @@ def test_everything_odd_is_listed(photographs, tmp_path, capsys):
     assert text.endswith("4 problems\n")
 
 
+def test_a_folder_by_its_path_or_as_experiments_name_it(photographs, capsys):
+    assert main(["check", str(photographs)]) == 0
+    by_path = capsys.readouterr().out
+    assert main(["check", "folder", "--root", str(photographs)]) == 0
+    assert capsys.readouterr().out == by_path
+
+
 def test_copies_across_train_and_test(photographs, tmp_path, capsys):
     for part in ("train", "test"):
         (tmp_path / "parts" / part).mkdir(parents=True)
@@ -84,6 +91,7 @@ def test_real_flowers(data_root):
     [
         (["check", "nowhere"], "no folder 'nowhere', and unknown data set 'nowhere'"),
         (["check", "flower17"], "did you mean 'flowers17'"),
+        (["check", "folder"], "no folder 'folder', and --root says where"),
         (["check", ".", "--root", "x"], "is a folder of its own"),
         (["check", "digits", "--root", "x"], "digits needs no files; leave out --root"),
         (["check", "digits", "--set", "splid=2"], "unknown key 'splid'"),
