@@ -10,18 +10,7 @@ from scipy.io import savemat
 from atlpa.data import BMW10, load_masks
 from atlpa.data.masks import INSIDE, OUTSIDE
 from atlpa.errors import UserError
-
-FIELDS = ["fname", "class", "bbox_x1", "bbox_x2", "bbox_y1", "bbox_y2", "height", "width"]
-
-
-def annotate(base, rows, train, test):
-    """Write ``bmw10_annos.mat`` as published: a 1×N struct array, N×1 indices that count from 1."""
-    annotations = np.zeros((1, len(rows)), dtype=[(name, object) for name in FIELDS])
-    for number, row in enumerate(rows):
-        annotations[0, number] = row
-    train_indices, test_indices = (np.array(numbers, np.uint16)[:, None] for numbers in (train, test))
-    content = {"annos": annotations, "train_indices": train_indices, "test_indices": test_indices}
-    savemat(base / "bmw10_annos.mat", content)
+from tests.data.bmw10_release import annotate, release_photographs
 
 
 @pytest.fixture
@@ -90,21 +79,12 @@ def test_no_release(tmp_path):
 
 
 def test_the_real_photographs(data_root, tmp_path):
-    files = sorted((data_root / "bmw10" / "bmw10_ims").rglob("*.*"))
-    assert len(files) == 151
-    base = tmp_path / "bmw10_release"
-    base.mkdir()
-    (base / "bmw10_ims").symlink_to(data_root / "bmw10" / "bmw10_ims")
-    classes = {name: number for number, name in enumerate(sorted({file.parent.name for file in files}), 1)}
-    rows = []
-    for file in files:
-        with Image.open(file) as picture:
-            width, height = picture.size
-        rows.append((f"{file.parent.name}/{file.name}", classes[file.parent.name], 1, width, 1, height, height, width))
-    numbers = list(range(1, 152))
-    annotate(base, rows, [n for n in numbers if n % 3], [n for n in numbers if n % 3 == 0])
+    rows = release_photographs(data_root, tmp_path)
+    assert len(rows) == 151
     index = BMW10(root=str(tmp_path)).index()
     items = [item for part in index.parts.values() for item in part]
     assert Counter(item.label for item in items) == {0: 49, 1: 50, 2: 52}
     assert {item.name for item in items} == {row[0] for row in rows}
-    assert (load_masks(index.items("test")[:5], 16) == INSIDE).all()
+    masks = load_masks(index.items("test")[:5], 16)  # boxes on the left half
+    assert (masks[..., :7] == INSIDE).all()
+    assert (masks[..., 9:] == OUTSIDE).all()
