@@ -20,7 +20,11 @@ def annotate(base, rows, train, test):
 
 
 def release_photographs(data_root: Path, root: Path) -> list[tuple]:
-    """The 151 real photographs below ``root``, every third for testing, boxes on their left halves; gives their rows."""
+    """The 151 real photographs below ``root``, every third for testing, a box on the left half of each.
+
+    Returns:
+        The annotations' rows.
+    """
     photographs = data_root / "bmw10" / "bmw10_ims"
     files = sorted(photographs.rglob("*.*"))
     base = root / "bmw10_release"
