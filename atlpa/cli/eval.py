@@ -29,7 +29,7 @@ from atlpa.report import each_accuracy, protocol
 from atlpa.runs import evaluate, pair, pair_jointly
 
 MANY = "(repeatable)"
-USAGE = """%(prog)s [--run DIR] [--attack NAME | --check | --curve | --bound METHOD | --bundle FILE | --verify FILE]
+USAGE = """%(prog)s [--run RUN] [--attack NAME | --check | --curve | --bound METHOD | --bundle FILE | --verify FILE]
                   [options]"""
 
 
@@ -41,15 +41,15 @@ def _parser(attack: str = PGD.name) -> argparse.ArgumentParser:
         "again.",
         [
             "atlpa-eval --attack pgd --eps 0.25 --iters 200      # the newest run, under every threat that is possible",
-            "atlpa-eval --run DIR --attack ensemble              # the strongest judge; ε 8/255 by default",
-            "atlpa-eval --run DIR --check --claimed 0.53         # can this number be true?",
+            "atlpa-eval --run RUN --attack ensemble              # the strongest judge; ε 8/255 by default",
+            "atlpa-eval --run RUN --check --claimed 0.53         # can this number be true?",
             "atlpa-eval --model timm:convnext_tiny --weights net.pth --data folder:photos --attack ensemble",
             "atlpa-eval --attack apgd --help                     # what that attack can be told",
         ],
     )
     parser.usage = USAGE
     add = parser.add_argument_group("which networks, on which images").add_argument
-    folders: dict[str, Any] = {"action": "append", "default": [], "type": path, "metavar": "DIR"}
+    folders: dict[str, Any] = {"action": "append", "default": [], "type": path, "metavar": "RUN"}
     add("--run", **folders, help=f"a run's folder; default: the newest {MANY}")
     add("--limit", type=count, metavar="N", help="judge N images, evenly spaced over the part; default: all")
     add_given_options(parser)
