@@ -81,17 +81,17 @@ def cost(study: str, data: Path) -> str:
 
 
 def keep(study: str) -> None:
-    """Put a study's records, experiments, logs and tables where the pages are drawn from."""
+    """Put a study's records, experiments, logs and tables where the pages are drawn from, of all that is trained."""
     made, kept = Path("runs") / study, DOCS / "results" / study
-    for run in sorted(path.parent for path in made.glob("*/experiment.yaml")):
+    for run in sorted(path.parents[1] for path in made.glob("*/records/training.json")):
         shutil.copytree(run / "records", kept / run.name / "records", dirs_exist_ok=True)
         shutil.copy(run / "log.jsonl", kept / run.name)
         experiment = _anywhere(yaml.safe_load((run / "experiment.yaml").read_text()))
         text = yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True)
         (kept / run.name / "experiment.yaml").write_text(text)
-        if (trained := kept / run.name / "records" / "training.json").is_file():
-            record = Training.load(trained)
-            replace(record, experiment=_anywhere(record.experiment)).save(trained)
+        trained = kept / run.name / "records" / "training.json"
+        record = Training.load(trained)
+        replace(record, experiment=_anywhere(record.experiment)).save(trained)
     drawn = (path for path in made.glob("*.png") if not path.name.startswith("attention"))  # those lie on photographs
     for file in (*made.glob("table.*"), *drawn):
         shutil.copy(file, kept)

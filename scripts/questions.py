@@ -23,24 +23,28 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("flowers-small-first/atlpa", "flowers-small-first/alp"),
         ("flowers-small/atlpa", "flowers-small/alp"),
         ("flowers-small-seed-1/atlpa", "flowers-small-seed-1/alp"),
+        ("cars-small/atlpa", "cars-small/alp"),
         ("flowers-race/tolerant_logit_and_attention", "flowers-race/logit_pairing"),
     ],
     "attention beyond the tolerant logit": [
         ("flowers-small-first/atlpa", "flowers-small-first/atlpa_no_attention"),
         ("flowers-small/atlpa", "flowers-small/atlpa_no_attention"),
         ("flowers-small-seed-1/atlpa", "flowers-small-seed-1/atlpa_no_attention"),
+        ("cars-small/atlpa", "cars-small/atlpa_no_attention"),
         ("flowers-race/tolerant_logit_and_attention", "flowers-race/tolerant_logit"),
     ],
     "ALP beyond the tolerant logit": [
         ("flowers-small-first/alp", "flowers-small-first/atlpa_no_attention"),
         ("flowers-small/alp", "flowers-small/atlpa_no_attention"),
         ("flowers-small-seed-1/alp", "flowers-small-seed-1/atlpa_no_attention"),
+        ("cars-small/alp", "cars-small/atlpa_no_attention"),
         ("flowers-race/logit_pairing", "flowers-race/tolerant_logit"),
     ],
     "the whole gain over PAT": [
         ("flowers-small-first/atlpa", "flowers-small-first/pat"),
         ("flowers-small/atlpa", "flowers-small/pat"),
         ("flowers-small-seed-1/atlpa", "flowers-small-seed-1/pat"),
+        ("cars-small/atlpa", "cars-small/pat"),
     ],
     "the same row, trained again": [
         (f"flowers-small/{row}", f"flowers-small-first/{row}") for row in ("pat", "alp", "atlpa_no_attention", "atlpa")
