@@ -24,6 +24,7 @@ TITLES = {
     "surrogate": "surrogate: same defense, another seed",
     "black": "black-box: undefended, another architecture",
 }
+GUESSING = "guessing"
 
 
 class LineStyle(NamedTuple):
@@ -35,7 +36,7 @@ class LineStyle(NamedTuple):
 
 
 def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
-    """One panel for each threat that was measured and ε, one line for each network, with 95 % Wilson bands.
+    """One panel for each threat that was measured and ε, one line for each network, with 95 % Wilson bands, and guessing.
 
     Args:
         records: evaluations on the same images; attacks that have one iterate are no curve, and are shown only where
@@ -48,6 +49,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         network.weights: LineStyle(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
         for place, network in enumerate(networks)
     }
+    guess = 1 / records[0].data.classes
     epsilons = sorted({record.attack["epsilon"] for record in records})
     threats = measured_threats(records)
     figure = Figure(figsize=(3.7 * len(threats), 3.1 * len(epsilons)), layout="constrained")
@@ -61,6 +63,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
                     _draw(panel, record, names[weights], styles[weights])
             if not panel.has_data():
                 panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
+            panel.axhline(guess, label=GUESSING, color="gray", linestyle=":", linewidth=1.2)
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
         row[0].set_ylabel(f"accuracy at ε = {written(epsilon)}")
@@ -71,7 +74,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
     lines = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
-    labels = [name for network in networks if (name := names[network.weights]) in lines]
+    labels = [name for network in networks if (name := names[network.weights]) in lines] + [GUESSING]
     legend_below(figure, {label: lines[label] for label in labels})
     return figure
 

@@ -106,7 +106,14 @@ def test_legends_are_whole(count):
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == count
     networks = [replace(PAT, defense=name, weights=sha(name)) for name in names]
     curves = accuracy_curves([record(network, network, "white", 50) for network in networks])
-    assert len(whole_legend(curves)) == count
+    assert len(whole_legend(curves)) == count + 1  # and guessing
+
+
+def test_guessing_is_shown():
+    found = record(PAT, PAT, "white", 30)
+    (axes,) = accuracy_curves([found]).axes
+    (line,) = [line for line in axes.get_lines() if line.get_label() == "guessing"]
+    assert set(line.get_ydata()) == {1 / found.data.classes}
 
 
 def test_only_what_was_measured_has_a_panel():
