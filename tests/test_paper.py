@@ -98,6 +98,14 @@ def test_records_are_kept_and_drawn_and_the_second_time_nothing_is_new(here, cap
     assert "as it was" in capsys.readouterr().out
 
 
+def test_a_network_that_another_process_is_training_is_not_kept(here):
+    made = here / "runs" / "tiny" / "pat-resnet18-seed0"
+    made.mkdir(parents=True)
+    (made / "experiment.yaml").write_text("name: tiny")
+    paper.keep("tiny")
+    assert not (here / "docs" / "results" / "tiny" / made.name).exists()
+
+
 def test_a_table_that_there_is_none_of(here):
     paper.main("small", here / "photos")
     with pytest.raises(ValueError, match=r"tiny has no table 'table9'; valid: table1"):
