@@ -98,9 +98,11 @@ def keep(study: str) -> None:
 
 
 def _anywhere(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """An experiment's fields without where this machine has the images."""
+    """An experiment's fields without where this machine has the images; a folder of pictures keeps its name."""
     data = dict(experiment["data"])
-    return {**experiment, "data": {**data, "root": None} if "root" in data else data}
+    if "root" in data:
+        data["root"] = Path(data["root"]).name if data["name"] == "folder" else None
+    return {**experiment, "data": data}
 
 
 def main(size: str, data: Path) -> int:

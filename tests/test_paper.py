@@ -88,7 +88,7 @@ def test_records_are_kept_and_drawn_and_the_second_time_nothing_is_new(here, cap
     assert len(runs) == 2
     for run in runs:
         experiment = yaml.safe_load((kept / run / "experiment.yaml").read_text())
-        assert experiment["data"]["root"] is None
+        assert experiment["data"]["root"] == "photos"
         names = {path.name for path in (Path("runs/tiny") / run / "records").iterdir()}
         assert names == {path.name for path in (kept / run / "records").iterdir()}
     assert not list(kept.rglob("*.pt"))

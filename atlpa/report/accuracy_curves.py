@@ -36,7 +36,7 @@ class LineStyle(NamedTuple):
 
 
 def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
-    """One panel for each threat that was measured and ε, one line for each network, with 95 % Wilson bands, and guessing.
+    """One panel for each threat that was measured and ε: a line for each network, 95 % Wilson bands, and guessing.
 
     Args:
         records: evaluations on the same images; attacks that have one iterate are no curve, and are shown only where

@@ -73,6 +73,6 @@ def test_bmw(carried_out, data_root, tmp_path):
     folder = carried_out("bmw", tmp_path, epsilons=[0.25], checks=[], analyses=["attention", "regions"])
     results = collect([folder])
     assert made(results) == {(threat, "pgd", 0.25) for threat in ("white", "gray", "black", "surrogate")}
-    assert {(one.data.name, one.data.available) for one in results.evaluations} == {("bmw10", 50)}
+    assert {(one.data.dataset, one.data.available) for one in results.evaluations} == {("bmw10", 50)}
     assert drawn(folder, ".tex") >= TABLES
     assert "61 / " in (folder / "table.md").read_text()  # the paper's, gray-box at 0.25
