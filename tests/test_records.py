@@ -156,8 +156,11 @@ def test_curves_show_every_budget_of_every_network(records):
     (line,) = [line for line in panels["gray"].get_lines() if line.get_label() == "pat resnet18"]
     assert line.get_xdata().tolist() == [0, 10, 200]
     assert line.get_ydata().tolist() == [0.75, 0.75, 0.5]
-    assert len(panels["white"].get_lines()) == len(panels["black"].get_lines()) == 2
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"none resnet18", "pat resnet18"}
+    for threat in ("white", "black"):
+        *curves, guessing = panels[threat].get_lines()
+        assert {line.get_label() for line in curves} == {"none resnet18", "pat resnet18"}
+        assert guessing.get_ydata() == [1 / records[0].data.classes] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none resnet18", "pat resnet18", "guessing"]
 
 
 def test_tidy_holds_plain_numbers(records):

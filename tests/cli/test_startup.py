@@ -26,13 +26,16 @@ def first_on_the_path(folder):
 
 @pytest.fixture
 def blocked(tmp_path, monkeypatch):
-    """Make a package whose import says that it began, and then takes forever, swallowing exceptions like a bad one."""
+    """Make a package whose import says that it began, and then takes forever, swallowing exceptions like a bad one.
+
+    It sleeps shortly: Python takes a signal that arrives just before a sleep only after it.
+    """
 
     def block(package):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(
             f"import pathlib, time\npathlib.Path({str(tmp_path / 'began')!r}).touch()\n"
-            "while True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n"
+            "while True:\n    try:\n        time.sleep(0.1)\n    except BaseException:\n        pass\n"
         )
         monkeypatch.setenv("PYTHONPATH", first_on_the_path(tmp_path))
         return tmp_path / "began"
@@ -42,15 +45,15 @@ def blocked(tmp_path, monkeypatch):
 
 def ended_by(number, command, began):
     """The status of a command that is sent a signal while an import is under way, and what it said."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        while not began.exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        process.send_signal(number)
-        out, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not began.exists():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            process.send_signal(number)
+            out, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert out == ""
     return process.returncode, errors
 

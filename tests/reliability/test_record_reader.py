@@ -21,9 +21,10 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def committed():
-    """The smallest record of each kind, and of each kind of evaluation: by threat, and of a network that draws."""
+    """The smallest record of each kind, of flowers where there is one; of evaluations by threat and by their draws."""
     found = {}
-    for path in sorted(RESULTS.rglob("records/*.json"), key=lambda path: (path.stat().st_size, path)):
+    smallest = sorted(RESULTS.rglob("records/*.json"), key=lambda path: (path.stat().st_size, path))
+    for path in sorted(smallest, key=lambda path: "flowers" not in str(path.relative_to(RESULTS))):
         fields = json.loads(path.read_text())
         name = fields["kind"]
         if name == "evaluation":
