@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +60,8 @@ class Trained(NamedTuple):
         defense: its name.
         architecture: the network's.
         checkpoint: which network of each training, where it keeps two.
-        folder: where the runs lie, where some other folder has a training of that name and of a seed that is here.
+        folder: where the runs lie, where some other folder has a training of that name and of a seed that is here; the
+            run itself, where the same folder has.
     """
 
     defense: str
@@ -78,11 +79,16 @@ def by_training(networks: Iterable[Network]) -> dict[Trained, list[Network]]:
     found: dict[Trained, list[Network]] = {}
     for network in networks:
         found.setdefault(Trained(network.defense, network.architecture, network.checkpoint or ""), []).append(network)
+    return _apart(_apart(found, lambda run: Path(run).parent.name), str)
+
+
+def _apart(groups: Mapping[Trained, Sequence[Network]], folder: Callable[[str], str]) -> dict[Trained, list[Network]]:
+    """Groups where a seed occurs twice, which no training does, divided by a folder of their runs."""
     apart: dict[Trained, list[Network]] = {}
-    for trained, group in found.items():
+    for trained, group in groups.items():
         twice = len({network.seed for network in group}) < len(group)
         for network in group:
-            own = trained._replace(folder=Path(network.run).parent.name) if twice else trained
+            own = trained._replace(folder=folder(network.run)) if twice else trained
             apart.setdefault(own, []).append(network)
     return apart
 

@@ -16,7 +16,7 @@ from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.networks import by_training
 from atlpa.report.strongest import beat_guessing, left, strongest
-from atlpa.statistics import SEVERAL, Estimate, Share, by_seed, over_seeds, share
+from atlpa.statistics import of_networks, share
 
 
 def trade_off(records: Sequence[Evaluation]) -> Figure | None:
@@ -57,7 +57,8 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
 
 def _draw(panel: Axes, group: Sequence[Evaluation], look: Mapping[str, Any]) -> Artist:
     """One defense: a cross for all its seeds with its networks beside it, or one for each network."""
-    clean, robust = _means([record.clean for record in group]), _means([r.budgets[-1].correct for r in group])
+    clean = of_networks([record.clean for record in group])
+    robust = of_networks([record.budgets[-1].correct for record in group])
     for x, y in zip(clean, robust, strict=True):
         height, width = [[y.value - y.low], [y.high - y.value]], [[x.value - x.low], [x.high - x.value]]
         marks = panel.errorbar(x.value, y.value, yerr=height, xerr=width, markersize=6, linewidth=1, **look)
@@ -65,10 +66,3 @@ def _draw(panel: Axes, group: Sequence[Evaluation], look: Mapping[str, Any]) -> 
         each = [share(record.clean).value for record in group]
         panel.scatter(each, [left(record) for record in group], s=9, alpha=0.5, linewidths=0, **look)
     return cast(Artist, marks.lines[0])
-
-
-def _means(correct: Sequence[tuple[str, ...]]) -> Sequence[Estimate | Share]:
-    """Over the seeds, if there are enough; else of each network."""
-    if len(correct) >= SEVERAL and len({len(one[0]) for one in correct}) == 1:
-        return [over_seeds(by_seed(correct))]
-    return [share(one) for one in correct]

@@ -109,6 +109,48 @@ def test_legends_are_whole(count):
     assert len(whole_legend(curves)) == count + 1  # and guessing
 
 
+def of_seeds(shares, folder="runs"):
+    """Networks of PAT's of seeds 0, 1, …, right in so many percent."""
+    networks = [
+        replace(PAT, run=f"{folder}/pat-{seed}", seed=seed, weights=sha(f"{folder} {seed}"))
+        for seed in range(len(shares))
+    ]
+    return [record(network, network, "white", right) for network, right in zip(networks, shares, strict=True)]
+
+
+def curves(records):
+    """What a figure's first panel shows of networks: each line's look and where it ends."""
+    lines = [line for line in accuracy_curves(records).axes[0].get_lines() if line.get_label() != "guessing"]
+    return [((line.get_color(), line.get_label()), round(float(line.get_ydata()[-1]), 6)) for line in lines]
+
+
+def test_seeds_of_a_training_share_a_look_and_three_are_a_mean():
+    (look, mean), *others = curves(of_seeds([30, 40, 80]))
+    assert (look[1], mean, others) == ("pat resnet18, 3 seeds", 0.5, [])
+    two = curves(of_seeds([30, 40]))
+    assert [share for _, share in two] == [0.3, 0.4]
+    assert {look[1] for look, _ in two} == {"pat resnet18, 2 seeds"}
+    assert len({look for look, _ in two}) == 1
+
+
+def test_what_seeds_do_not_tell_apart_is_no_mean():
+    """Runs of one name and seed in one folder are variants of something; in two folders, two trainings."""
+    variants = of_seeds([30, 40, 80])
+    same_seed = [
+        record(network, network, "white", 10 * n)
+        for n, one in enumerate(variants, 1)
+        for network in [replace(one.target, seed=0)]
+    ]
+    assert [share for _, share in curves(same_seed)] == [0.1, 0.2, 0.3]
+    assert len({look for look, _ in curves(same_seed)}) == 3
+    both = curves([*variants, *of_seeds([50, 50, 50], "others")])
+    assert sorted((look[1], share) for look, share in both) == [
+        ("pat resnet18 others, 3 seeds", 0.5),
+        ("pat resnet18 runs, 3 seeds", 0.5),
+    ]
+    assert len(crosses(trade_off(same_seed))) == 3
+
+
 def test_guessing_is_shown():
     found = record(PAT, PAT, "white", 30)
     (axes,) = accuracy_curves([found]).axes
