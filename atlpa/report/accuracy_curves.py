@@ -16,7 +16,7 @@ from atlpa.report.accuracy import measured_threats
 from atlpa.report.columns import column_of
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.networks import by_training, network_titles, targets
+from atlpa.report.networks import by_training, network_titles, targets, training_title
 from atlpa.statistics import of_networks
 
 TITLES = {
@@ -60,7 +60,7 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     at = {(threat, epsilon): panels[y, x] for y, epsilon in enumerate(epsilons) for x, threat in enumerate(threats)}
     lines: dict[str, Line2D] = {}
     for trained, networks in trainings.items():
-        name = f"{trained}, {len(networks)} seeds" if len(networks) > 1 else titles[networks[0].weights]
+        name = training_title(trained, networks)
         weights = {network.weights for network in networks}
         for place, panel in at.items():
             if own := [r for r in records if r.target.weights in weights and _place(r, titles) == place]:

@@ -55,7 +55,7 @@ def paper_section(results: Results) -> Section | None:
         name="table1-paper",
         title="Table 1, paper / ours: the paper's networks are ResNet-101 at 224×224; percent",
         note="Paper and ours are transfer accuracies; the undefended network's gray-box source is itself, which makes\n"
-        "that cell white-box. The verdict compares white-box accuracy with guessing.\n",
+        "that cell white-box. Of several seeds the mean; the verdict compares white-box accuracy with guessing.\n",
     )
 
 

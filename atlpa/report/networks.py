@@ -93,6 +93,13 @@ def _apart(groups: Mapping[Trained, Sequence[Network]], folder: Callable[[str], 
     return apart
 
 
+def training_title(trained: Trained, networks: Sequence[Network]) -> str:
+    """What all networks of a training are called together: ``pat resnet18, 3 seeds``; of one like the network."""
+    if len(networks) > 1:
+        return f"{trained}, {len(networks)} seeds"
+    return f"{trained} seed {networks[0].seed}" if networks[0].seed else str(trained)
+
+
 def row_order(network: Network) -> tuple[int, str, str, str, int]:
     """Sorts networks as the paper's Table 1 does."""
     place = ROWS.index(network.defense) if network.defense in ROWS else len(ROWS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from atlpa.field_types import written
 from atlpa.records import Credibility, Evaluation
 from atlpa.report.attack_words import PGD
 from atlpa.report.checks import checked, checked_epsilons
 from atlpa.report.columns import undefended
-from atlpa.report.networks import network_title, targets
+from atlpa.report.networks import by_training, targets, training_title
 from atlpa.report.published import published
 from atlpa.report.table import Linked, Table
 from atlpa.statistics import Share, share
@@ -23,7 +24,8 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         checks: of the same networks.
 
     Returns:
-        Percent by defense; ``None`` without records, or if the paper has no numbers on this data set.
+        Percent by defense, the mean over its seeds; ``None`` without records, or if the paper has no numbers on this
+        data set.
     """
     records = [record for record in records if record.norm == "Linf"]  # the paper knows no other
     if not records:
@@ -42,17 +44,16 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         if threat == "white" and weights in undefended(records):
             last.setdefault((weights, "gray", epsilon), record)
     architecture = _judged_architecture(records)
+    judged = [network for network in targets(records) if network.architecture == architecture]
     rows = []
-    for network in targets(records):
-        if network.architecture != architecture:
-            continue
-        theirs = [table.get((dataset, network.defense, *column)) for column in columns]
-        ours = [last.get((network.weights, *column)) for column in columns]
-        cells = [_beside(paper, own) for paper, own in zip(theirs, ours, strict=True)]
-        whites = [last.get((network.weights, "white", epsilon)) for epsilon in epsilons]
-        verdict = _verdict([_share(white) for white in whites if white], records[0].data.classes)
-        said = [checked(checks, network, epsilon) for epsilon in checked_epsilons(checks)]
-        rows.append((network_title(network, architecture=False), *cells, *map(_value, whites), verdict, *said))
+    for trained, networks in by_training(judged).items():
+        theirs = [table.get((dataset, trained.defense, *column)) for column in columns]
+        ours = [_value([last.get((network.weights, *column)) for network in networks]) for column in columns]
+        whites = [[last.get((network.weights, "white", epsilon)) for network in networks] for epsilon in epsilons]
+        verdict = _verdict(whites, records[0].data.classes)
+        said = [_said([checked(checks, one, epsilon) for one in networks]) for epsilon in checked_epsilons(checks)]
+        name = training_title(trained._replace(architecture=""), networks)
+        rows.append((name, *map(_beside, theirs, ours), *map(_value, whites), verdict, *said))
     titles = [f"{threat} {written(epsilon)} paper / ours" for threat, epsilon in columns]
     whites_titles = [f"white {written(epsilon)}" for epsilon in epsilons]
     checks_titles = [f"checks {written(epsilon)}" for epsilon in checked_epsilons(checks)]
@@ -70,11 +71,12 @@ def _judged_architecture(records: Sequence[Evaluation]) -> str:
     return max(set(architectures), key=architectures.count)
 
 
-def _verdict(known: Sequence[Share], classes: int) -> str:
-    """What the white-box accuracies say, against guessing."""
+def _verdict(whites: Sequence[Sequence[Evaluation | None]], classes: int) -> str:
+    """What the white-box accuracies of all seeds at each ε say, against guessing."""
+    known = [shares for found in whites if (shares := [_share(record) for record in found if record])]
     if not known:
         return "not attacked white-box"
-    robust = [white for white in known if white.low > 1 / classes]
+    robust = [shares for shares in known if all(white.low > 1 / classes for white in shares)]
     if not robust:
         return "no better than guessing white-box"
     return "stands white-box" if len(robust) == len(known) else "stands white-box at the smaller ε"
@@ -88,10 +90,22 @@ def _share(record: Evaluation) -> Share:
     return share(record.budgets[-1].correct)
 
 
-def _value(found: Evaluation | None) -> Linked | str:
-    return "–" if found is None else Linked(f"{100 * _share(found).value:.1f}", found)
+def _said(verdicts: Sequence[Linked | str]) -> Linked | str:
+    """What the checks say of all seeds: each verdict once."""
+    return verdicts[0] if len(verdicts) == 1 else " / ".join(dict.fromkeys(map(str, verdicts)))
 
 
-def _beside(paper: float | None, own: Evaluation | None) -> Linked | str:
-    text = f"{_percent(paper)} / {_value(own)}"
-    return text if own is None else Linked(text, own)
+def _value(found: Sequence[Evaluation | None]) -> Linked | str:
+    """Percent: the mean over seeds, and over how many, where some were not measured."""
+    known = [record for record in found if record]
+    if not known:
+        return "–"
+    text = f"{100 * fmean(_share(record).value for record in known):.1f}"
+    if len(found) == 1:
+        return Linked(text, known[0])
+    return text if len(known) == len(found) else f"{text} ({len(known)} of {len(found)})"
+
+
+def _beside(paper: float | None, ours: Linked | str) -> Linked | str:
+    text = f"{_percent(paper)} / {ours}"
+    return Linked(text, ours.record) if isinstance(ours, Linked) else text

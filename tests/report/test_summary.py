@@ -218,12 +218,34 @@ def test_three_seeds_speak_of_defenses(records):
     assert defense_differences(seeds[:5]) is None
     table = seed_statistics(seeds)
     assert [row[0] for row in table.rows] == ["pat resnet18, 3 seeds", "atlpa resnet18, 3 seeds"]
-    assert [row[1].split()[0] for row in table.rows] == ["41.0", "61.0"]
+    assert table.columns == ("defense", "clean", "gray 0.25")
+    assert [[cell.split()[0] for cell in row[1:]] for row in table.rows] == [["100.0", "41.0"], ["100.0", "61.0"]]
     (row,) = defense_differences(seeds).rows
     assert row[0] == "pat resnet18, 3 seeds"
-    assert re.fullmatch(r"\+20\.0 \[\+1\d\.\d, \+2\d\.\d\] \(too few seeds to tell\)", row[1])
+    assert row[1].startswith("+0.0 [")
+    assert re.fullmatch(r"\+20\.0 \[\+1\d\.\d, \+2\d\.\d\] \(too few seeds to tell\)", row[2])
     assert "these two defenses each," in summary(Results(seeds))
     assert "these two defenses each," not in summary(Results(records))
+
+
+def test_seeds_beside_the_paper_are_a_mean_and_what_is_missing_is_said():
+    whites = of_seeds(3, {PAT: 40}, NONE, "gray")
+    whites += [record(one.target, one.target, "white", 4 + one.target.seed) for one in whites]
+    ((name, gray, black, white, verdict),) = beside_paper([*whites, record(whites[0].target, BLACK, "black", 30)]).rows
+    assert (name, gray, black, white) == ("pat, 3 seeds", "55 / 41.0", "57 / 30.0 (1 of 3)", "5.0")
+    assert verdict == "no better than guessing white-box"
+    whites[3] = replace(whites[3], budgets=record(PAT, PAT, "white", 90).budgets)
+    assert beside_paper(whites).rows[0][-1] == "no better than guessing white-box"  # two seeds of three
+    standing = [record(one.target, one.target, "white", 30) for one in whites]
+    assert beside_paper(standing).rows[0][-1] == "stands white-box"
+
+
+def test_networks_are_compared_with_those_of_their_seed():
+    """They met the images of its source networks; where there is none, with all that there are."""
+    both = of_seeds(2, {PAT: 40, ATLPA: 60})
+    assert [row[0] for row in significance(both).rows] == ["pat resnet18"]
+    apart = [one for one in both if (one.target.defense == "pat") == (one.target.seed == 1)]
+    assert [row[0] for row in significance(apart).rows] == ["pat resnet18 seed 1"]
 
 
 def test_trainings_of_two_studies_that_are_called_the_same_are_two():
@@ -247,12 +269,12 @@ def test_no_p_is_smaller_than_so_many_seeds_allow():
     """Five against five: 2 of 252 orders are as extreme; what has three seeds takes no part in Holm's correction."""
     five = of_seeds(5, {PAT: 20, ATLPA: 60})
     (row,) = defense_differences(five).rows
-    assert row[1].endswith("(p 0.008)")
-    rows = dict(defense_differences([*five, *of_seeds(3, {NONE: 21})]).rows)
-    assert rows["pat resnet18, 5 seeds"] == row[1]
+    assert row[2].endswith("(p 0.008)")
+    rows = {row[0]: row[2] for row in defense_differences([*five, *of_seeds(3, {NONE: 21})]).rows}
+    assert rows["pat resnet18, 5 seeds"] == row[2]
     assert rows["none resnet18, 3 seeds"].endswith("(p 0.036)")
     three = [one for one in of_seeds(4, {PAT: 20, ATLPA: 60}) if one.target.seed < 3 or one.target.defense == "pat"]
-    assert defense_differences(three).rows[0][1].endswith("(too few seeds to tell)")
+    assert defense_differences(three).rows[0][2].endswith("(too few seeds to tell)")
 
 
 def test_transfer_says_from_where(records):
@@ -271,7 +293,7 @@ def test_transfer_says_from_where(records):
     assert "which tables name" not in protocol(records)
     assert beside_paper(everything).rows == beside_paper(records).rows
     seeds = of_seeds(3, {PAT: 40}, alp, "transfer") + of_seeds(3, {PAT: 20}, twin, "transfer")
-    assert [cell.split()[0] for cell in seed_statistics(seeds).rows[0][1:]] == ["41.0", "21.0"]
+    assert [cell.split()[0] for cell in seed_statistics(seeds).rows[0][2:]] == ["41.0", "21.0"]
     with pytest.raises(ValueError, match=r"under attack 'transfer from alp resnet18 0\.25', which differ"):
         threat_table([*everything, replace(both[0], seed=1)])
 
