@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 from torch import Tensor
 
@@ -16,6 +15,9 @@ STATES = ("averaged", "model", "state_dict", "model_state_dict", "net")
 
 NORMALIZERS = (("mean", "std"), ("mu", "sigma"), ("new_mean", "new_std"))
 """What layers that normalize call what they hold: ours and RobustBench's, others', the robustness library's."""
+
+
+RGB = tuple[float, float, float]
 
 
 def state_in(content: object) -> object:
@@ -39,33 +41,41 @@ def prefix_of(content: Collection[str], own: Collection[str]) -> str:
 
 
 def normalization_in(path: Path) -> Normalization | None:
-    """What a checkpoint holds of a layer that normalizes images in [0, 1].
+    """What a checkpoint holds of a layer that normalizes images in [0, 1], in the network's state or beside it.
 
     Of none, of several that differ and of a damaged file it is ``None``. Three positive deviations of at most 1 beside
-    as many means: those of pixels up to 255 are another thing.
+    as many means, as tensors or as lists: those of pixels up to 255 are another thing.
     """
     try:
-        content = state_in(read_tensors(path)[0])
+        whole = read_tensors(path)[0]
     except (ValueError, OSError):
         return None  # told when the weights are wanted
-    if not isinstance(content, Mapping):
-        return None
-    found = set()
-    for first, second in NORMALIZERS:
-        for name in content:
-            prefix = str(name).removesuffix(first)
-            if prefix != name and prefix[-1:] in ("", "."):
-                mean, std = content[name], content.get(prefix + second)
-                if _three(mean) and _three(std):
-                    found.add((tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
+    held = [content for content in (whole, state_in(whole)) if isinstance(content, Mapping)]
+    found = {pair for content in held for pair in _normalizers(content)}
     if len(found) != 1:
         return None  # none, or several that differ
     ((means, stds),) = found
     if not all(0 <= one <= 1 for one in means) or not all(1e-6 <= one <= 1 for one in stds):
         return None
-    return Normalization(tuple(round(one, 7) for one in means), tuple(round(one, 7) for one in stds))
+    return Normalization(means, stds)
 
 
-def _three(value: object) -> TypeGuard[Tensor]:
-    """Whether it is a tensor of three numbers."""
-    return isinstance(value, Tensor) and is_plain(value) and value.is_floating_point() and value.numel() == 3
+def _normalizers(content: Mapping[object, object]) -> Iterator[tuple[RGB, RGB]]:
+    """Mean and deviation wherever both stand side by side."""
+    for first, second in NORMALIZERS:
+        for name in content:
+            prefix = str(name).removesuffix(first)
+            if prefix != name and prefix[-1:] in ("", "."):
+                mean, std = _three(content[name]), _three(content.get(prefix + second))
+                if mean and std:
+                    yield mean, std
+
+
+def _three(value: object) -> RGB | None:
+    """Three numbers of a tensor or a list, if it is that."""
+    if isinstance(value, Tensor) and is_plain(value) and value.is_floating_point() and value.numel() == 3:
+        value = value.flatten().tolist()
+    if not isinstance(value, Sequence) or len(value) != 3 or not all(isinstance(one, float) for one in value):
+        return None
+    red, green, blue = (round(one, 7) for one in value)
+    return red, green, blue

@@ -122,6 +122,15 @@ def test_a_layer_that_normalizes_is_found_in_a_checkpoint(layer, here, capsys):
     assert record.clean == (verdicts(here, *IMAGENET),)
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["tensors", "lists"])
+def test_mean_and_deviation_beside_a_state_are_found(listed, here):
+    values = OTHER if listed else map(torch.tensor, OTHER)
+    kept = dict(zip(("mean", "std"), map(list, values) if listed else values, strict=True))
+    torch.save({"state_dict": here.state_dict(), "epoch": 3, **kept}, "weights.pth")
+    (record,) = judged("--model", "resnet18", "--weights", "weights.pth")
+    assert record.clean == (verdicts(here, *OTHER),)
+
+
 def test_a_layer_of_a_networks_own_is_not_put_before_it_too(here, capsys, monkeypatch):
     """A factory of the user's makes it, and its weights fill it."""
     Path("normalizing_net.py").write_text(
