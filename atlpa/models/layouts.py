@@ -41,7 +41,7 @@ def prefix_of(content: Collection[str], own: Collection[str]) -> str:
 
 
 def normalization_in(path: Path) -> Normalization | None:
-    """What a checkpoint holds of a layer that normalizes images in [0, 1], in the network's state or beside it.
+    """What a checkpoint holds of a layer that normalizes images in [0, 1], in the network's state or else beside it.
 
     Of none, of several that differ and of a damaged file it is ``None``. Three positive deviations of at most 1 beside
     as many means, as tensors or as lists: those of pixels up to 255 are another thing.
@@ -50,24 +50,20 @@ def normalization_in(path: Path) -> Normalization | None:
         whole = read_tensors(path)[0]
     except (ValueError, OSError):
         return None  # told when the weights are wanted
-    held = [content for content in (whole, state_in(whole)) if isinstance(content, Mapping)]
-    found = {pair for content in held for pair in _normalizers(content)}
-    if len(found) != 1:
-        return None  # none, or several that differ
-    ((means, stds),) = found
-    if not all(0 <= one <= 1 for one in means) or not all(1e-6 <= one <= 1 for one in stds):
-        return None
-    return Normalization(means, stds)
+    for content in (state_in(whole), whole):
+        if isinstance(content, Mapping) and (found := set(_normalizers(content))):
+            return Normalization(*found.pop()) if len(found) == 1 else None
+    return None
 
 
 def _normalizers(content: Mapping[object, object]) -> Iterator[tuple[RGB, RGB]]:
-    """Mean and deviation wherever both stand side by side."""
+    """Mean and deviation of images in [0, 1], wherever both stand side by side."""
     for first, second in NORMALIZERS:
         for name in content:
             prefix = str(name).removesuffix(first)
             if prefix != name and prefix[-1:] in ("", "."):
                 mean, std = _three(content[name]), _three(content.get(prefix + second))
-                if mean and std:
+                if mean and std and all(0 <= one <= 1 for one in mean) and all(1e-6 <= one <= 1 for one in std):
                     yield mean, std
 
 
@@ -75,7 +71,7 @@ def _three(value: object) -> RGB | None:
     """Three numbers of a tensor or a list, if it is that."""
     if isinstance(value, Tensor) and is_plain(value) and value.is_floating_point() and value.numel() == 3:
         value = value.flatten().tolist()
-    if not isinstance(value, Sequence) or len(value) != 3 or not all(isinstance(one, float) for one in value):
+    if not isinstance(value, Sequence) or len(value) != 3 or not all(type(one) in (int, float) for one in value):
         return None
     red, green, blue = (round(one, 7) for one in value)
     return red, green, blue

@@ -16,8 +16,8 @@ from atlpa.report.accuracy import measured_threats
 from atlpa.report.columns import column_of
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.networks import by_training, network_titles, targets, training_title
-from atlpa.statistics import of_networks
+from atlpa.report.networks import Trained, by_training, network_titles, targets, training_title
+from atlpa.report.seeds import iterations, measured, together
 
 TITLES = {
     "white": "white-box: the network itself",
@@ -37,38 +37,39 @@ class Look(NamedTuple):
 
 
 def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
-    """One panel for each threat that was measured and ε: a line for each training, 95 % bands, and guessing.
+    """One panel for each threat that was measured and ε: a look for each training, 95 % bands, and guessing.
 
-    With three seeds the line is their mean and the band its interval over seeds and images; with fewer each network has
-    a line, with Wilson's interval.
+    A line is a network, or the mean of three seeds or more that were judged alike, with its interval over seeds and
+    images; where trainings have several seeds, each panel says of how many.
 
     Args:
-        records: evaluations on the same images; attacks that have one iterate are no curve, and are shown only where
-            there is no other.
+        records: evaluations; attacks that have one iterate are no curve, and are shown only where there is no other.
     """
     records = [record for record in records if record.budgets[-1].iterations > 1] or records
     titles, trainings = network_titles(records), by_training(targets(records))
-    looks = {
-        trained: Look(COLORS[place % 8], MARKERS[place % 8], "-" if place < 8 else "--")
-        for place, trained in enumerate(trainings)
-    }
-    guess = 1 / records[0].data.classes
-    epsilons = sorted({record.attack["epsilon"] for record in records})
+    training_of = {network.weights: trained for trained, networks in trainings.items() for network in networks}
+    found: dict[tuple[str, float], dict[Trained, list[Evaluation]]] = {}
+    for record in records:
+        column = column_of(record, titles)
+        own = found.setdefault((column.attack, column.epsilon), {})
+        own.setdefault(training_of[record.target.weights], []).append(record)
+    epsilons = sorted({epsilon for _, epsilon in found})
     threats = measured_threats(records)
     figure = Figure(figsize=(3.7 * len(threats), 3.1 * len(epsilons)), layout="constrained")
     panels = figure.subplots(len(epsilons), len(threats), sharex=True, sharey=True, squeeze=False)
-    at = {(threat, epsilon): panels[y, x] for y, epsilon in enumerate(epsilons) for x, threat in enumerate(threats)}
+    several = any(len(networks) > 1 for networks in trainings.values())
     lines: dict[str, Line2D] = {}
-    for trained, networks in trainings.items():
-        name = training_title(trained, networks)
-        weights = {network.weights for network in networks}
-        for place, panel in at.items():
-            if own := [r for r in records if r.target.weights in weights and _place(r, titles) == place]:
-                lines[figure_text(name)] = _draw(panel, own, figure_text(name), looks[trained])
     for row, epsilon in zip(panels, epsilons, strict=True):
-        for panel in row:
-            if not panel.has_data():
-                panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center", color="gray")
+        for panel, threat in zip(row, threats, strict=True):
+            drawn = found.get((threat, epsilon), {})
+            for number, (trained, networks) in enumerate(trainings.items()):
+                if trained in drawn:
+                    name = figure_text(str(trained) if len(networks) > 1 else training_title(trained, networks))
+                    look = Look(COLORS[number % 8], MARKERS[number % 8], "-" if number < 8 else "--")
+                    lines[name] = _draw(panel, drawn[trained], name, look)
+            said = _seeds(drawn) if several and drawn else "" if drawn else "not measured"
+            panel.text(0.97, 0.95, said, transform=panel.transAxes, ha="right", va="top", color="gray", fontsize=8)
+            guess = 1 / records[0].data.classes
             lines[GUESSING] = panel.axhline(guess, label=GUESSING, color="gray", linestyle=":", linewidth=1.2)
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
@@ -79,25 +80,25 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         panel.set_title(figure_text(TITLES.get(threat, threat)), fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
-    legend_below(figure, lines)
+    legend_below(figure, {**{name: lines[name] for name in lines if name != GUESSING}, GUESSING: lines[GUESSING]})
     return figure
 
 
-def _place(record: Evaluation, titles: Mapping[str, str]) -> tuple[str, float]:
-    """Threat and ε of the panel that an evaluation belongs to."""
-    column = column_of(record, titles)
-    return column.attack, column.epsilon
+def _seeds(drawn: Mapping[Trained, Sequence[Evaluation]]) -> str:
+    """Of how many seeds the lines of a panel speak."""
+    counts = sorted({len({record.target.weights for record in group}) for group in drawn.values()})
+    return (f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seeds").replace(
+        "1 seeds", "1 seed"
+    )
 
 
 def _draw(panel: Axes, group: Sequence[Evaluation], name: str, look: Look) -> Line2D:
     """A training's curves, the last of which is given back; 0 iterations are the clean images."""
-    iterations = [(0, *(budget.iterations for budget in record.budgets)) for record in group]
-    once = len({record.target.weights for record in group}) == len(group)
-    for own in [group] if once and len(set(iterations)) == 1 else [[record] for record in group]:
-        answers = [[record.clean, *(budget.correct for budget in record.budgets)] for record in own]
-        steps = iterations[group.index(own[0])]
-        for shares in zip(*map(of_networks, zip(*answers, strict=True)), strict=True):
-            values, low, high = ([s.value for s in shares], [s.low for s in shares], [s.high for s in shares])
-            (line,) = panel.plot(steps, values, label=name, markersize=4, linewidth=1.5, **look._asdict())
-            panel.fill_between(steps, low, high, color=look.color, alpha=0.08, linewidth=0)
+    for seeds in together(group):
+        steps = [0, *iterations(seeds[0])]
+        answers = [[record.clean, *(budget.correct for budget in record.budgets)] for record in seeds]
+        shares = [measured(correct) for correct in zip(*answers, strict=True)]
+        values, low, high = ([one.value for one in shares], [one.low for one in shares], [one.high for one in shares])
+        (line,) = panel.plot(steps, values, label=name, markersize=4, linewidth=1.5, **look._asdict())
+        panel.fill_between(steps, low, high, color=look.color, alpha=0.08, linewidth=0)
     return line

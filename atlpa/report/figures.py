@@ -70,7 +70,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
 def _curves(results: Results) -> ReportFigure | None:
     if not results.evaluations:
         return None
-    title = "Figure 3: accuracy against PGD iterations, with 95 % Wilson bands"
+    title = "Figure 3: accuracy against PGD iterations, with 95 % bands; of three seeds or more the mean"
     return ReportFigure(title, accuracy_curves(results.evaluations))
 
 

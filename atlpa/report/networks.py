@@ -60,18 +60,27 @@ class Trained(NamedTuple):
         defense: its name.
         architecture: the network's.
         checkpoint: which network of each training, where it keeps two.
-        folder: where the runs lie, where some other folder has a training of that name and of a seed that is here; the
-            run itself, where the same folder has.
+        place: the folder of the runs, where another has a training of that name and of a seed that is here; all of its
+            path, the run or its weights, where that does not tell them apart.
     """
 
     defense: str
     architecture: str
     checkpoint: str = ""
-    folder: str = ""
+    place: str = ""
 
     def __str__(self) -> str:
         """As tables and figures call it."""
         return " ".join(filter(None, self))
+
+
+PLACES: Sequence[Callable[[Network], str]] = (
+    lambda network: Path(network.run).parent.name,
+    lambda network: str(Path(network.run).parent),
+    lambda network: network.run,
+    lambda network: f"{network.run} {network.weights[:8]}",
+)
+"""What tells trainings of one name apart, from the shortest."""
 
 
 def by_training(networks: Iterable[Network]) -> dict[Trained, list[Network]]:
@@ -79,18 +88,15 @@ def by_training(networks: Iterable[Network]) -> dict[Trained, list[Network]]:
     found: dict[Trained, list[Network]] = {}
     for network in networks:
         found.setdefault(Trained(network.defense, network.architecture, network.checkpoint or ""), []).append(network)
-    return _apart(_apart(found, lambda run: Path(run).parent.name), str)
-
-
-def _apart(groups: Mapping[Trained, Sequence[Network]], folder: Callable[[str], str]) -> dict[Trained, list[Network]]:
-    """Groups where a seed occurs twice, which no training does, divided by a folder of their runs."""
-    apart: dict[Trained, list[Network]] = {}
-    for trained, group in groups.items():
-        twice = len({network.seed for network in group}) < len(group)
-        for network in group:
-            own = trained._replace(folder=folder(network.run)) if twice else trained
-            apart.setdefault(own, []).append(network)
-    return apart
+    for place in PLACES:
+        apart: dict[Trained, list[Network]] = {}
+        for trained, group in found.items():
+            twice = len({network.seed for network in group}) < len(group)  # that is no one training
+            for network in group:
+                own = trained._replace(place=place(network)) if twice else trained
+                apart.setdefault(own, []).append(network)
+        found = apart
+    return found
 
 
 def training_title(trained: Trained, networks: Sequence[Network]) -> str:

@@ -40,15 +40,26 @@ def beside_paper(records: Sequence[Evaluation], checks: Sequence[Credibility] = 
         (r.target.weights, r.threat, r.attack["epsilon"]): r for r in sorted(records, key=_as_the_papers)
     }
     # An undefended network's gray-box source is itself, unless it met that of another seed.
+    sources = undefended(records)
     for (weights, threat, epsilon), record in list(last.items()):
-        if threat == "white" and weights in undefended(records):
+        if threat == "white" and weights in sources:
             last.setdefault((weights, "gray", epsilon), record)
     architecture = _judged_architecture(records)
     judged = [network for network in targets(records) if network.architecture == architecture]
     rows = []
     for trained, networks in by_training(judged).items():
         theirs = [table.get((dataset, trained.defense, *column)) for column in columns]
-        ours = [_value([last.get((network.weights, *column)) for network in networks]) for column in columns]
+        itself = [network for network in networks if network.weights in sources]  # its gray-box source
+        judged_by = {"gray": itself or networks, "black": networks}
+        ours = [
+            _value(
+                [
+                    last.get((network.weights, *column)) if network in judged_by[column[0]] else None
+                    for network in networks
+                ]
+            )
+            for column in columns
+        ]
         whites = [[last.get((network.weights, "white", epsilon)) for network in networks] for epsilon in epsilons]
         verdict = _verdict(whites, records[0].data.classes)
         said = [_said([checked(checks, one, epsilon) for one in networks]) for epsilon in checked_epsilons(checks)]
@@ -73,13 +84,16 @@ def _judged_architecture(records: Sequence[Evaluation]) -> str:
 
 def _verdict(whites: Sequence[Sequence[Evaluation | None]], classes: int) -> str:
     """What the white-box accuracies of all seeds at each ε say, against guessing."""
-    known = [shares for found in whites if (shares := [_share(record) for record in found if record])]
+    known = [found for found in whites if any(found)]
     if not known:
         return "not attacked white-box"
-    robust = [shares for shares in known if all(white.low > 1 / classes for white in shares)]
-    if not robust:
+    seeds = len(known[0])
+    standing = [sum(_share(record).low > 1 / classes for record in found if record) for found in known]
+    if not any(standing):
         return "no better than guessing white-box"
-    return "stands white-box" if len(robust) == len(known) else "stands white-box at the smaller ε"
+    if all(count in (0, seeds) for count in standing):
+        return "stands white-box" if all(standing) else "stands white-box at the smaller ε"
+    return f"{max(standing)} of {seeds} seeds stand white-box"
 
 
 def _percent(value: float | None) -> str:

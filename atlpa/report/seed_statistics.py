@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
-from atlpa.records import Evaluation
+from atlpa.records import EvaluatedImages, Evaluation
 from atlpa.report.columns import column_of
 from atlpa.report.networks import Trained, by_training, network_titles, targets
 from atlpa.report.significance import p_text
 from atlpa.report.table import Table
 from atlpa.statistics import LEVEL, SEVERAL, by_seed, holm, over_seeds, smallest_p
 
-CorrectBySeed = dict[Trained, dict[str, np.ndarray]]
-"""Of each defense, which images ``(seeds, images)`` are right clean and under each attack."""
+CLEAN = "clean"
+
+
+class Judged(NamedTuple):
+    """What three networks of a defense or more say to the same images: ``correct`` is ``(seeds, images)``."""
+
+    data: EvaluatedImages
+    correct: np.ndarray
+
+
+JudgedBy = dict[Trained, dict[str, Judged]]
+"""Of each defense its answers by column: to clean images, and under each attack."""
 
 
 def seed_statistics(records: Sequence[Evaluation]) -> Table | None:
@@ -25,12 +35,13 @@ def seed_statistics(records: Sequence[Evaluation]) -> Table | None:
         records: evaluations of one study; the last budget counts.
 
     Returns:
-        ``None`` where no defense has three networks.
+        ``None`` where no defense has three networks that were judged on the same images.
     """
-    columns, correct = _correct_by_seed(records)
+    judged = _judged_by(records)
+    columns = _columns(records, judged)
     rows = [
-        (_title(key, found), *(_mean(found[column]) if column in found else "–" for column in columns))
-        for key, found in correct.items()
+        (_title(key, found), *(_mean(found[column].correct) if column in found else "–" for column in columns))
+        for key, found in judged.items()
     ]
     return Table(("defense", *columns), rows) if rows else None
 
@@ -48,16 +59,16 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
     Returns:
         ``None`` without three networks of it and of another defense.
     """
-    every, correct = _correct_by_seed(records)
-    own = next((key for key in correct if key.defense == defense), None)
-    others = [key for key in correct if own and key != own and key.architecture == own.architecture]
+    judged = _judged_by(records)
+    own = next((key for key in judged if key.defense == defense), None)
+    others = [key for key in judged if own and key != own and key.architecture == own.architecture]
     if own is None or not others:
         return None
-    columns = [column for column in every if column in correct[own]]
+    columns = [column for column in _columns(records, judged) if column in judged[own]]
     rows: dict[Trained, list[str]] = {key: [] for key in others}
     for column in columns:
-        ours = correct[own][column]
-        theirs = {key: correct[key][column] for key in others if column in correct[key]}
+        data, ours = judged[own][column]
+        theirs = {key: judged[key][column].correct for key in others if _on(data, judged[key].get(column))}
         found = {key: over_seeds(ours, correct) for key, correct in theirs.items()}
         smallest = {key: smallest_p(len(ours), len(correct)) for key, correct in theirs.items()}
         tested = [key for key in found if smallest[key] <= LEVEL]
@@ -65,27 +76,40 @@ def defense_differences(records: Sequence[Evaluation], defense: str = "atlpa") -
         for key in others:
             p = f"p {p_text(max(corrected[key], smallest[key]))}" if key in corrected else "too few seeds to tell"
             rows[key].append(f"{found[key].points()} ({p})" if key in found else "–")
-    return Table((f"{defense} against", *columns), [(_title(key, correct[key]), *rows[key]) for key in others])
+    return Table((f"{defense} against", *columns), [(_title(key, judged[key]), *rows[key]) for key in others])
 
 
-def _correct_by_seed(records: Sequence[Evaluation]) -> tuple[list[str], CorrectBySeed]:
-    """Which images are right of each defense with three networks; and the columns: clean, and attacks in order."""
+def _judged_by(records: Sequence[Evaluation]) -> JudgedBy:
+    """Defenses that have three networks judged alike; clean on the most images that each was shown."""
     titles = network_titles(records)
-    found: dict[str, dict[str, Evaluation]] = {"clean": {record.target.weights: record for record in records}}
-    for attack, record in sorted(((column_of(one, titles), one) for one in records), key=itemgetter(0)):
-        found.setdefault(str(attack), {})[record.target.weights] = record
-    correct: CorrectBySeed = {}
+    found: dict[tuple[str, str], Evaluation] = {}
+    for record in sorted(records, key=lambda record: record.data.count):
+        for column in (CLEAN, str(column_of(record, titles))):
+            found[record.target.weights, column] = record
+    judged: JudgedBy = {}
     for key, networks in by_training(targets(records)).items():
-        for column, judged in found.items():
-            own = [judged[network.weights] for network in networks if network.weights in judged]
+        for column in {column for _, column in found}:
+            own = [found[one.weights, column] for one in networks if (one.weights, column) in found]
             if len(own) >= SEVERAL and all(record.data == own[0].data for record in own):
-                answers = [record.clean if column == "clean" else record.budgets[-1].correct for record in own]
-                correct.setdefault(key, {})[column] = by_seed(answers)
-    return [column for column in found if any(column in own for own in correct.values())], correct
+                answers = [record.clean if column == CLEAN else record.budgets[-1].correct for record in own]
+                judged.setdefault(key, {})[column] = Judged(own[0].data, by_seed(answers))
+    return judged
 
 
-def _title(key: Trained, found: dict[str, np.ndarray]) -> str:
-    seeds = sorted({len(correct) for correct in found.values()})
+def _columns(records: Sequence[Evaluation], judged: JudgedBy) -> list[str]:
+    """Clean, and attacks in the order of Table 1."""
+    titles = network_titles(records)
+    every = [CLEAN, *map(str, sorted({column_of(record, titles) for record in records}))]
+    return [column for column in every if any(column in own for own in judged.values())]
+
+
+def _on(data: EvaluatedImages, judged: Judged | None) -> bool:
+    """Whether somebody was judged on these images."""
+    return judged is not None and judged.data == data
+
+
+def _title(key: Trained, found: dict[str, Judged]) -> str:
+    seeds = sorted({len(judged.correct) for judged in found.values()})
     return f"{key}, {' or '.join(map(str, seeds))} seeds"
 
 

@@ -13,7 +13,9 @@ from atlpa.statistics import holm, mcnemar, share
 
 
 def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table | None:
-    """One network against every other of its seed: difference in points on these images, Holm's p within each column.
+    """One network against every other on the same images: difference in points, and Holm's p within each column.
+
+    Of a defense that has a network of the same seed, that one counts: in a study they met the images of one source.
 
     The tests are exact McNemar tests. They compare these networks, not the defenses, which would take several seeds. A
     randomized network is compared in its first draw.
@@ -28,10 +30,18 @@ def significance(records: Sequence[Evaluation], defense: str = "atlpa") -> Table
     titles = network_titles(records)
     networks = targets(records)
     own = next((network for network in networks if network.defense == defense), None)
-    others = [network for network in networks if own and network != own and network.architecture == own.architecture]
-    if own is None or not others:
+    if own is None:
         return None
-    others = [network for network in others if network.seed == own.seed] or others  # other seeds meet other images
+    same = {network.defense for network in networks if network.seed == own.seed}
+    others = [
+        network
+        for network in networks
+        if network != own
+        and network.architecture == own.architecture
+        and (network.seed == own.seed or network.defense not in same)
+    ]
+    if not others:
+        return None
     found = {(record.target.weights, column_of(record, titles)): record for record in records}
     correct = {key: record.budgets[-1].correct for key, record in found.items()}
     attacks = sorted(attack for weights, attack in found if weights == own.weights)

@@ -14,9 +14,10 @@ from atlpa.field_types import written
 from atlpa.records import Evaluation
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
-from atlpa.report.networks import by_training
+from atlpa.report.networks import by_training, training_title
+from atlpa.report.seeds import measured, together
 from atlpa.report.strongest import beat_guessing, left, strongest
-from atlpa.statistics import of_networks, share
+from atlpa.statistics import share
 
 
 def trade_off(records: Sequence[Evaluation]) -> Figure | None:
@@ -35,7 +36,7 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
     epsilon = shown[0].attack["epsilon"]
     of = {record.target.weights: record for record in shown}
     groups = {
-        str(trained): [of[network.weights] for network in networks]
+        training_title(trained, networks): [of[network.weights] for network in networks]
         for trained, networks in by_training([record.target for record in shown]).items()
     }
     figure = Figure(figsize=(5.4, 4.2), layout="constrained")
@@ -57,12 +58,11 @@ def trade_off(records: Sequence[Evaluation]) -> Figure | None:
 
 def _draw(panel: Axes, group: Sequence[Evaluation], look: Mapping[str, Any]) -> Artist:
     """One defense: a cross for all its seeds with its networks beside it, or one for each network."""
-    clean = of_networks([record.clean for record in group])
-    robust = of_networks([record.budgets[-1].correct for record in group])
-    for x, y in zip(clean, robust, strict=True):
+    for seeds in together(group):
+        x, y = measured([one.clean for one in seeds]), measured([one.budgets[-1].correct for one in seeds])
         height, width = [[y.value - y.low], [y.high - y.value]], [[x.value - x.low], [x.high - x.value]]
         marks = panel.errorbar(x.value, y.value, yerr=height, xerr=width, markersize=6, linewidth=1, **look)
-    if len(clean) < len(group):
-        each = [share(record.clean).value for record in group]
-        panel.scatter(each, [left(record) for record in group], s=9, alpha=0.5, linewidths=0, **look)
+        if len(seeds) > 1:
+            each = [share(record.clean).value for record in seeds]
+            panel.scatter(each, [left(record) for record in seeds], s=9, alpha=0.5, linewidths=0, **look)
     return cast(Artist, marks.lines[0])

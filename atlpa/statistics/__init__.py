@@ -1,7 +1,7 @@
 """What a count of right answers says: of one network, of a defense and its seeds, of a difference."""
 
 from atlpa.statistics.binomial import at_least, at_most
-from atlpa.statistics.defenses import SEVERAL, Estimate, by_seed, of_networks, over_images, over_seeds
+from atlpa.statistics.defenses import SEVERAL, Estimate, by_seed, over_images, over_seeds
 from atlpa.statistics.shares import Median, Share, Z, median, share, share_among
 from atlpa.statistics.significance import LEVEL, holm, mcnemar, smallest_p
 
@@ -18,7 +18,6 @@ __all__ = [
     "holm",
     "mcnemar",
     "median",
-    "of_networks",
     "over_images",
     "over_seeds",
     "share",

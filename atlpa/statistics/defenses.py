@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from atlpa.statistics.shares import Share, share
-
 SEVERAL = 3
 PLUS_FOUR = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], dtype=float)
 """Images added to those of a defense, and of the one it is compared with: each outcome once, all seeds alike."""
@@ -41,17 +39,6 @@ def by_seed(correct: Sequence[Sequence[str]]) -> np.ndarray:
     return np.array(
         [np.mean([[character == "1" for character in draw] for draw in draws], axis=0) for draws in correct]
     )
-
-
-def of_networks(correct: Sequence[Sequence[str]]) -> Sequence[Estimate | Share]:
-    """What networks of one defense say: a mean over seeds and images, if there are three; of fewer what each says.
-
-    Args:
-        correct: answers of each network to the same images, one string per draw.
-    """
-    if len(correct) >= SEVERAL:
-        return [over_seeds(by_seed(correct))]
-    return [share(one) for one in correct]
 
 
 def over_seeds(first: np.ndarray, second: np.ndarray | None = None, alike: Sequence[np.ndarray] = ()) -> Estimate:

@@ -122,11 +122,18 @@ def test_a_layer_that_normalizes_is_found_in_a_checkpoint(layer, here, capsys):
     assert record.clean == (verdicts(here, *IMAGENET),)
 
 
-@pytest.mark.parametrize("listed", [False, True], ids=["tensors", "lists"])
-def test_mean_and_deviation_beside_a_state_are_found(listed, here):
-    values = OTHER if listed else map(torch.tensor, OTHER)
-    kept = dict(zip(("mean", "std"), map(list, values) if listed else values, strict=True))
-    torch.save({"state_dict": here.state_dict(), "epoch": 3, **kept}, "weights.pth")
+@pytest.mark.parametrize("values", [tuple(map(torch.tensor, OTHER)), tuple(map(list, OTHER)), ([0, 0, 0], [1, 1, 1])])
+def test_mean_and_deviation_beside_a_state_are_found(values, here):
+    torch.save({"state_dict": here.state_dict(), "epoch": 3, "mean": values[0], "std": values[1]}, "weights.pth")
+    (record,) = judged("--model", "resnet18", "--weights", "weights.pth")
+    assert record.clean == (verdicts(here, *(tuple(map(float, one)) for one in values)),)
+
+
+def test_a_layer_of_the_state_counts_before_what_stands_beside_it(here):
+    mean, std = map(torch.tensor, OTHER)
+    state = {f"model.{name}": value for name, value in here.state_dict().items()}
+    state |= {"normalize.mean": mean, "normalize.std": std}
+    torch.save({"state_dict": state, "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}, "weights.pth")
     (record,) = judged("--model", "resnet18", "--weights", "weights.pth")
     assert record.clean == (verdicts(here, *OTHER),)
 

@@ -289,10 +289,10 @@ def test_figures_draw_any_name(name):
     path, fields = next((path, fields) for path, fields in ALL if fields.get("threat") == "white")
     record = type(read(path)).of(path, {**fields, "target": network, "source": network})
     log = [{"step": step, "terms": {name: 1.0 / step}, "learning_rate": 0.1} for step in (1, 2)]
-    for figure in (accuracy_curves([record]), training_figure({f"{name}d": log})):
+    for figure, beside in (accuracy_curves([record]), ["guessing"]), (training_figure({f"{name}d": log}), []):
         figure.draw_without_rendering()
         text, *others = figure.legends[0].get_texts()
-        assert [other.get_text() for other in others] in ([], ["guessing"])
+        assert [other.get_text() for other in others] == beside
         assert text.get_text().replace(r"\$", "$").strip().startswith(one_line(f"{name}d")[:400].strip())
         assert not text.get_text().startswith("_")
 

@@ -11,6 +11,7 @@ from test_summary import NONE, PAT, record, sha
 from atlpa.report import accuracy_curves
 from atlpa.report.trade_off import trade_off
 from atlpa.report.training import WINDOW, training_figure
+from atlpa.statistics import by_seed, over_seeds
 
 
 def log(steps, watched=()):
@@ -119,36 +120,84 @@ def of_seeds(shares, folder="runs"):
 
 
 def curves(records):
-    """What a figure's first panel shows of networks: each line's look and where it ends."""
+    """What a figure's first panel shows of networks: what lines are called, where they end, and their colors."""
     lines = [line for line in accuracy_curves(records).axes[0].get_lines() if line.get_label() != "guessing"]
-    return [((line.get_color(), line.get_label()), round(float(line.get_ydata()[-1]), 6)) for line in lines]
+    ends = [(line.get_label(), round(float(line.get_ydata()[-1]), 6)) for line in lines]
+    return ends, {line.get_color() for line in lines}
+
+
+def said(records):
+    """What stands in a figure's panels."""
+    return [axes.texts[0].get_text() for axes in accuracy_curves(records).axes]
 
 
 def test_seeds_of_a_training_share_a_look_and_three_are_a_mean():
-    (look, mean), *others = curves(of_seeds([30, 40, 80]))
-    assert (look[1], mean, others) == ("pat resnet18, 3 seeds", 0.5, [])
-    two = curves(of_seeds([30, 40]))
-    assert [share for _, share in two] == [0.3, 0.4]
-    assert {look[1] for look, _ in two} == {"pat resnet18, 2 seeds"}
-    assert len({look for look, _ in two}) == 1
+    three = of_seeds([30, 40, 80])
+    assert curves(three)[0] == [("pat resnet18", 0.5)]
+    (band,) = accuracy_curves(three).axes[0].collections
+    expected = over_seeds(by_seed([one.budgets[-1].correct for one in three]))
+    ends = [y for x, y in band.get_paths()[0].vertices if x == 200]
+    assert (min(ends), max(ends)) == pytest.approx((expected.low, expected.high))
+    ends, colors = curves(of_seeds([30, 40]))
+    assert ends == [("pat resnet18", 0.3), ("pat resnet18", 0.4)]
+    assert len(colors) == 1
+    assert whole_legend(accuracy_curves(three)) == ["pat resnet18", "guessing"]
+    assert (said(three), said(of_seeds([30, 40])), said(three[:1])) == (["3 seeds"], ["2 seeds"], [""])
+    gray = record(three[0].target, NONE, "gray", 20)
+    assert said([*three, gray]) == ["3 seeds", "1 seed"]
+    assert said([*three, record(NONE, NONE, "white", 0)]) == ["1 to 3 seeds"]
 
 
-def test_what_seeds_do_not_tell_apart_is_no_mean():
-    """Runs of one name and seed in one folder are variants of something; in two folders, two trainings."""
-    variants = of_seeds([30, 40, 80])
-    same_seed = [
-        record(network, network, "white", 10 * n)
-        for n, one in enumerate(variants, 1)
-        for network in [replace(one.target, seed=0)]
-    ]
-    assert [share for _, share in curves(same_seed)] == [0.1, 0.2, 0.3]
-    assert len({look for look, _ in curves(same_seed)}) == 3
-    both = curves([*variants, *of_seeds([50, 50, 50], "others")])
-    assert sorted((look[1], share) for look, share in both) == [
-        ("pat resnet18 others, 3 seeds", 0.5),
-        ("pat resnet18 runs, 3 seeds", 0.5),
-    ]
-    assert len(crosses(trade_off(same_seed))) == 3
+def of_other(change):
+    """Three seeds of which the first was judged otherwise."""
+    first, *others = of_seeds([30, 40, 80])
+    return [change(first), *others]
+
+
+def more_images(one):
+    return record(one.target, one.target, "white", 30, n=200)
+
+
+def other_images(one):
+    return replace(one, data=replace(one.data, digest=sha("other")))
+
+
+def other_budgets(one):
+    return replace(one, budgets=(replace(one.budgets[0], iterations=100),))
+
+
+@pytest.mark.parametrize("change", [more_images, other_images, other_budgets])
+def test_seeds_that_were_judged_otherwise_are_no_mean(change):
+    records = of_other(change)
+    assert [share for _, share in curves(records)[0]] == [0.15 if change is more_images else 0.3, 0.4, 0.8]
+    assert len(crosses(trade_off(records))) == 3
+
+
+def test_two_sources_of_one_network_are_no_seeds():
+    sources = [replace(PAT, seed=seed, weights=sha(f"source {seed}")) for seed in (1, 2, 3)]
+    records = [record(PAT, source, "surrogate", right) for source, right in zip(sources, (10, 20, 30), strict=True)]
+    assert [share for _, share in curves(records)[0]] == [0.1, 0.2, 0.3]
+
+
+def variants(runs):
+    """Of one seed and name, from these runs."""
+    networks = [replace(PAT, run=run, weights=sha(f"{n}")) for n, run in enumerate(runs)]
+    return [record(one, one, "white", 10 * n) for n, one in enumerate(networks, 1)]
+
+
+@pytest.mark.parametrize("runs", [("a/one", "a/two", "a/three"), ("a/b/run", "c/b/run", "d/b/run"), ("a/run",) * 3])
+def test_runs_of_one_seed_are_variants_and_no_seeds(runs):
+    ends, colors = curves(variants(runs))
+    assert [share for _, share in ends] == [0.1, 0.2, 0.3]
+    assert len({name for name, _ in ends}) == len(colors) == 3
+    assert len(crosses(trade_off(variants(runs)))) == 3
+
+
+@pytest.mark.parametrize("folders", [("runs", "others"), ("a/runs", "b/runs")])
+def test_seeds_in_two_folders_are_two_trainings(folders):
+    ends, colors = curves([*of_seeds([30, 40, 80], folders[0]), *of_seeds([60, 60, 60], folders[1])])
+    assert sorted(ends) == sorted([(f"pat resnet18 {folders[0]}", 0.5), (f"pat resnet18 {folders[1]}", 0.6)])
+    assert len(colors) == 2
 
 
 def test_guessing_is_shown():
@@ -162,8 +211,7 @@ def test_only_what_was_measured_has_a_panel():
     figure = accuracy_curves([record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 40)])
     assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["white-box", "gray-box"]
     figure = accuracy_curves([record(PAT, PAT, "white", 30), record(PAT, NONE, "gray", 40, epsilon=0.5)])
-    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert said == [[], ["not measured"], ["not measured"], []]
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["", "not measured", "not measured", ""]
 
 
 def test_an_attack_of_one_iterate_is_no_curve():

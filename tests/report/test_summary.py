@@ -234,18 +234,50 @@ def test_seeds_beside_the_paper_are_a_mean_and_what_is_missing_is_said():
     ((name, gray, black, white, verdict),) = beside_paper([*whites, record(whites[0].target, BLACK, "black", 30)]).rows
     assert (name, gray, black, white) == ("pat, 3 seeds", "55 / 41.0", "57 / 30.0 (1 of 3)", "5.0")
     assert verdict == "no better than guessing white-box"
-    whites[3] = replace(whites[3], budgets=record(PAT, PAT, "white", 90).budgets)
-    assert beside_paper(whites).rows[0][-1] == "no better than guessing white-box"  # two seeds of three
-    standing = [record(one.target, one.target, "white", 30) for one in whites]
+    lucky = [record(one.target, one.target, "white", n) for one, n in zip(whites, (40, 40, 5), strict=False)]
+    assert beside_paper(lucky).rows[0][-2:] == ("28.3", "2 of 3 seeds stand white-box")
+    standing = [record(one.target, one.target, "white", 30) for one in whites[:3]]
     assert beside_paper(standing).rows[0][-1] == "stands white-box"
+    missing = [*whites[:3], standing[0]]
+    assert beside_paper(missing).rows[0][-2:] == ("30.0 (1 of 3)", "1 of 3 seeds stand white-box")
+
+
+def test_an_undefended_networks_gray_cell_is_white_or_transfer_and_no_mean_of_both():
+    none, other = (replace(NONE, seed=seed, weights=sha(f"none {seed}")) for seed in (0, 1))
+    whites = [record(none, none, "white", 0), record(other, other, "white", 0)]
+    rows = beside_paper([*whites, record(other, none, "gray", 60), record(PAT, none, "gray", 40)]).rows
+    assert rows[0][:2] == ("none, 2 seeds", "0 / 0.0 (1 of 2)")
 
 
 def test_networks_are_compared_with_those_of_their_seed():
-    """They met the images of its source networks; where there is none, with all that there are."""
+    """They met the images of its source networks; of a defense without one of that seed with all that there are."""
     both = of_seeds(2, {PAT: 40, ATLPA: 60})
     assert [row[0] for row in significance(both).rows] == ["pat resnet18"]
     apart = [one for one in both if (one.target.defense == "pat") == (one.target.seed == 1)]
     assert [row[0] for row in significance(apart).rows] == ["pat resnet18 seed 1"]
+    igr = of_seeds(2, {replace(NONE, defense="igr"): 10})
+    assert [row[0] for row in significance([*apart, *igr]).rows] == ["igr resnet18", "pat resnet18 seed 1"]
+
+
+def test_seeds_that_were_judged_on_other_images_are_no_mean():
+    """Each figure is drawn, each network by itself; what was judged on fewer images too counts with the most."""
+    three = of_seeds(3, {PAT: 40, ATLPA: 60})
+    fewer = [record(one.target, one.target, "white", 20, n=60) for one in three[:3]]
+    rows = {row[0]: row[1:] for row in seed_statistics([*three, fewer[0]]).rows}
+    assert [cell.split()[0] for cell in rows["pat resnet18, 3 seeds"]] == ["100.0", "41.0"]
+    (against,) = defense_differences([*three, *fewer]).rows
+    assert [cell.split()[0] for cell in against[1:]] == ["+0.0", "+20.0"]
+    alone = [one for one in three if one.target.defense == "atlpa"]
+    (against,) = defense_differences(
+        [*alone, *fewer, *(record(one.target, one.target, "white", 50) for one in alone)]
+    ).rows
+    assert against[1:] == ("–", "–", "–")[: len(against) - 1]
+    assert (
+        seed_statistics(
+            [one if n else replace(one, data=replace(one.data, digest=sha("e"))) for n, one in enumerate(three[:3])]
+        )
+        is None
+    )
 
 
 def test_trainings_of_two_studies_that_are_called_the_same_are_two():
