@@ -16,6 +16,11 @@ from atlpa.experiment import load
 from atlpa.runs import Run, train_run
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture
 def small_cnn() -> nn.Module:
     """A float64 CNN with BatchNorm and dropout, in training mode, with statistics that are not the initial ones."""

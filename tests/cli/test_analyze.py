@@ -10,7 +10,7 @@ import pytest
 from atlpa.cli.analyze import main
 from atlpa.records import Attention, Embedding, Landscape, Regions, read
 
-FAST = ["--iters", "2", "--step", "0.1", "--limit", "20", "--images", "2"]
+FAST = ["--iters", "2", "--step", "0.1", "--limit", "20", "--images", "1"]
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def records_of(run):
     return [read(path) for path in sorted(Path(run, "records").glob("*-*.json"))]
 
 
+@pytest.mark.long
 def test_everything_of_two_runs(runs, capsys):
     assert main([*runs, *FAST]) == 0
     out = capsys.readouterr().out
@@ -57,7 +58,7 @@ def test_everything_of_two_runs(runs, capsys):
     stamps = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/records/*.json")}
     assert main([*runs, *FAST]) == 0
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/records/*.json")} == stamps
-    assert main([*runs, *FAST, "--what", "landscape,regions", "--again"]) == 0
+    assert main([runs[1], *FAST, "--what", "landscape,regions", "--again"]) == 0
     again = {type(r): replace(r, seconds=0) for r in records_of("runs/pat-resnet18")}
     assert again == {type(r): replace(r, seconds=0) for r in records}
     capsys.readouterr()

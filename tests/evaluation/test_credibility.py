@@ -187,6 +187,7 @@ def test_averaged_gradients_break_what_noise_hid(honest, judged):
     assert finding.status == "fail", finding.measured
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epsilon", [2 / 255, EPSILON / 2, 0.5])
 def test_honest_models_are_left_alone(epsilon, honest, adversarial, judged):
     images, labels = judged[0][:32], judged[1][:32]
