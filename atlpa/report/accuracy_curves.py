@@ -58,18 +58,21 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
     figure = Figure(figsize=(3.7 * len(threats), 3.1 * len(epsilons)), layout="constrained")
     panels = figure.subplots(len(epsilons), len(threats), sharex=True, sharey=True, squeeze=False)
     several = any(len(networks) > 1 for networks in trainings.values())
+    names = {
+        trained: figure_text(str(trained) if len(networks) > 1 else training_title(trained, networks))
+        for trained, networks in trainings.items()
+    }
+    guess = 1 / records[0].data.classes
     lines: dict[str, Line2D] = {}
     for row, epsilon in zip(panels, epsilons, strict=True):
         for panel, threat in zip(row, threats, strict=True):
             drawn = found.get((threat, epsilon), {})
-            for number, (trained, networks) in enumerate(trainings.items()):
+            for number, (trained, name) in enumerate(names.items()):
                 if trained in drawn:
-                    name = figure_text(str(trained) if len(networks) > 1 else training_title(trained, networks))
                     look = Look(COLORS[number % 8], MARKERS[number % 8], "-" if number < 8 else "--")
                     lines[name] = _draw(panel, drawn[trained], name, look)
             said = _seeds(drawn) if several and drawn else "" if drawn else "not measured"
             panel.text(0.97, 0.95, said, transform=panel.transAxes, ha="right", va="top", color="gray", fontsize=8)
-            guess = 1 / records[0].data.classes
             lines[GUESSING] = panel.axhline(guess, label=GUESSING, color="gray", linestyle=":", linewidth=1.2)
             panel.grid(alpha=0.3, linewidth=0.5)
             panel.spines[["top", "right"]].set_visible(False)
@@ -80,16 +83,16 @@ def accuracy_curves(records: Sequence[Evaluation]) -> Figure:
         panel.set_title(figure_text(TITLES.get(threat, threat)), fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("PGD iterations")
-    legend_below(figure, {**{name: lines[name] for name in lines if name != GUESSING}, GUESSING: lines[GUESSING]})
+    legend_below(figure, {name: lines[name] for name in (*names.values(), GUESSING)})
     return figure
 
 
 def _seeds(drawn: Mapping[Trained, Sequence[Evaluation]]) -> str:
     """Of how many seeds the lines of a panel speak."""
     counts = sorted({len({record.target.weights for record in group}) for group in drawn.values()})
-    return (f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seeds").replace(
-        "1 seeds", "1 seed"
-    )
+    if len(counts) > 1:
+        return f"{counts[0]} to {counts[-1]} seeds"
+    return "1 seed" if counts == [1] else f"{counts[0]} seeds"
 
 
 def _draw(panel: Axes, group: Sequence[Evaluation], name: str, look: Look) -> Line2D:

@@ -146,6 +146,8 @@ def test_seeds_of_a_training_share_a_look_and_three_are_a_mean():
     gray = record(three[0].target, NONE, "gray", 20)
     assert said([*three, gray]) == ["3 seeds", "1 seed"]
     assert said([*three, record(NONE, NONE, "white", 0)]) == ["1 to 3 seeds"]
+    assert said(of_seeds([30] * 11)) == ["11 seeds"]
+    assert whole_legend(accuracy_curves([*three, record(NONE, PAT, "gray", 0)]))[0] == "none resnet18"  # as in Table 1
 
 
 def of_other(change):
