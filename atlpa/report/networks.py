@@ -12,16 +12,10 @@ from atlpa.records import Evaluation, MeasuredRecord, Network
 ROWS = ("none", "igr", "pat", "rat", "randomization", "alp", "fd", "atlpa_no_attention", "atlpa")
 
 
-def network_title(network: Network, *, architecture: bool = True) -> str:
-    """What a network is called: ``atlpa resnet18 best seed 1``; the first seed, and an only network, go without saying.
-
-    Args:
-        network: the network.
-        architecture: whether it is said, where all networks do not share it.
-    """
+def network_title(network: Network) -> str:
+    """What a network is called: ``atlpa resnet18 best seed 1``; the first seed goes without saying."""
     seed = f"seed {network.seed}" if network.seed else ""
-    kind = network.architecture if architecture else ""
-    return " ".join(filter(None, (network.defense, kind, network.checkpoint, seed)))
+    return " ".join(filter(None, (network.defense, network.architecture, network.checkpoint, seed)))
 
 
 def network_titles(records: Sequence[MeasuredRecord]) -> dict[str, str]:
