@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=count, metavar="N", help="analyze N images, evenly spaced over the part; default: all")
     add("--images", type=count, default=3, metavar="N", help="how many images attention figures show; default: 3")
     add("--perplexity", type=number, metavar="P", help="of t-SNE; default: 30, less where there are few images")
+    add("--grid", type=count, default=51, metavar="N", help="points along each side of a landscape; default: 51")
     add("--seed", type=seed, default=0, help="of all that is drawn; default: 0")
     where = parser.add_argument_group("where it lies and runs")
     made = "for tables and figures; default: analysis/ beside the first run"
@@ -76,7 +77,7 @@ def analyze(arguments: argparse.Namespace) -> Sequence[Record]:
     attack = PGD(epsilon=max(arguments.eps), step=arguments.step, iterations=arguments.iters)
     device = pick_device(arguments.device)
     images = EvaluationImages(runs, attack, arguments.eps, device, arguments.limit, arguments.seed)
-    settings = AnalysisSettings(arguments.perplexity)
+    settings = AnalysisSettings(arguments.perplexity, grid=arguments.grid)
     tasks, notes = analysis_tasks(images, [kind for kind in ANALYSES if kind in what], settings)
     for note in notes:
         say(f"note: {note}")

@@ -8,30 +8,41 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.modules.utils import _pair
 from torch.overrides import TorchFunctionMode
 
 SMALL = 16
 """Places of an output map up to which a matrix product is faster: 4 × 4, which a ResNet has at 64×64 pixels."""
+
+NARROW = 16
+"""Channels from which on oneDNN's gradient of a strided 1×1 kernel stays within its memory: a block of AVX-512, two of
+AVX2 (uxlfoundation/oneDNN#6035: with fewer it is wrong, or overwrites what is not its own)."""
 
 
 class SmallMaps(TorchFunctionMode):
     """While it is active, convolutions of small maps on the CPU are matrix products; all others are torch's own.
 
     oneDNN's gradients of weights work through many channels of few places at a tenth of the rate of a matrix product.
-    Values and gradients are those of the convolution up to rounding, second ones included, under autocast too.
+    Values and gradients are those of the convolution up to rounding, second ones included, under autocast too. A
+    strided 1×1 kernel of few channels gets the places that it reads alone, since oneDNN's own way is not safe.
     """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.conv2d and not kwargs and len(args) == 7 and _suits(*args):
-            images, weight, bias, stride, padding = args[:5]
+        if func is not torch.conv2d or kwargs or len(args) != 7:
+            return func(*args, **(kwargs or {}))
+        images, weight, bias, stride, padding, *others = args
+        if _suits(*args):
             if torch.is_autocast_enabled("cpu"):
                 kind = torch.get_autocast_dtype("cpu")
                 images, weight, bias = images.to(kind), weight.to(kind), bias if bias is None else bias.to(kind)
             result: Tensor = _Product.apply(images, weight, stride[0], padding[0])
             return result if bias is None else result + bias[:, None, None]
-        return func(*args, **(kwargs or {}))
+        if _is_unsafe(images, weight, stride, padding):
+            down, right = _pair(stride)
+            images, stride = images[:, :, ::down, ::right], 1
+        return func(images, weight, bias, stride, padding, *others)
 
 
 def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> bool:
@@ -41,6 +52,13 @@ def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, di
         return False
     plain = all(isinstance(value, tuple | list) and len(set(value)) == 1 for value in (stride, padding, dilation))
     return plain and dilation[0] == 1 and _output(images, side, stride[0], padding[0]).numel() <= SMALL
+
+
+def _is_unsafe(images: Tensor, weight: Tensor, stride: Any, padding: Any) -> bool:
+    """Whether it is a 1×1 kernel that skips places of few channels, without padding."""
+    few = images.device.type == "cpu" and images.ndim == 4 and weight.shape[1] < NARROW
+    bare = padding == "valid" or not any(_pair(padding))
+    return few and bare and weight.shape[2:] == (1, 1) and max(_pair(stride)) > 1
 
 
 def _output(images: Tensor, side: int, stride: int, padding: int) -> torch.Size:

@@ -53,6 +53,8 @@ class AnalysisSettings:
         """Refuse what so many images do not admit."""
         if self.perplexity is not None and not 0 < self.perplexity < count:
             raise UserError(f"perplexity {self.perplexity:g} with {count} images; it must be above 0 and below that")
+        if self.grid < 2:
+            raise UserError(f"a landscape of {self.grid} point along each side; give at least 2")
 
 
 def _nothing(images: EvaluationImages, settings: AnalysisSettings) -> dict[str, Any]:
@@ -88,7 +90,8 @@ class AnalysisMethod:
 def attention(run: Run, shown: Tensor, images: EvaluationImages, settings: AnalysisSettings) -> dict[str, Any]:
     """How much attention depends on the image, and how far it is from that on the clean image, stage by stage."""
     del settings
-    clean, seen = _maps(run, images.clean[0], images), _maps(run, shown, images)
+    seen = _maps(run, shown, images)
+    clean = seen if shown is images.clean[0] else _maps(run, images.clean[0], images)
     return {
         "stages": tuple(seen),
         "variation": _rounded(torch.tensor([map_variation(maps) for maps in seen.values()])),
@@ -130,7 +133,7 @@ def embedding(run: Run, shown: Tensor, images: EvaluationImages, settings: Analy
 def loss_landscape(run: Run, shown: Tensor, images: EvaluationImages, settings: AnalysisSettings) -> dict[str, Any]:
     """The loss around some images, evenly spaced, along the sign of the gradient and random signs."""
     device, reach = images.device, max(images.epsilons)
-    model, labels = run.load_model(device), images.clean[1]
+    model, labels = images.network(run), images.clean[1]
     steps = torch.linspace(-reach, reach, settings.grid)
     count = min(settings.landscapes, len(shown))
     chosen = [number * len(shown) // settings.landscapes for number in range(count)]
@@ -166,7 +169,7 @@ ANALYSES: Mapping[AnalysisKind, AnalysisMethod] = {
 
 def _of_batches(run: Run, shown: Tensor, images: EvaluationImages, measure: Callable[..., Result]) -> list[Result]:
     """A measurement of every batch; a randomized network is asked in one draw of each image's."""
-    device, model = images.device, run.load_model(images.device)
+    device, model = images.device, images.network(run)
     return [
         measure(model, shown[rows].to(device), generators(images.seed, "analysis", rows, device=device))
         for rows in batch_indices(images.items)

@@ -66,17 +66,15 @@ def _attacked(shown_images: EvaluationImages, run: Run, rows: Tensor) -> Tensor:
             return shown_images.shown(condition, source)[rows]
     attack = replace(shown_images.attack, epsilon=shown_images.epsilons[0])
     images, labels = (tensor[rows] for tensor in shown_images.clean)
-    model = run.load_model(shown_images.device)
-    return attacked(model, InMemory(images, labels), attack, seed=shown_images.seed)
+    return attacked(shown_images.network(run), InMemory(images, labels), attack, seed=shown_images.seed)
 
 
 def _overlays(
     shown_images: EvaluationImages, run: Run, images: Tensor, rows: Tensor
 ) -> tuple[dict[str, np.ndarray], str]:
     """What each stage attends to, and the stage that defenses are compared by."""
-    model = run.load_model(shown_images.device)
     draws = generators(shown_images.seed, "analysis", rows, device=shown_images.device)
-    maps = attention_maps(model, images.to(shown_images.device), draws)
+    maps = attention_maps(shown_images.network(run), images.to(shown_images.device), draws)
     size = images.shape[2], images.shape[3]
     overlays = {stage: overlay_maps(found, size).cpu().numpy() for stage, found in maps.items()}
     return overlays, comparison_stage(maps)

@@ -19,6 +19,7 @@ from atlpa.evaluation import attacked
 from atlpa.evaluation.attack_result import check_measurable
 from atlpa.evaluation.correctness import to_batch
 from atlpa.field_types import written
+from atlpa.models import Classifier
 from atlpa.progress import Progress
 from atlpa.records import EvaluatedImages, ImageCondition
 from atlpa.runs.evaluate import judged_images
@@ -49,6 +50,7 @@ class EvaluationImages:
     limit: int | None = None
     seed: int = 0
     _made: dict[tuple[str, float], Tensor] = field(default_factory=dict)
+    _loaded: dict[str, Classifier] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_measurable(self.attack)
@@ -62,6 +64,15 @@ class EvaluationImages:
                 raise UserError(f"{run.folder} and {self.runs[0].folder} have other data or other parts")
             if run.experiment.data.size != self.runs[0].experiment.data.size:
                 raise UserError(f"{run.folder} and {self.runs[0].folder} take images of another size")
+
+    def network(self, run: Run) -> Classifier:
+        """A run's network, in evaluation mode on ``device``; two are kept, of a target and of a source."""
+        weights = run.network.weights
+        if weights not in self._loaded:
+            for old in [*self._loaded][:-1]:
+                del self._loaded[old]
+            self._loaded[weights] = run.load_model(self.device)
+        return self._loaded[weights]
 
     @cached_property
     def index(self) -> Index:
@@ -133,7 +144,7 @@ class EvaluationImages:
             title = f"images of {source.folder.name}, ε {written(condition.epsilon)}"
             with Progress(title, len(images), "image") as progress:
                 self._made[key] = attacked(
-                    source.load_model(self.device),
+                    self.network(source),
                     InMemory(images, labels),
                     attack,
                     seed=self.seed,

@@ -121,9 +121,10 @@ def accumulate(
     plain = sdpa_kernel(SDPBackend.MATH) if defense.needs_input_gradient else nullcontext()
     half = supported_precision(precision, images.device) == "bf16"
     cast = torch.autocast(images.device.type, torch.bfloat16, half)
+    small_maps = SmallMaps() if images.device.type == "cpu" else nullcontext()
     with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
-        with plain, with_generators(network, generator), global_draws(generator):
-            with cast, SmallMaps() if images.device.type == "cpu" else nullcontext():
+        with plain, with_generators(network, generator), global_draws(generator), small_maps:
+            with cast:
                 views = forward(model, defense, images, part.adversarial, part.labels)
             passes = replace(views, model=network, generator=generator, epsilon=part.epsilon, risen=part.risen)
             terms = defense.objective(passes)

@@ -10,7 +10,7 @@ import pytest
 from atlpa.cli.analyze import main
 from atlpa.records import Attention, Embedding, Landscape, Regions, read
 
-FAST = ["--iters", "2", "--step", "0.1", "--limit", "20", "--images", "1"]
+FAST = ["--iters", "2", "--step", "0.1", "--limit", "20", "--images", "1", "--grid", "7"]
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def test_everything_of_two_runs(runs, capsys):
         *((threat, epsilon) for threat in ("gray", "black") for epsilon in (0.25, 0.5)),
     }
     assert {len(record.inside) for record in records if isinstance(record, Regions)} == {20}
+    assert {len(record.steps) for record in records if isinstance(record, Landscape)} == {7}
 
     # The same again reads what is on record; and what is made anew is the same.
     stamps = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/records/*.json")}
@@ -86,6 +87,7 @@ def test_images_without_masks(runs, capsys, monkeypatch):
 def test_bad_input_is_one_line(runs, capsys):
     assert "'colour' is unknown; valid: attention" in refused(capsys, runs[0], "--what", "colour")
     assert "perplexity 50 with 20 images" in refused(capsys, runs[0], *FAST, "--perplexity", "50")
+    assert "a landscape of 1 point along each side; give at least 2" in refused(capsys, runs[0], *FAST, "--grid", "1")
     assert "have no silhouette" in refused(capsys, runs[0], *FAST[:4], "--limit", "4", "--what", "embedding")
     assert "holds no run" in refused(capsys, "nowhere")
     Path("file").write_text("")

@@ -56,6 +56,31 @@ def test_one_side_alone_may_want_a_gradient():
     torch.testing.assert_close(weight.grad, expected_weight)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4, 6, 15])
+@pytest.mark.parametrize(("stride", "padding"), [((2, 2), (0, 0)), ((1, 3), "valid"), (2, 0)])
+def test_strided_places_of_few_channels(channels, stride, padding):
+    """Where oneDNN's own gradient of the weights, of channels that lie last, is wrong or ends the process."""
+    draw = torch.Generator().manual_seed(0)
+    images, weight = torch.randn(4, channels, 9, 8, generator=draw), torch.randn(8, channels, 1, 1, generator=draw)
+    bias, first, second = torch.randn(8), *((stride, stride) if isinstance(stride, int) else stride)
+    exact = [tensor.double().requires_grad_() for tensor in (images, weight, bias)]
+    expected = torch.einsum("bchw,oc->bohw", exact[0][:, :, ::first, ::second], exact[1][:, :, 0, 0])
+    expected = expected + exact[2][:, None, None]
+    given = [images.contiguous(memory_format=torch.channels_last), weight, bias]
+    given = [tensor.requires_grad_() for tensor in given]
+    for _ in range(20):  # what is overwritten is not always what is read
+        with SmallMaps():
+            found = F.conv2d(*given, stride, padding, (1, 1), 1)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+        signal = torch.randn(found.shape, generator=draw)
+        for ours, true in zip(
+            torch.autograd.grad(found, given, signal),
+            torch.autograd.grad(expected, exact, signal.double(), retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours.double(), true, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -14,6 +14,7 @@ from atlpa.experiment import load
 from atlpa.records import Training
 from atlpa.runs import Run, train_run
 from atlpa.training import load_checkpoint
+from tests.narrow import NARROW
 from tests.runs.test_train_run import SHORT, reproducible, stop_after
 
 SELECT = [
@@ -23,6 +24,7 @@ SELECT = [
     ("training.schedule", {"shape": "one_cycle"}),
     ("training.epsilon_schedule", {"shape": "constant", "warmup": 0.5}),
     ("training.attack", {"epsilon": "8/255", "step": "8/255", "iterations": 1, "start": "uniform"}),
+    ("model.architecture", NARROW),
 ]
 
 
@@ -94,8 +96,8 @@ def test_both_are_judged_on_the_test_part_and_the_record_says_which(capsys):
     assert [record["target"]["checkpoint"] for record in found] == ["best", "last"]
     assert {record["data"]["part"] for record in found} == {"test"}
     printed = capsys.readouterr().out
-    assert "pat resnet18 best" in printed
-    assert "pat resnet18 last" in printed
+    assert f"pat {NARROW} best" in printed
+    assert f"pat {NARROW} last" in printed
 
 
 def test_without_a_part_of_its_own_nothing_selects():
@@ -157,10 +159,10 @@ def test_an_extension_needs_the_run_as_it_was(capsys):
 def test_initial_weights_from_a_run_are_those_that_are_judged():
     run = quietly(selecting("run"))
     still = [("training.learning_rate", 1e-30), ("training.weight_decay", 0)]
-    begun = [("model.weights", "run"), ("output", "tuned"), ("final", True)]
+    begun = [("model.architecture", NARROW), ("model.weights", "run"), ("output", "tuned"), ("final", True)]
     tuned = quietly(load("digits", [("defense", "none"), *SHORT, *begun, *still]))
     first, then = (one.load_model(torch.device("cpu")) for one in (run, tuned))
-    assert torch.allclose(first.backbone.conv1.weight, then.backbone.conv1.weight)
+    assert torch.allclose(first.backbone[0].weight, then.backbone[0].weight)
 
 
 def test_epsilon_grows_with_its_schedule_and_the_log_says_so():
