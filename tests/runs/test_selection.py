@@ -24,7 +24,6 @@ SELECT = [
     ("training.schedule", {"shape": "one_cycle"}),
     ("training.epsilon_schedule", {"shape": "constant", "warmup": 0.5}),
     ("training.attack", {"epsilon": "8/255", "step": "8/255", "iterations": 1, "start": "uniform"}),
-    ("model.architecture", NARROW),
 ]
 
 
@@ -159,7 +158,7 @@ def test_an_extension_needs_the_run_as_it_was(capsys):
 def test_initial_weights_from_a_run_are_those_that_are_judged():
     run = quietly(selecting("run"))
     still = [("training.learning_rate", 1e-30), ("training.weight_decay", 0)]
-    begun = [("model.architecture", NARROW), ("model.weights", "run"), ("output", "tuned"), ("final", True)]
+    begun = [("model.weights", "run"), ("output", "tuned"), ("final", True)]
     tuned = quietly(load("digits", [("defense", "none"), *SHORT, *begun, *still]))
     first, then = (one.load_model(torch.device("cpu")) for one in (run, tuned))
     assert torch.allclose(first.backbone[0].weight, then.backbone[0].weight)

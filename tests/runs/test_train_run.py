@@ -20,9 +20,10 @@ from atlpa.records import Training
 from atlpa.runs import Run, finished_runs, train_run
 from atlpa.studies import TrainingStep
 from atlpa.training import Recipe, loop, save_checkpoint
+from tests.narrow import NARROW
 
 SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
-         ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16)]  # fmt: skip
+         ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16), ("model.architecture", NARROW)]  # fmt: skip
 
 
 def experiment(folder, *changes):
@@ -60,15 +61,17 @@ def stop_after(step, monkeypatch):
     monkeypatch.setattr(loop, "training_step", training_step)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
-    straight = train_quietly(tmp_path / "straight")
+@pytest.mark.parametrize("architecture", [NARROW, "resnet18"])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch, architecture):
+    change = ("model.architecture", architecture)
+    straight = train_quietly(tmp_path / "straight", change)
     with monkeypatch.context() as patched:
         stop_after(3, patched)
         with pytest.raises(Interrupted) as stopped:
-            train_quietly(tmp_path / "resumed")
+            train_quietly(tmp_path / "resumed", change)
     assert (stopped.value.step, stopped.value.signal_number) == (3, signal.SIGTERM)
     assert not Run.open(tmp_path / "resumed").finished
-    resumed = train_quietly(tmp_path / "resumed")
+    resumed = train_quietly(tmp_path / "resumed", change)
     assert reproducible(resumed) == reproducible(straight)
     assert resumed.network.weights == straight.network.weights
     momenta = [run.read_checkpoint().optimizer for run in (straight, resumed)]
@@ -169,7 +172,7 @@ def test_resuming_needs_neither_the_initial_weights_nor_takes_other_data(tmp_pat
         for number in range(5):
             Image.effect_noise((16, 16), 90).save(photographs / name / f"{number}.png")
     weights = tmp_path / "initial.pt"
-    torch.save(load("digits").model.build(2, 0).backbone.state_dict(), weights)
+    torch.save(load("digits", SHORT).model.build(2, 0).backbone.state_dict(), weights)
     data = ("data", {"name": "folder", "root": str(photographs), "resize": 20, "size": 16})
     changes = data, ("defense", "none"), ("model.weights", str(weights))
     with monkeypatch.context() as patched:
@@ -347,7 +350,7 @@ def test_a_checkpoint_of_another_experiment(tmp_path, tiny_run):
 def test_a_checkpoint_that_changed_since(tmp_path):
     run = train_quietly(tmp_path / "run")
     checkpoint = run.read_checkpoint()
-    checkpoint.model["backbone.fc.bias"][0] += 1
+    next(iter(checkpoint.model.values()))[0] += 1
     save_checkpoint(checkpoint, run.checkpoint_path)
     with pytest.raises(UserError, match=r"last\.pt has changed since training ended: weights \w{8}, on record \w{8}"):
         Run.open(run.folder).load_model(torch.device("cpu"))
