@@ -22,8 +22,10 @@ from atlpa.studies import TrainingStep
 from atlpa.training import Recipe, loop, save_checkpoint
 from tests.narrow import NARROW
 
-SHORT = [("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1),
-         ("training.validate_every", 4), ("data.resize", 20), ("data.size", 16), ("model.architecture", NARROW)]  # fmt: skip
+SHORT = [
+    *(("training.iterations", 6), ("training.batch_size", 4), ("training.log_every", 1)),
+    *(("training.validate_every", 4), ("data.resize", 20), ("data.size", 16), ("model.architecture", NARROW)),
+]
 
 
 def experiment(folder, *changes):
