@@ -12,9 +12,10 @@ from atlpa.cli.train import main as train
 from atlpa.runs import Run
 from atlpa.runs.initial_weights import undefended
 from atlpa.runs.threats import threat_of
+from tests.narrow import NARROW
 from tests.runs.test_selection import quietly, selecting
 
-SHORT = ["--set=training.iterations=2", "--set=model.architecture=resnet18", "--set=model.weights=before"]
+SHORT = ["--set=training.iterations=2", f"--set=model.architecture={NARROW}", "--set=model.weights=before"]
 
 
 @pytest.fixture(scope="module")
