@@ -132,9 +132,13 @@ def test_how_far_a_defense_lies_above_another():
 
 def test_two_architectures_of_one_defense_are_two_trainings():
     """Neither their images nor their seeds are put together."""
-    rows = race.trainings(collect([results_page.DOCS / "results" / "flowers-small"]))
+    results = collect([results_page.DOCS / "results" / "flowers-small"])
+    rows = race.trainings(results)
     assert {"none resnet18", "none resnet34", "pat"} < rows.keys()
-    assert all(len(row.left) == 1 for row in rows.values())
+    white = [one for one in results.evaluations if (one.threat, one.attack["epsilon"]) == ("white", 8 / 255)]
+    for architecture in ("resnet18", "resnet34"):
+        seeds = {one.target.seed for one in white if (one.target.defense, one.target.architecture) == ("none", architecture)}
+        assert len(rows[f"none {architecture}"].left) == len(seeds)
 
 
 def test_a_single_seed_among_single_seeds_has_no_interval():
