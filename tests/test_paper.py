@@ -136,8 +136,9 @@ def test_two_architectures_of_one_defense_are_two_trainings():
     rows = race.trainings(results)
     assert {"none resnet18", "none resnet34", "pat"} < rows.keys()
     white = [one for one in results.evaluations if (one.threat, one.attack["epsilon"]) == ("white", 8 / 255)]
+    undefended = [one.target for one in white if one.target.defense == "none"]
     for architecture in ("resnet18", "resnet34"):
-        seeds = {one.target.seed for one in white if (one.target.defense, one.target.architecture) == ("none", architecture)}
+        seeds = {target.seed for target in undefended if target.architecture == architecture}
         assert len(rows[f"none {architecture}"].left) == len(seeds)
 
 
