@@ -41,7 +41,7 @@ class SmallMaps(TorchFunctionMode):
             return result if bias is None else result + bias[:, None, None]
         if _is_unsafe(images, weight, stride, padding):
             down, right = _pair(stride)
-            images, stride = images[:, :, ::down, ::right], 1
+            images, stride = images[..., ::down, ::right], 1
         return func(images, weight, bias, stride, padding, *others)
 
 
@@ -56,7 +56,7 @@ def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, di
 
 def _is_unsafe(images: Tensor, weight: Tensor, stride: Any, padding: Any) -> bool:
     """Whether it is a 1×1 kernel that skips places of few channels, without padding."""
-    few = images.device.type == "cpu" and images.ndim == 4 and weight.shape[1] < NARROW
+    few = images.device.type == "cpu" and weight.shape[1] < NARROW
     bare = padding == "valid" or not any(_pair(padding))
     return few and bare and weight.shape[2:] == (1, 1) and max(_pair(stride)) > 1
 
