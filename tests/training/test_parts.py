@@ -18,6 +18,7 @@ from atlpa.process_group import joined
 from atlpa.processes import Shared
 from atlpa.randomness import BatchPart, sample
 from atlpa.training import Recipe, training_step
+from tests.narrow import NARROW
 from tests.together import processes
 
 SIZE, BATCH = 32, 8
@@ -26,7 +27,7 @@ ATTACK = PGD(epsilon=0.1, step=0.05, iterations=2, start="uniform")
 
 def frozen(defense):
     """A network whose BatchNorm stays in evaluation mode, so that every image passes by itself."""
-    model = defense.build(ModelSpec(architecture="resnet18", weights="none"), 10, seed=0, size=SIZE).double()
+    model = defense.build(ModelSpec(architecture=NARROW, weights="none"), 10, seed=0, size=SIZE).double()
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train = lambda _=True, layer=layer: layer
