@@ -30,10 +30,11 @@ class SmallMaps(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is not torch.conv2d or kwargs or len(args) != 7:
+        if func is not torch.conv2d:
             return func(*args, **(kwargs or {}))
-        images, weight, bias, stride, padding, *others = args
-        if _suits(*args):
+        given = _in_full(*args, **(kwargs or {}))
+        images, weight, bias, stride, padding, *others = given
+        if _suits(*given):
             if torch.is_autocast_enabled("cpu"):
                 kind = torch.get_autocast_dtype("cpu")
                 images, weight, bias = images.to(kind), weight.to(kind), bias if bias is None else bias.to(kind)
@@ -43,6 +44,19 @@ class SmallMaps(TorchFunctionMode):
             down, right = _pair(stride)
             images, stride = images[..., ::down, ::right], 1
         return func(images, weight, bias, stride, padding, *others)
+
+
+def _in_full(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> tuple[Any, ...]:
+    """The arguments of ``conv2d``, however they were given, in their order."""
+    return input, weight, bias, stride, padding, dilation, groups
 
 
 def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> bool:

@@ -17,6 +17,7 @@ from atlpa.defenses import preset_names
 from atlpa.model_state import with_generators
 from atlpa.runs import Run
 from atlpa.runs import train as train_module
+from tests.narrow import NARROW
 
 QUICK = ["--set", "training.iterations=3", "--set", "training.batch_size=4", "--set", "data.resize=20",
          "--set", "data.size=16"]  # fmt: skip
@@ -187,8 +188,10 @@ def test_a_loss_that_rises_is_told(capsys):
         assert ("note: the loss rose from" in capsys.readouterr().out) == told
 
 
-@pytest.mark.parametrize("defense", [name for name in preset_names() if name != "ibp"])  # for small networks alone
-def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense):
+@pytest.mark.parametrize(
+    ("defense", "architecture"), [(name, NARROW) for name in preset_names()] + [("atlpa", "resnet18")]
+)
+def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense, architecture):
     """The network that is loaded predicts what the one in training did when it was saved."""
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     prepare, save, prepared, saved = train_module.prepare, train_module.save, [], []
@@ -206,7 +209,7 @@ def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch,
     monkeypatch.setattr(train_module, "prepare", prepared_for)
     monkeypatch.setattr(train_module, "save", save_and_ask)
     # The squared gradient of a network from scratch is steep.
-    slow = ["--set", "training.learning_rate=1e-6"]
+    slow = ["--set", "training.learning_rate=1e-6", "--set", f"model.architecture={architecture}"]
     assert main(["--config", "digits", *QUICK, *slow, "--defense", defense, "--output", "run"]) == 0
     run = Run.open(elsewhere / "run")
 
