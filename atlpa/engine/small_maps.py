@@ -41,8 +41,7 @@ class SmallMaps(TorchFunctionMode):
             result: Tensor = _Product.apply(images, weight, stride[0], padding[0])
             return result if bias is None else result + bias[:, None, None]
         if _is_unsafe(images, weight, stride, padding):
-            down, right = _pair(stride)
-            images, stride = images[..., ::down, ::right], 1
+            images, stride = images[..., :: stride[0], :: stride[1]], 1
         return func(images, weight, bias, stride, padding, *others)
 
 
@@ -55,8 +54,15 @@ def _in_full(
     dilation: Any = 1,
     groups: int = 1,
 ) -> tuple[Any, ...]:
-    """The arguments of ``conv2d``, however they were given, in their order."""
-    return input, weight, bias, stride, padding, dilation, groups
+    """The arguments of ``conv2d``, however they were given, in their order; of both directions where one was given."""
+    padding = padding if isinstance(padding, str) else _both(padding)
+    return input, weight, bias, _both(stride), padding, _both(dilation), groups
+
+
+def _both(given: Any) -> tuple[int, ...]:
+    """A number for each direction, where torch takes one for both, alone or in a list, too."""
+    found: tuple[int, ...] = _pair(given)
+    return 2 * found if len(found) == 1 else found
 
 
 def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> bool:
@@ -64,15 +70,14 @@ def _suits(images: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, di
     side = weight.shape[-1]
     if images.device.type != "cpu" or images.ndim != 4 or side == 1 or weight.shape[-2] != side or groups != 1:
         return False
-    plain = all(isinstance(value, tuple | list) and len(set(value)) == 1 for value in (stride, padding, dilation))
-    return plain and dilation[0] == 1 and _output(images, side, stride[0], padding[0]).numel() <= SMALL
+    plain = not isinstance(padding, str) and stride[0] == stride[1] and padding[0] == padding[1]
+    return plain and dilation == (1, 1) and _output(images, side, stride[0], padding[0]).numel() <= SMALL
 
 
 def _is_unsafe(images: Tensor, weight: Tensor, stride: Any, padding: Any) -> bool:
     """Whether it is a 1×1 kernel that skips places of few channels, without padding."""
     few = images.device.type == "cpu" and weight.shape[1] < NARROW
-    bare = padding == "valid" or not any(_pair(padding))
-    return few and bare and weight.shape[2:] == (1, 1) and max(_pair(stride)) > 1
+    return few and padding in ("valid", (0, 0)) and weight.shape[2:] == (1, 1) and max(stride) > 1
 
 
 def _output(images: Tensor, side: int, stride: int, padding: int) -> torch.Size:

@@ -189,7 +189,8 @@ def test_a_loss_that_rises_is_told(capsys):
 
 
 @pytest.mark.parametrize(
-    ("defense", "architecture"), [(name, NARROW) for name in preset_names()] + [("atlpa", "resnet18")]
+    ("defense", "architecture"),
+    [(name, NARROW) for name in preset_names()] + [("atlpa", "resnet18"), ("fd", "resnet18")],
 )
 def test_every_preset_trains_saves_and_predicts_the_same(elsewhere, monkeypatch, defense, architecture):
     """The network that is loaded predicts what the one in training did when it was saved."""

@@ -1,5 +1,6 @@
 """Convolutions of small maps against torch's own: values, gradients, second gradients, and what is left alone."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,6 +19,13 @@ GEOMETRIES = [  # kernel, stride, padding, height and width of the input
 ]
 
 
+WAYS = {
+    "positions": lambda x, w, b, stride, padding: F.conv2d(x, w, b, stride, padding, (1, 1), 1),
+    "names": lambda x, w, b, stride, padding: F.conv2d(input=x, weight=w, bias=b, stride=stride, padding=padding),
+    "both": lambda x, w, b, stride, padding: F.conv2d(x, w, b, stride, padding=padding),
+}
+
+
 def case(kernel, size, dtype=torch.float64):
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(3, 2, *size, generator=draw, dtype=dtype, requires_grad=True)
@@ -26,14 +34,14 @@ def case(kernel, size, dtype=torch.float64):
 
 @pytest.mark.parametrize(("kernel", "stride", "padding", "size"), GEOMETRIES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_values_and_gradients_are_those_of_the_convolution(kernel, stride, padding, size, layout):
+@pytest.mark.parametrize("given_as", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("both", [lambda number: (number, number), lambda number: [number], lambda number: number])
+def test_values_and_gradients_are_those_of_the_convolution(kernel, stride, padding, size, layout, given_as, both):
     images, weight = case(kernel, size)
     bias = torch.randn(4, dtype=torch.float64, requires_grad=True)
     expected = F.conv2d(images, weight, bias, (stride, stride), (padding, padding))
     with SmallMaps():
-        found = F.conv2d(
-            images.contiguous(memory_format=layout), weight, bias, (stride, stride), (padding, padding), (1, 1), 1
-        )
+        found = given_as(images.contiguous(memory_format=layout), weight, bias, both(stride), both(padding))
     assert "_Product" in str(found.grad_fn.next_functions)  # it was taken
     torch.testing.assert_close(found, expected)
     signal = torch.randn_like(expected)
@@ -56,21 +64,14 @@ def test_one_side_alone_may_want_a_gradient():
     torch.testing.assert_close(weight.grad, expected_weight)
 
 
-WAYS = {
-    "positions": lambda x, w, b, stride, padding: F.conv2d(x, w, b, stride, padding, (1, 1), 1),
-    "names": lambda x, w, b, stride, padding: F.conv2d(input=x, weight=w, bias=b, stride=stride, padding=padding),
-    "both": lambda x, w, b, stride, padding: F.conv2d(x, w, b, stride, padding=padding),
-}
-
-
 @pytest.mark.parametrize("channels", [1, 3, 4, 6, 15])
-@pytest.mark.parametrize(("stride", "padding"), [((2, 2), (0, 0)), ((1, 3), "valid"), (2, 0)])
+@pytest.mark.parametrize(("stride", "padding"), [((2, 2), (0, 0)), ((1, 3), "valid"), (2, 0), ([2], [0])])
 @pytest.mark.parametrize("given_as", WAYS.values(), ids=WAYS)
 def test_strided_places_of_few_channels(channels, stride, padding, given_as):
     """Where oneDNN's own gradient of the weights, of channels that lie last, is wrong or ends the process."""
     draw = torch.Generator().manual_seed(0)
     images, weight = torch.randn(4, channels, 8, 8, generator=draw), torch.randn(8, channels, 1, 1, generator=draw)
-    bias, first, second = torch.randn(8), *((stride, stride) if isinstance(stride, int) else stride)
+    bias, (first, second) = torch.randn(8), np.broadcast_to(stride, 2)
     exact = [tensor.double().requires_grad_() for tensor in (images, weight, bias)]
     expected = torch.einsum("bchw,oc->bohw", exact[0][:, :, ::first, ::second], exact[1][:, :, 0, 0])
     expected = expected + exact[2][:, None, None]
