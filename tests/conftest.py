@@ -67,10 +67,11 @@ def _commands_on_the_path() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_reaches_processes() -> None:
-    """A shell starts background jobs deaf to it, and what they start inherits that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _signals_reach_processes() -> None:
+    """A shell starts background jobs deaf to Ctrl-C, and ``nohup`` all to a closed terminal; children inherit that."""
+    for number, heard in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, heard)
 
 
 @pytest.fixture(scope="session", autouse=True)
