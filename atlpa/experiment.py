@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +17,11 @@ from atlpa.defenses import TERMS, AnyDefense
 from atlpa.dotted import flattened, set_field
 from atlpa.errors import UserError, explain, shown
 from atlpa.field_types import Name, PathText, Seed
+from atlpa.files import read_text
 from atlpa.models import NETWORKS, ModelSpec, slug
 from atlpa.registry import Registry, UntrustedCode
 from atlpa.training import TRACKERS, Recipe
-from atlpa.yaml_files import find, read, shipped
+from atlpa.yaml_files import LARGEST, fields_of, find, read, shipped
 
 # What may differ when a run is resumed or copied: where things lie, the name being that of a folder; where and in which
 # portions it computes; what it logs.
@@ -267,6 +269,16 @@ def load(config: str, overrides: Sequence[tuple[str, Any]] = ()) -> Experiment:
             raise
         whole = f"its other fields were kept; {renamed[0]}={{name: …, epsilon: …}} replaces them all"
         raise type(error)(f"{error}; {whole}") from error
+
+
+def load_again(path: Path) -> Experiment:
+    """Read an experiment from a run's file; a study looks at each hundreds of times, and parses the same text once."""
+    return _described(read_text(path, LARGEST), path)
+
+
+@cache
+def _described(text: str, path: Path) -> Experiment:
+    return parse(fields_of(text, path, "experiment", field_names(Experiment)))
 
 
 def shipped_configs() -> dict[str, Path]:

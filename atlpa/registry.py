@@ -92,8 +92,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         announced = [name for name, point in self._entry_points().items() if point.value == path]
         return next(iter([*own, *announced, path]))
 
-    def _entry_points(self) -> dict[str, metadata.EntryPoint]:
-        return {point.name: point for point in metadata.entry_points(group=self.group)}
+    def _entry_points(self) -> Mapping[str, metadata.EntryPoint]:
+        return _announced(self.group, tuple((place, _changed(place)) for place in sys.path))
 
     def _loaded(self, name: str, point: metadata.EntryPoint) -> Thing:
         try:
@@ -160,6 +160,21 @@ def trusting_only_what_is_known() -> Iterator[None]:
         yield
     finally:
         _only_known.reset(token)
+
+
+@cache
+def _announced(group: str, places: tuple[tuple[str, int], ...]) -> Mapping[str, metadata.EntryPoint]:
+    """The entry points of a group, of what lies on Python's path; to find them reads a file of every package."""
+    del places  # what was found stands until one of them, or when it was last changed, is another
+    return {point.name: point for point in metadata.entry_points(group=group)}
+
+
+def _changed(place: str) -> int:
+    """When something was last put into a folder or taken out, in nanoseconds; 0 if it is not there."""
+    try:
+        return os.stat(place or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 @cache

@@ -49,8 +49,13 @@ def read(path: Path, what: str, keys: Collection[str]) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, is no YAML, or holds something else.
     """
+    return fields_of(read_text(path, LARGEST), path, what, keys)
+
+
+def fields_of(text: str, path: Path, what: str, keys: Collection[str]) -> dict[str, Any]:
+    """Likewise, of a file whose text is known."""
     try:
-        fields = parse_yaml(read_text(path, LARGEST))
+        fields = parse_yaml(text)
     except UserError:
         raise
     except ValueError as error:

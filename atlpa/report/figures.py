@@ -62,8 +62,9 @@ def save_figures(results: Results, folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as PNG, of some dots per inch, and as SVG."""
+    """Write a figure as PNG, of some dots per inch, and as SVG; its layout, most of the work, is found once."""
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=dpi)
+    figure.set_layout_engine("none")
     figure.savefig(path.with_name(f"{path.name}.svg"))
 
 

@@ -14,7 +14,7 @@ import yaml
 from atlpa.data import PARTS, Index
 from atlpa.dotted import differences
 from atlpa.errors import PlaceTaken, UserError, shown
-from atlpa.experiment import Experiment, load, parse
+from atlpa.experiment import Experiment, load_again, parse
 from atlpa.files import unwritable, write_text
 from atlpa.models import Classifier
 from atlpa.records import Network, Selected, Training
@@ -61,7 +61,7 @@ class Run(Places):
             raise UserError(f"{folder} holds no run (no experiment.yaml); give a folder that atlpa-train made")
         try:
             with nullcontext() if trust_code else trusting_only_what_is_known():
-                return cls(folder, load(str(description)))
+                return cls(folder, load_again(description))
         except UserError as error:
             raise type(error)(f"{description}: {error}") from error
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,12 +52,17 @@ class Plan:
 
     def seconds(self, step: Step) -> float | None:
         """What a step may take, by the finished ones that are like it; ``None`` if there is none."""
-        known = [
-            seconds / other.work
-            for other in self.steps
-            if other.like == step.like and (seconds := other.seconds()) is not None
-        ]
+        known = self._paces.get(step.like)
         return statistics.median(known) * step.work if known else None
+
+    @cached_property
+    def _paces(self) -> Mapping[Hashable, Sequence[float]]:
+        """What steps are like → seconds of each unit of their work, of those that are finished."""
+        found: dict[Hashable, list[float]] = {}
+        for step in self.steps:
+            if (seconds := step.seconds()) is not None:
+                found.setdefault(step.like, []).append(seconds / step.work)
+        return found
 
 
 def plan(

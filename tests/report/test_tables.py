@@ -1,7 +1,6 @@
 """A table of another package in a report: by import path or announced by an entry point, in a few lines."""
 
 import sys
-from importlib import metadata
 
 import pytest
 from test_summary import NONE, PAT, record
@@ -59,12 +58,12 @@ def test_a_table_by_import_path_is_in_every_form_of_the_report(folder, capsys):
     assert "Largest change" not in capsys.readouterr().out
 
 
-def test_a_table_of_an_installed_package_is_in_every_report(folder, monkeypatch):
-    point = metadata.EntryPoint("changes", "far_away:changes", "atlpa.tables")
-    installed = metadata.entry_points
-    monkeypatch.setattr(
-        metadata, "entry_points", lambda group: (point,) if group == "atlpa.tables" else installed(group=group)
-    )
+def test_a_table_of_an_installed_package_is_in_every_report(folder):
+    assert "changes" not in TABLES
+    installed = folder / "far_away-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: far_away\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[atlpa.tables]\nchanges = far_away:changes\n")
     assert list(TABLES)[-1] == "changes"
     results = Results([record(PAT, PAT, "white", 30)])
     assert "| pat     | 0.250 |" in summary(results)

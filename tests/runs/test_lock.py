@@ -1,12 +1,7 @@
-"""One process trains in a folder, whatever became of the last one; shown by real processes."""
+"""A folder has one owner at a time; real processes show it in ``tests/reliability/test_one_owner.py``."""
 
 import errno
 import json
-import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -19,61 +14,6 @@ from atlpa.studies import load_study, plan
 from atlpa.studies.execute import execute
 
 TINY = {"data.resize": 20, "data.size": 16, "training.batch_size": 4, "training.log_every": 1}
-
-
-def command(folder, iterations):
-    fields = [f"{name}={value}" for name, value in {**TINY, "training.iterations": iterations}.items()]
-    options = [word for field in fields for word in ("--set", field)]
-    return [sys.executable, "-m", "atlpa.cli.train", "--config", "digits", "--final", *options, "--output", str(folder)]
-
-
-def start(*arguments):
-    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def steps(folder):
-    return [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def wait_for_steps(process, folder, count=2):
-    while not ((folder / "log.jsonl").exists() and len(steps(folder)) >= count):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
-def test_of_two_that_start_at_once_one_trains(tmp_path):
-    folder = tmp_path / "run"
-    both = [start(folder, 20), start(folder, 20)]
-    said = [process.communicate(timeout=300) for process in both]
-    assert sorted(process.returncode for process in both) == [0, 2]
-    refused = said[[process.returncode for process in both].index(2)][1].splitlines()
-    assert len(refused) == 1
-    assert re.search(r"is in the hands of process \d+ on |was begun by another process meanwhile", refused[0])
-    assert steps(folder) == list(range(1, 21))
-    assert Run.open(folder).finished
-    assert not list(folder.glob("*.lock")) + list(folder.glob("*.half"))
-
-
-def test_a_second_is_refused_and_a_dead_owner_keeps_nothing(tmp_path):
-    """It learns who the owner is; when that one is killed without a word, the same command goes on."""
-    folder = tmp_path / "run"
-    with start(folder, 100_000) as first:
-        wait_for_steps(first, folder)
-        second = subprocess.run(command(folder, 100_000), capture_output=True, text=True, check=False)
-        assert second.returncode == 2
-        (line,) = second.stderr.splitlines()
-        assert f"{folder} is in the hands of process {first.pid} on " in line
-        assert second.stdout == ""
-        first.kill()
-    (folder / "last.pt.0123abcd.half").write_bytes(b"cut off")
-    (folder / "log.jsonl").unlink()  # to see when the next one is at work
-    with start(folder, 100_000) as third:
-        wait_for_steps(third, folder)
-        assert not list(folder.glob("*.half"))
-        third.send_signal(signal.SIGTERM)
-        assert third.wait(60) == 143
-    assert steps(folder) == list(range(1, len(steps(folder)) + 1))
-    assert not list(folder.glob("*.lock"))
 
 
 def test_a_process_killed_before_the_run_was_begun(tmp_path):

@@ -7,16 +7,17 @@ from atlpa.cli.study import main
 from atlpa.report import collect
 from atlpa.studies import shipped_studies
 from tests.data.bmw10_release import release_photographs
+from tests.narrow import NARROW
 
 pytestmark = pytest.mark.long
 
-SMALL = {"model.architecture": "resnet18", "model.weights": "none", "data.resize": 40, "data.size": 36}
+SMALL = {"model.architecture": NARROW, "model.weights": "none", "data.resize": 40, "data.size": 36}
 SHORT = {"training.iterations": 2, "training.batch_size": 4, "training.log_every": 1}
 FEW = {
     "changes": SMALL | SHORT,
     "defenses": ["none", "atlpa"],
     "seeds": [0],
-    "black_box": "resnet34",
+    "black_box": "resnet18",
     "surrogates": ["atlpa"],
     "epsilons": [8 / 255, 0.25],
     "budgets": [1, 2],

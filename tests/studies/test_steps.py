@@ -1,13 +1,18 @@
 """Steps of a study through their one face: a loop carries them out, and finished ones tell what others take."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+import yaml
 
+from atlpa import yaml_files
 from atlpa.attacks import FGSM, Square
+from atlpa.cli.study import main
 from atlpa.component import validate
 from atlpa.errors import UserError
 from atlpa.studies import Plan, Step, Study, execute, plan
+from tests.narrow import NARROW
 
 
 @dataclass
@@ -63,6 +68,41 @@ def test_the_rest_is_estimated_by_the_median_of_its_like_for_each_unit_of_work()
     plan = Plan([*finished, other, rest], [])
     assert plan.seconds(rest) == pytest.approx(90)
     assert plan.seconds(Recorded(like="unknown")) is None
+
+
+def test_to_estimate_all_that_is_left_each_step_is_asked_once():
+    asked = []
+
+    class Asked(Recorded):
+        def seconds(self):
+            asked.append(self.title)
+            return self.took
+
+    todo = Plan([Asked(str(number), took=1.0) for number in range(9)], [])
+    assert {todo.seconds(step) for step in todo.steps} == {1.0}
+    assert sorted(asked) == [str(number) for number in range(9)]
+
+
+def test_what_a_run_is_described_by_is_parsed_once(tmp_path, monkeypatch, capsys):
+    """However often the states of a study are looked at; and anew once it says something else."""
+    monkeypatch.chdir(tmp_path)
+    small = {"model.architecture": NARROW, "data.size": 16, "data.resize": 20, "training.batch_size": 4}
+    fields = {"epsilons": [0.25], "budgets": [1], "defenses": ["none", "pat"], "seeds": [0, 1]}
+    changes = small | {"training.iterations": 1, "training.attack.iterations": 1}
+    Path("mine.yaml").write_text(yaml.safe_dump({"config": "digits", "changes": changes, **fields}))
+    assert main(["mine.yaml", "--only", "train"]) == 0
+    described = list(Path("runs/mine").glob("*/experiment.yaml"))
+    for path in described:
+        path.write_text(f"# copied\n{path.read_text()}")
+    parsed, parse = [], yaml_files.parse_yaml
+    monkeypatch.setattr(yaml_files, "parse_yaml", lambda text: parsed.append(text) or parse(text))
+    for _ in range(2):
+        assert main(["mine.yaml", "--plan"]) == 0
+    assert len(described) == 4
+    assert all(parsed.count(path.read_text()) == 1 for path in described)
+    described[0].write_text("seed: 0")
+    assert main(["mine.yaml", "--plan"]) == 0
+    assert "| stale |" in capsys.readouterr().out
 
 
 def test_shards_take_every_nth_step_of_each_kind():
