@@ -32,7 +32,7 @@ class SquareState(State):
 
     Fields:
         adversarial: ``(B, 3, H, W)``, the candidate that is asked about next.
-        best: likewise, the one of the highest margin.
+        best: likewise, the one of the highest margin; the start until one was asked.
         highest: ``(B,)``, that margin.
         query: ``(B,)``, how many there were.
         keys: ``(B,)``, what the image's draws follow from.
@@ -102,11 +102,12 @@ class Square(WithPrecision, Attack):
             yield best
 
     def begin(self, model: Logits, images: Tensor, labels: Tensor, generator: Generators = None) -> SquareState:
-        """The image itself, which is asked about first, and the key of what is drawn for it."""
+        """The image itself, which is asked about first, the start, and the key of what is drawn for it."""
         del model
         lowest, query = torch.full_like(images[:, 0, 0, 0], -torch.inf), torch.zeros_like(labels)
-        images = images.detach()
-        return SquareState(images, images, lowest, query, keys_of(images, generator))
+        images, keys = images.detach(), keys_of(images, generator)
+        start = self._tiles if self.norm == "L2" else self._stripes
+        return SquareState(images, start(keys, images), lowest, query, keys)
 
     def advance(
         self, model: Logits, state: SquareState, images: Tensor, labels: Tensor, generator: Generators = None
@@ -135,30 +136,40 @@ class Square(WithPrecision, Attack):
     def _ask_next(self, state: SquareState, images: Tensor) -> SquareState:
         """With the next candidate: the start at first, then the best image with one square changed."""
         propose = self._length_moved if self.norm == "L2" else self._square_set
-        return replace(state, adversarial=propose(state, images), query=state.query + 1)
+        candidate = where(state.query == 0, state.best, propose(state, images))
+        return replace(state, adversarial=candidate, query=state.query + 1)
+
+    def _stripes(self, keys: Tensor, images: Tensor) -> Tensor:
+        """Vertical ones of ±ε, of each channel for itself."""
+        channels, columns = images.shape[1], images.shape[3]
+        drawn = keyed_uniform(~keys, torch.zeros_like(keys), channels * columns)
+        return self._within(images, _signs(drawn).view(-1, channels, 1, columns))
 
     def _square_set(self, state: SquareState, images: Tensor) -> Tensor:
-        """Stripes at first, then the best image with one square of ±ε per channel."""
-        channels, columns = images.shape[1], images.shape[3]
-        stripes = _signs(keyed_uniform(~state.keys, torch.zeros_like(state.query), channels * columns))
+        """The best image with one square of ±ε per channel."""
+        channels = images.shape[1]
         drawn = keyed_uniform(state.keys, state.query, channels + 2)
         square = Windows.at(drawn[:, channels:], sides(state.query, self.iterations, images), images)
-        signs = _signs(drawn[:, :channels]).view(-1, channels, 1, 1)
-        first, signs = state.query == 0, signs.to(images)
-        signs = where(first, stripes.view(-1, channels, 1, columns).to(images), signs)
-        changed = (images + self.epsilon * signs).clamp(0, 1)
-        return torch.where(square.inside | first[:, None, None, None], changed, state.best)
+        changed = self._within(images, _signs(drawn[:, :channels]).view(-1, channels, 1, 1))
+        return torch.where(square.inside, changed, state.best)
+
+    def _within(self, images: Tensor, signs: Tensor) -> Tensor:
+        return (images + self.epsilon * signs.to(images)).clamp(0, 1)
+
+    def _tiles(self, keys: Tensor, images: Tensor) -> Tensor:
+        """Pyramids of both signs, of length ε together."""
+        drawn = keyed_uniform(~keys, torch.zeros_like(keys), numbers_of_start(images))
+        return self.ball(images).project(images + tiled(images, drawn, self.epsilon))
 
     def _length_moved(self, state: SquareState, images: Tensor) -> Tensor:
-        """Tiles at first, then the best image with one window of its change emptied into another."""
-        channels, ball = images.shape[1], self.ball(images)
-        start = tiled(images, keyed_uniform(~state.keys, 0 * state.query, numbers_of_start(images)), self.epsilon)
+        """The best image with one window of its change emptied into another."""
+        channels = images.shape[1]
         drawn = keyed_uniform(state.keys, state.query, channels + 5)
         side = odd(sides(state.query, self.iterations, images), images)
         first, second = (Windows.at(drawn[:, at : at + 2], side, images) for at in (channels, channels + 2))
         signs, turned = _signs(drawn[:, :channels]).view(-1, channels, 1, 1).to(images), drawn[:, -1] < 0.5
         change = moved(state.best - images, first, second, signs, turned, self.epsilon)
-        return ball.project(images + where(state.query == 0, start, change))
+        return self.ball(images).project(images + change)
 
     def prepare(self, model: Logits, images: Tensor) -> Logits:
         """What is asked: the model, or a faster copy."""
