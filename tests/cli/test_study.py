@@ -5,21 +5,25 @@ from pathlib import Path
 import pytest
 
 from atlpa.cli.study import main
+from atlpa.models import slug
 from atlpa.records import Evaluation
 from atlpa.studies import load_study, plan, shipped_studies
+from tests.narrow import NARROW
 
-STUDY = """
+STUDY = f"""
 config: digits
-changes: {training.iterations: 3, training.batch_size: 4, training.log_every: 1}
-defenses: [none, rat, {preset: atlpa, name: atlpa-conv5, terms: {attention_map: {stages: [conv5_x]}}}]
+changes:
+  {{training.iterations: 3, training.batch_size: 4, training.log_every: 1, model.architecture: "{NARROW}"}}
+defenses: [none, rat, {{preset: atlpa, name: atlpa-conv5, terms: {{attention_map: {{stages: [conv5_x]}}}}}}]
 seeds: [0]
-black_box: resnet34
+black_box: small_cnn
 surrogates: [rat]
-attack: {step: 4/256}
+attack: {{step: 4/256}}
 epsilons: [0.25]
 budgets: [2, 3]
 limit: 4
 """
+CHANGED = f"atlpa-conv5-{slug(NARROW)}-seed0-final"
 
 
 @pytest.fixture
@@ -54,7 +58,8 @@ def test_a_study_from_nothing_to_its_table(study, capsys):
     assert main(["mine.yaml"]) == 0
     text = capsys.readouterr().out
     table = rows(text)[:4]  # the first of the report's tables
-    assert [row[0] for row in table] == ["none resnet18", "none resnet34", "rat resnet18", "atlpa-conv5 resnet18"]
+    networks = ["none small_cnn", f"none {NARROW}", f"rat {NARROW}", f"atlpa-conv5 {NARROW}"]
+    assert [row[0] for row in table] == networks
     assert "surrogate 0.25" in text
     assert [[cell for cell in row if cell == "= white"] for row in table] == [["= white"], ["= white"], [], []]
     assert "4 of 359 test images of digits" in text
@@ -80,13 +85,13 @@ def test_a_study_from_nothing_to_its_table(study, capsys):
 
     # A changed training makes its run stale: it is not mixed in, and moved only when that is asked for.
     edit("stages: [conv5_x]", "stages: [conv4_x]")
-    assert planned(capsys)["train atlpa-conv5-resnet18-seed0-final"] == "stale"
+    assert planned(capsys)[f"train {CHANGED}"] == "stale"
     assert main(["mine.yaml"]) == 2
     assert "it is left as it is: give the study another name, or move" in capsys.readouterr().err
     assert not list(study.glob("*.stale-*"))
     assert main(["mine.yaml", "--only", "train", "--put-aside"]) == 0
     assert "it is moved to" in capsys.readouterr().out
-    assert planned(capsys)["white-box, atlpa-conv5-resnet18-seed0-final, ε 0.25"] == "to do"
+    assert planned(capsys)[f"white-box, {CHANGED}, ε 0.25"] == "to do"
     assert len(list(study.glob("atlpa-conv5-*.stale-*/records/*.json"))) == 4
 
 
@@ -121,7 +126,7 @@ def test_one_attack_serves_every_target_and_budget(study):
     records = [Evaluation.load(path) for path in study.glob("*/records/gray-*.json")]
     assert {record.target.defense for record in records} == {"atlpa-conv5"}
     black = [Evaluation.load(path) for path in study.glob("*/records/black-*.json")]
-    from_the_other = [record for record in black if record.source.architecture == "resnet34"]
+    from_the_other = [record for record in black if record.source.architecture == "small_cnn"]
     assert len({record.seconds for record in from_the_other}) == 1  # made once, for both targets
     assert all([budget.iterations for budget in record.budgets] == [2, 3] for record in records + black)
 

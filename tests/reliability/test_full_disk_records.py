@@ -10,6 +10,7 @@ import pytest
 from atlpa.cli.analyze import main as analyze
 from atlpa.cli.eval import main as judge
 from atlpa.cli.report import main as report
+from tests.narrow import NARROW
 from tests.reliability.room import room
 
 
@@ -17,7 +18,7 @@ from tests.reliability.room import room
 def run(tiny_run, tmp_path):
     """A network with its gray-box source, both judged white-box."""
     for defense in ("none", "pat"):
-        shutil.copytree(tiny_run(defense).folder, tmp_path / defense)
+        shutil.copytree(tiny_run(defense, NARROW).folder, tmp_path / defense)
     assert judge(["--run", str(tmp_path / "pat"), *ASKED, "--threat", "white"]) == 0
     return tmp_path / "pat"
 

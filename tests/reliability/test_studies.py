@@ -16,7 +16,7 @@ from atlpa.studies.step import Step
 
 STUDY = {
     "config": "digits",
-    "changes": "{training.iterations: 2, training.batch_size: 4}",
+    "changes": "{training.iterations: 2, training.batch_size: 4, model.architecture: small_cnn}",
     "defenses": "[none, rat]",
     "epsilons": "[0.25]",
     "budgets": "[1]",
@@ -145,13 +145,13 @@ def spoiled(folder, how):
     elif how == "unfinished":
         (folder / "records" / "training.json").unlink()
     if how in ("finished", "unfinished"):
-        write(changes="{training.iterations: 3, training.batch_size: 4}")
+        write(changes=STUDY["changes"].replace("iterations: 2", "iterations: 3"))
 
 
 @pytest.mark.parametrize("how", ["finished", "unfinished", "damaged", "no run"])
 def test_what_a_study_does_not_mean_is_moved_only_when_that_is_asked_for(finished, capsys, monkeypatch, how):
     """Found before the first training, in which ever row it lies; the report can be drawn all the same."""
-    spoiled(finished / "rat-resnet18-seed0-final", how)
+    spoiled(finished / "rat-small_cnn-seed0-final", how)
     before, trainings = content(finished), []
     monkeypatch.setattr(training_step, "train_run", lambda experiment, _: trainings.append(experiment))
     for arguments in ([], ["--only", "train"], ["--shard", "1/1"]):
@@ -167,7 +167,7 @@ def test_what_a_study_does_not_mean_is_moved_only_when_that_is_asked_for(finishe
 
     assert main(["mine.yaml", "--only", "train", "--put-aside"]) == 0
     aside = {path.name.removesuffix(".stale-1"): path for path in finished.glob("*.stale-1")}
-    assert "rat-resnet18-seed0-final" in aside
+    assert "rat-small_cnn-seed0-final" in aside
     assert len(trainings) == len(aside)
     for name, path in aside.items():
         assert content(path) == {path / file.relative_to(finished / name): text for file, text in before.items()
@@ -243,7 +243,7 @@ def test_a_shard_waits_for_networks_that_another_one_is_training_and_leaves_thos
     assert said[-1].startswith("waiting for networks that are not trained yet: 1 of 2 steps; the same command")
 
 
-@pytest.mark.parametrize("held", ["none-resnet18-seed0-final", "rat-resnet18-seed0-final"])
+@pytest.mark.parametrize("held", ["none-small_cnn-seed0-final", "rat-small_cnn-seed0-final"])
 def test_a_training_that_runs_elsewhere_is_gone_around(runs, monkeypatch, capsys, held):
     """The lock is a real one; it is let go of while the study waits, and then the rest is made."""
     lock = run_lock(runs / held)
@@ -264,7 +264,7 @@ def test_an_attack_that_is_made_elsewhere_is_not_made_twice(finished, monkeypatc
     record = next(finished.glob("rat-*/records/white-*.json"))
     text = record.read_text()
     record.unlink()
-    lock = run_lock(finished / "rat-resnet18-seed0-final")
+    lock = run_lock(finished / "rat-small_cnn-seed0-final")
     lock.__enter__()
 
     def made(_):

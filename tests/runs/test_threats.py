@@ -13,6 +13,7 @@ from atlpa.errors import UserError
 from atlpa.experiment import load
 from atlpa.runs import Protocol, Run, evaluate, pair, pair_jointly, train_run
 from atlpa.runs.threats import sources_beside
+from tests.narrow import NARROW
 
 SELECT = [("training.select_by", {"name": "fgsm"}), ("training.validate_every", 1),
           ("training.learning_rate", 1e-30)]  # fmt: skip
@@ -32,7 +33,8 @@ def own_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photographs("photos")
     Path("own.yaml").write_text(
-        "data: {name: folder, root: photos, size: 16, resize: 20}\nmodel: {architecture: resnet18, weights: none}\n"
+        f"model: {{architecture: '{NARROW}', weights: none}}\n"
+        "data: {name: folder, root: photos, size: 16, resize: 20}\n"
         "defense: pat\ntraining: {iterations: 2, batch_size: 4, learning_rate: 0.001, attack: {iterations: 1}}\n"
     )
 

@@ -27,7 +27,16 @@ class Halved(CrossEntropy):
     def of(self, logits, labels):
         return super().of(logits, labels) / 2
 """
-SHORT = ["--set", "training.iterations=1", "--set", "training.batch_size=4", "--set", "data.size=16"]
+SHORT = [
+    "--set",
+    "training.iterations=1",
+    "--set",
+    "training.batch_size=4",
+    "--set",
+    "data.size=16",
+    "--set",
+    "model.architecture=small_cnn",
+]
 
 
 def package(name, version=None, announced=""):
@@ -190,7 +199,7 @@ def test_entry_points_need_no_trust_and_versions_are_compared(capsys):
 
 def _pairs(options):
     found = (option.partition("=") for option in options if "=" in option)
-    return [(field, int(value)) for field, _, value in found]
+    return [(field, yaml.safe_load(value)) for field, _, value in found]
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from atlpa.cli.study import main
+from tests.narrow import NARROW
 from tests.together import processes
 
-STUDY = """
+STUDY = f"""
 config: digits
 changes:
+  model.architecture: "{NARROW}"
   training.iterations: 2
   training.batch_size: 4
   data.resize: 20
   data.size: 16
-defenses: [none, pat, {preset: rat, name: rat-1}]
+defenses: [none, pat, {{preset: rat, name: rat-1}}]
 seeds: [0, 1]
 epsilons: [0.25]
 budgets: [1, 2]

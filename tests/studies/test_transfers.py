@@ -10,6 +10,7 @@ from atlpa.component import validate
 from atlpa.records import Evaluation
 from atlpa.studies import plan
 from atlpa.studies.study import Study
+from tests.narrow import NARROW
 
 
 def digits(**changes):
@@ -64,13 +65,13 @@ def test_two_sources_of_one_architecture_are_one():
         plan(digits(joint=True, black_box="resnet18"))
 
 
-STUDY = """
+STUDY = f"""
 config: digits
-changes: {training.iterations: 1, training.batch_size: 4}
+changes: {{training.iterations: 1, training.batch_size: 4, model.architecture: "{NARROW}"}}
 defenses: [pat]
-black_box: resnet34
-attack: {name: fgsm}
-transfers: [{name: si_fgsm, iterations: 2, scales: 2}]
+black_box: small_cnn
+attack: {{name: fgsm}}
+transfers: [{{name: si_fgsm, iterations: 2, scales: 2}}]
 joint: true
 eight_bit: true
 judge: null
