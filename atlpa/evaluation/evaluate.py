@@ -59,8 +59,7 @@ def evaluate(
         draws: how often a randomized model is asked.
         seed: of all that is drawn, keyed by image.
         batch_size: images attacked at a time.
-        progress: called with how much is done: images, of N · stages, where the attack is followed step by step; else
-            images × iterates, of a transfer as ``transfer`` says.
+        progress: called with the number of images × iterates that are done: as ``white_box`` says, or ``transfer``.
         keep_adversarial: whether the result holds the adversarial images of the last budget.
 
     Raises:

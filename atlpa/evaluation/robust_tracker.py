@@ -36,8 +36,8 @@ class RobustTracker:
         self.adversarial = adversarial
         self._measured: list[tuple[int, Tensor, Tensor]] = []  # not looked at yet, which would wait for the device
 
-    def update(self, batch: ActiveBatch, fallen: Tensor, stage: int = 0) -> int:
-        """Note which images have fallen at their present iterate, a bool each; gives how many are done.
+    def update(self, batch: ActiveBatch, fallen: Tensor, stage: int = 0) -> None:
+        """Note which images have fallen at their present iterate, a bool each.
 
         Args:
             batch: the images.
@@ -56,7 +56,6 @@ class RobustTracker:
         if self.adversarial is not None and done.any():
             found = batch[done]
             self.adversarial[found.positions] = found.adversarial.to(self.adversarial)
-        return int(done.sum())
 
     @property
     def robust(self) -> Tensor:

@@ -47,8 +47,8 @@ def white_box(
         seed: of random starts and of a randomized model's draws, keyed by image and stage.
         draws: how often a randomized model is asked.
         batch_size: images attacked at a time.
-        progress: called with how much is done: images, of N · stages, where the attack is followed; else images ×
-            iterates.
+        progress: called with the number of images × iterates that are done or, since the image has fallen, left out:
+            of N · ``iterates_of(stages)`` where the attack is followed, whose restarts and parts are stages.
         keep_adversarial: whether the result holds the adversarial images of the last budget.
 
     Raises:
@@ -106,22 +106,29 @@ def follow(
         images: the data.
         seed: of random starts, keyed by image and stage; ``None`` draws from torch's global generator.
         batch_size: images attacked at a time.
-        progress: called with the number of images, of N · stages, that are done.
+        progress: called with the number of images × iterates that are done or left out, as of ``white_box``.
 
     Returns:
         Forward and backward passes, counted in images.
     """
     passes = 0
+    progress(int((~tracker.robust[-1]).sum()) * iterates_of(stages))
     for number, stage in enumerate(stages):
-        standing = torch.nonzero(tracker.robust[-1]).flatten()
-        progress(len(images) - len(standing))
+        standing, later = torch.nonzero(tracker.robust[-1]).flatten(), iterates_of(stages[number + 1 :])
         if not len(standing):
-            continue
+            break
         queue = ActiveQueue(model, network, images, stage, standing, seed=seed, stage=number, batch_size=batch_size)
         for batch, fallen in queue:
             passes += len(batch)
-            progress(tracker.update(batch, fallen, number))
+            tracker.update(batch, fallen, number)
+            left_out = (stage.iterations - batch.age)[fallen | batch.over].sum() + later * fallen.sum()
+            progress(len(batch) + int(left_out))
     return passes
+
+
+def iterates_of(stages: Sequence[Stepwise]) -> int:
+    """How many iterates of an image are judged at most, the start of each stage among them."""
+    return sum(stage.iterations + 1 for stage in stages)
 
 
 def stages_of(model: Logits, images: Images, attack: Attack) -> Sequence[Stepwise]:

@@ -16,7 +16,7 @@ from atlpa.errors import UserError
 from atlpa.evaluation import AttackResult, transfer
 from atlpa.evaluation.admission import check_repeats
 from atlpa.evaluation.attack_result import as_strings
-from atlpa.evaluation.white_box import stages_of, white_box
+from atlpa.evaluation.white_box import iterates_of, stages_of, white_box
 from atlpa.field_types import written
 from atlpa.machine import describe
 from atlpa.progress import Progress
@@ -122,8 +122,7 @@ def _attack(
     threats = " + ".join(dict.fromkeys(one.pairing.threat for one in group))
     title = f"{threats} {names} ε {written(attack.epsilon)}"
     stages = stages_of(source, images, attack) if first.white_box else ()
-    total, unit = (len(images) * len(stages), "image") if stages else (len(images) * protocol.budgets[-1], "step")
-    with Progress(title, total, unit) as progress:
+    with Progress(title, len(images) * (iterates_of(stages) or protocol.budgets[-1]), "step") as progress:
         how: dict[str, Any] = {"seed": protocol.seed, "draws": protocol.draws, "progress": progress.update}
         if first.white_box:
             _must_repeat(first, source, images)

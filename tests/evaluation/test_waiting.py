@@ -167,7 +167,7 @@ def test_one_wait_an_iteration(data, start, batch_size, monkeypatch):
     iterations = network.waited[judged:]
     assert len(iterations) >= 12
     assert torch.tensor(iterations).diff().tolist() == [1] * (len(iterations) - 1)
-    assert sum(progress) == 60
+    assert sum(progress) == 60 * (12 + 1)
     assert torch.equal(outcome.robust, plain.robust)
     assert torch.equal(outcome.clean, plain.clean)
     torch.testing.assert_close(outcome.perturbation.linf, plain.perturbation.linf, rtol=0, atol=0, equal_nan=True)

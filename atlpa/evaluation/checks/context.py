@@ -18,7 +18,7 @@ from atlpa.evaluation.checks.checked_model import CheckedModel
 from atlpa.evaluation.checks.standing import Attempt, DrawnStanding, Met, Standing
 from atlpa.evaluation.correctness import matches
 from atlpa.evaluation.robust_tracker import RobustTracker
-from atlpa.evaluation.white_box import follow
+from atlpa.evaluation.white_box import follow, iterates_of
 from atlpa.model_state import eval_mode
 from atlpa.out_of_memory import fitting, in_parts
 
@@ -214,7 +214,7 @@ class CheckContext:
         if stages:
             tracker = RobustTracker(candidates.cpu(), budgets, attack, found)
             network, everything = stages[0].prepare(model, self.images[:BATCH_SIZE]), InMemory(self.images, self.labels)
-            told = self._telling(attack, len(stages))
+            told = self._telling(attack, iterates_of(stages) * len(self))
             follow(stages, tracker, model, network, everything, seed=None, batch_size=BATCH_SIZE, progress=told)
             at = list(tracker.robust.to(candidates.device))
             return Met(at[-1], found, at, tracker.felled_by([stage.title for stage in stages]))
@@ -226,13 +226,13 @@ class CheckContext:
                 found[positions[part]] = adversarial.to(found)
         return Met(at[-1], found, at)
 
-    def _telling(self, attack: Attack, stages: int) -> Callable[[int], None]:
-        """What counts the images of all stages that are done, and tells it as a share."""
+    def _telling(self, attack: Attack, total: int) -> Callable[[int], None]:
+        """What counts the iterates that are done, and tells it as a share."""
         done = [0]
 
-        def count(images: int) -> None:
-            done[0] += images
-            self.tell(f"{attack.name} {100 * done[0] // (stages * len(self))} %")
+        def count(some: int) -> None:
+            done[0] += some
+            self.tell(f"{attack.name} {100 * done[0] // total} %")
 
         return count
 
