@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -276,7 +276,7 @@ def load_again(path: Path) -> Experiment:
     return _described(read_text(path, LARGEST), path)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _described(text: str, path: Path) -> Experiment:
     return parse(fields_of(text, path, "experiment", field_names(Experiment)))
 

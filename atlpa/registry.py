@@ -93,7 +93,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return next(iter([*own, *announced, path]))
 
     def _entry_points(self) -> Mapping[str, metadata.EntryPoint]:
-        return _announced(self.group, tuple((place, _changed(place)) for place in sys.path))
+        return _announced(self.group, tuple((os.path.abspath(place), _changed(place)) for place in sys.path))
 
     def _loaded(self, name: str, point: metadata.EntryPoint) -> Thing:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class AnalysisStep(MeasuringStep):
             save_attention(images, ATTENTION_IMAGES, self.targets[0].folder.parent)
 
     @property
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """A study has one such step."""
         return AnalysisStep
 

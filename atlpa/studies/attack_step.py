@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class AttackStep(MeasuringStep):
         list(evaluate(self.pairings(), self.protocol, pick_device(self.source.device), keep=self.keep))
 
     @property
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """The same attack of the same kind on the same architecture."""
         models = (one.model for one in self.sources)
         return AttackStep, self.white_box, attack_title(self.protocol.attack.settings()), *models

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class BoundStep(MeasuringStep):
                 bound.make(pick_device(self.target.device))
 
     @property
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """Bounds of the same kind of the same architecture."""
         return BoundStep, self.method, self.target.model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class CheckStep(MeasuringStep):
         self.credibility().make(pick_device(self.target.device))
 
     @property
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """Checks of the same architecture."""
         return CheckStep, self.target.model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,17 +52,15 @@ class Plan:
 
     def seconds(self, step: Step) -> float | None:
         """What a step may take, by the finished ones that are like it; ``None`` if there is none."""
-        known = self._paces.get(step.like)
+        wanted = step.like
+        known = [pace for like, pace in self._paces if like == wanted]
         return statistics.median(known) * step.work if known else None
 
     @cached_property
-    def _paces(self) -> Mapping[Hashable, Sequence[float]]:
-        """What steps are like → seconds of each unit of their work, of those that are finished."""
-        found: dict[Hashable, list[float]] = {}
-        for step in self.steps:
-            if (seconds := step.seconds()) is not None:
-                found.setdefault(step.like, []).append(seconds / step.work)
-        return found
+    def _paces(self) -> Sequence[tuple[object, float]]:
+        """What each finished step is like, and the seconds of a unit of its work."""
+        took = [(step, step.seconds()) for step in self.steps]
+        return [(step.like, seconds / step.work) for step, seconds in took if seconds is not None]
 
 
 def plan(

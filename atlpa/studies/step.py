@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -56,7 +56,7 @@ class Step(ABC):
 
     @property
     @abstractmethod
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """What it has in common with steps that take about as long for each unit of ``work``."""
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -61,7 +60,7 @@ class TrainingStep(Step):
         return [Run.open(self.experiment.folder).training_record] if self.state() == "done" else []
 
     @property
-    def like(self) -> Hashable:
+    def like(self) -> object:
         """Trainings of the same network."""
         return TrainingStep, self.experiment.model
 

@@ -64,7 +64,10 @@ def test_what_felled_each_image_is_told(trained):
     images[:, :, 0, 0] = 0.5
     images[blind, :, 0, 0] = 0.6
     judged = PartlyBlind()
-    result = evaluate(judged, images, labels, Ensemble(EPSILON))
+    progress = []
+    result = evaluate(judged, images, labels, Ensemble(EPSILON), progress=progress.append)
+    parts = Ensemble(EPSILON).stages(judged(images[:1]).shape[1])
+    assert sum(progress) == len(images) * sum(part.iterations + 1 for part in parts)
     places = {title: set(found) for title, found in result.felled_by.items()}
     assert list(places) == ["apgd-ce", "apgd-t", "fab-t", "square"]
     fell = set(torch.nonzero(result.clean[0] & ~result.robust[0, 0]).flatten().tolist())

@@ -117,7 +117,9 @@ def test_restarts_touch_only_what_stands_and_never_help_the_model(models, data):
 def test_nothing_stands_for_a_model_that_is_always_wrong(data):
     model = Doubled(0)
     data.labels[:] = (verdicts_of(model, data) + 1) % 3
-    outcome = white_box(model, data, PGD(iterations=2), (2,))
+    progress = []
+    outcome = white_box(model, data, PGD(iterations=2), (2,), progress=progress.append)
+    assert sum(progress) == len(data) * (2 + 1)
     assert not outcome.clean.any()
     assert not outcome.robust.any()
     assert outcome.passes == 0

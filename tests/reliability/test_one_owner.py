@@ -35,7 +35,7 @@ def steps(folder):
 def wait_for_steps(folder, count=2):
     latest = time.monotonic() + PATIENCE
     while not ((folder / "log.jsonl").exists() and len(steps(folder)) >= count):
-        assert time.monotonic() < latest
+        assert time.monotonic() < latest, [path.read_text() for path in folder.parent.glob("*/err")]
         time.sleep(0.01)
 
 

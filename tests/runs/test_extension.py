@@ -15,7 +15,7 @@ from atlpa.runs import Run
 from atlpa.runs.origin import extension
 from tests.runs.test_selection import quietly, selecting
 from tests.runs.test_train_run import reproducible, stop_after
-from tests.runs.test_trust import package
+from tests.runs.test_trust import forget, package
 
 CONSTANT = [("training.schedule", "constant"), ("training.epsilon_schedule", "constant"),
             ("training.validate_every", 50)]  # fmt: skip
@@ -178,11 +178,11 @@ def test_an_average_of_the_extension_alone_begins_there_and_survives_an_interrup
 
 def test_code_by_its_path_is_run_where_the_run_is_trusted(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("atlpa.registry._imported", {})
+    forget(monkeypatch)
     package("thirds", "1.2")
     quietly(selecting("theirs", *BARE, ("defense.terms", {"thirds.losses:Halved": {}})))
     command = ["--extend", "theirs", *MORE]
-    monkeypatch.setattr("atlpa.registry._imported", {})
+    forget(monkeypatch)
     assert train(command) == 2
     assert "add --trust-code" in capsys.readouterr().err
     assert train([*command, "--trust-code"]) == 0

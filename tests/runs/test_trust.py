@@ -14,7 +14,7 @@ import yaml
 from atlpa.cli.analyze import main as analyze
 from atlpa.cli.eval import main as judge
 from atlpa.errors import UserError
-from atlpa.experiment import load
+from atlpa.experiment import _described, load
 from atlpa.registry import UntrustedCode
 from atlpa.runs import Run, finished_runs, train_run
 from atlpa.training import load_checkpoint, save_checkpoint
@@ -52,10 +52,16 @@ def package(name, version=None, announced=""):
         (about / "entry_points.txt").write_text(f"[atlpa.terms]\n{announced}\n")
 
 
+def forget(monkeypatch):
+    """As in a process that was asked for nothing yet."""
+    monkeypatch.setattr("atlpa.registry._imported", {})
+    _described.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     """An empty current folder, where ``harmful`` would leave a trace if anything imported it; nothing is known yet."""
-    monkeypatch.setattr("atlpa.registry._imported", {})
+    forget(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     Path("harmful.py").write_text(HARMFUL)
@@ -158,6 +164,21 @@ def test_nor_does_training_where_such_a_run_lies(strangers):
     run = strangers(("defense", "terms"), {"harmful:Term": {}})
     with pytest.raises(UserError, match=r"holds another experiment: .*'harmful:Term' is code"):
         train_run(load("digits", [("output", run)]))
+    assert not Path("harm").exists()
+
+
+def test_what_was_trusted_once_is_known_and_nothing_else_is(strangers):
+    package("halving")
+    run = Path(strangers(["defense", "terms"], {"halving.losses:Halved": {}}))
+    with pytest.raises(UntrustedCode):
+        Run.open(run)
+    Run.open(run, trust_code=True)
+    assert "halving.losses:Halved" in Run.open(run).experiment.defense.terms
+    description = run / "experiment.yaml"
+    description.write_text(description.read_text().replace("halving.losses:Halved", "harmful:Term"))
+    for _ in range(2):
+        with pytest.raises(UntrustedCode):
+            Run.open(run)
     assert not Path("harm").exists()
 
 

@@ -83,6 +83,11 @@ def test_to_estimate_all_that_is_left_each_step_is_asked_once():
     assert sorted(asked) == [str(number) for number in range(9)]
 
 
+def test_what_is_left_of_networks_whose_stages_are_named_is_estimated():
+    todo = plan(digits(changes={"model.architecture": NARROW, "model.stages": {"conv5_x": "6"}}))
+    assert [todo.seconds(step) for step in todo.steps] == [None] * len(todo.steps)
+
+
 def test_what_a_run_is_described_by_is_parsed_once(tmp_path, monkeypatch, capsys):
     """However often the states of a study are looked at; and anew once it says something else."""
     monkeypatch.chdir(tmp_path)
