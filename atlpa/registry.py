@@ -93,7 +93,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return next(iter([*own, *announced, path]))
 
     def _entry_points(self) -> Mapping[str, metadata.EntryPoint]:
-        return _announced(self.group, tuple((os.path.abspath(place), _changed(place)) for place in sys.path))
+        return _announced(self.group, tuple((place, _changed(place)) for place in map(os.path.abspath, sys.path)))
 
     def _loaded(self, name: str, point: metadata.EntryPoint) -> Thing:
         try:
@@ -172,7 +172,7 @@ def _announced(group: str, places: tuple[tuple[str, int], ...]) -> Mapping[str, 
 def _changed(place: str) -> int:
     """When something was last put into a folder or taken out, in nanoseconds; 0 if it is not there."""
     try:
-        return os.stat(place or ".").st_mtime_ns
+        return os.stat(place).st_mtime_ns
     except OSError:
         return 0
 

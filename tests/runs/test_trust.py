@@ -27,16 +27,8 @@ class Halved(CrossEntropy):
     def of(self, logits, labels):
         return super().of(logits, labels) / 2
 """
-SHORT = [
-    "--set",
-    "training.iterations=1",
-    "--set",
-    "training.batch_size=4",
-    "--set",
-    "data.size=16",
-    "--set",
-    "model.architecture=small_cnn",
-]
+FIELDS = {"training.iterations": 1, "training.batch_size": 4, "data.size": 16, "model.architecture": "small_cnn"}
+SHORT = [word for field, value in FIELDS.items() for word in ("--set", f"{field}={value}")]
 
 
 def package(name, version=None, announced=""):
@@ -204,7 +196,8 @@ def test_ones_own_code_by_its_path_in_processes_of_their_own():
 def test_entry_points_need_no_trust_and_versions_are_compared(capsys):
     package("announcing", "1.2", "halved = announcing.losses:Halved")
     run = train_run(
-        load("digits", [("defense.terms", {"halved": {}}), *_pairs(SHORT), ("output", "runs/mine")]), say=lambda _: None
+        load("digits", [("defense.terms", {"halved": {}}), *FIELDS.items(), ("output", "runs/mine")]),
+        say=lambda _: None,
     )
     written = yaml.safe_load((run.folder / "experiment.yaml").read_text())
     assert written["code"] == {"halved": "announcing 1.2"}
@@ -216,11 +209,6 @@ def test_entry_points_need_no_trust_and_versions_are_compared(capsys):
     expected = "note: runs/mine uses halved of announcing 1.3, but was begun with announcing 1.2\n"
     assert expected in capsys.readouterr().out
     assert Run.open(run.folder).experiment.identity() == run.experiment.identity()
-
-
-def _pairs(options):
-    found = (option.partition("=") for option in options if "=" in option)
-    return [(field, yaml.safe_load(value)) for field, _, value in found]
 
 
 @pytest.mark.parametrize(
