@@ -70,13 +70,14 @@ def significance_section(results: Results) -> Section | None:
 
 
 def seeds_section(results: Results) -> Section | None:
-    """Defenses that were trained with several seeds."""
+    """All trainings, where one has several seeds."""
     return Section.where(
         seed_statistics(results.evaluations),
         name="seeds",
-        title="Mean over seeds, with its 95 % interval over seeds and images, percent",
-        note="About the defense on images of this kind: the variances over seeds and over images, added; Student's t,\n"
-        "with seed means taken as normal.\n",
+        title="Each training: the mean over its seeds, percent with 95 % interval",
+        note="Of three seeds or more the interval is about the defense on images of this kind: the variances over\n"
+        "seeds and over images, added; Student's t, with seed means taken as normal. Of fewer it is about these\n"
+        "networks, over images alone. Where not every seed was measured, it is said how many were.\n",
     )
 
 

@@ -259,12 +259,29 @@ def test_networks_are_compared_with_those_of_their_seed():
     assert [row[0] for row in significance([*apart, *igr]).rows] == ["igr resnet18", "pat resnet18 seed 1"]
 
 
+def test_a_training_of_which_fewer_were_judged_is_there_too_and_says_so():
+    """One network's row is that of Table 1; the mean of two speaks of these two, with an interval over images alone."""
+    three = of_seeds(3, {PAT: 40})
+    alone = record(replace(ATLPA, seed=2), NONE, "gray", 60)
+    whites = [record(one.target, one.target, "white", 10 + 4 * n) for n, one in enumerate(three[:2])]
+    everything = [*three, alone, *whites]
+    pat, atlpa = seed_statistics(everything).rows
+    assert atlpa == tuple(map(str, next(row for row in threat_table(everything).rows if row[0] == atlpa[0])))
+    assert pat[0] == "pat resnet18, 3 seeds"
+    value, low, high, count = re.fullmatch(r"(\S+) \[(\S+), (\S+)\] (\(\d of \d\))", pat[2]).groups()
+    assert (value, count) == ("12.0", "(2 of 3)")
+    # The same images fell for both but four: the error is nearly that of one network with 12 of 100, not of 200 images.
+    assert float(high) - float(low) == pytest.approx(2 * 1.96 * 3.3, abs=1)
+    one = seed_statistics([*three, alone, whites[0]]).rows[0][2]
+    assert one == f"{threat_table([whites[0]]).rows[0][2]} (1 of 3)"
+
+
 def test_seeds_that_were_judged_on_other_images_are_no_mean():
     """Each figure is drawn, each network by itself; what was judged on fewer images too counts with the most."""
     three = of_seeds(3, {PAT: 40, ATLPA: 60})
     fewer = [record(one.target, one.target, "white", 20, n=60) for one in three[:3]]
     rows = {row[0]: row[1:] for row in seed_statistics([*three, fewer[0]]).rows}
-    assert [cell.split()[0] for cell in rows["pat resnet18, 3 seeds"]] == ["100.0", "41.0"]
+    assert [cell.split()[0] for cell in rows["pat resnet18, 3 seeds"]] == ["100.0", "33.3", "41.0"]
     (against,) = defense_differences([*three, *fewer]).rows
     assert [cell.split()[0] for cell in against[1:]] == ["+0.0", "+20.0"]
     alone = [one for one in three if one.target.defense == "atlpa"]
