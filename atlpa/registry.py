@@ -40,7 +40,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     """
 
     def __init__(self, what: str, group: str, built_in: Mapping[str, Thing], base: type | None = None) -> None:
-        self.what, self.group, self.built_in, self.base = what, group, dict(built_in), base
+        self.what, self.group, self.built_in, self.base = what, group, built_in, base
 
     def __getitem__(self, name: str) -> Thing:
         """What a name stands for.

@@ -9,8 +9,6 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from atlpa.component import Component
 from atlpa.editors import Or
@@ -72,6 +70,9 @@ class ResizedCrop(Component):
             draws: one generator for each image.
             masks: whether these are key regions, whose values are no shades; else they are colors.
         """
+        from torchvision import tv_tensors  # takes as long as torch
+        from torchvision.transforms import v2
+
         crop = v2.RandomResizedCrop(size, self.scale, self.ratio)
         kind = tv_tensors.Mask if masks else tv_tensors.Image
         return torch.stack([_drawn(crop, source, kind(image)) for image, source in zip(pixels, draws, strict=True)])
@@ -102,6 +103,8 @@ class Mix(Component):
         Returns:
             Images of the same shape in [0, 1], and the shares of the classes ``(B, C)``, which sum to 1.
         """
+        from torchvision.transforms import v2
+
         kind = {"cutmix": v2.CutMix, "mixup": v2.MixUp}[self.method]
         mixed, shares = _drawn(kind(alpha=self.alpha, num_classes=classes), source, images, labels)
         return mixed, shares
@@ -132,6 +135,8 @@ MaybeAugmentation = Annotated[
 
 def trivially_augmented(pixels: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
     """One random change to each of the images ``(B, 3, H, W)`` uint8, from one generator each."""
+    from torchvision.transforms import v2
+
     change = v2.TrivialAugmentWide()
     return torch.stack([_drawn(change, source, image) for image, source in zip(pixels, draws, strict=True)])
 
@@ -140,4 +145,4 @@ def _drawn(transform: Any, source: torch.Generator, *given: Tensor) -> Any:
     """What a transform of torchvision's makes of an image, or of a batch and its labels."""
     with DrawnFrom(source):
         made = transform(*given)
-    return made.as_subclass(torch.Tensor) if isinstance(made, tv_tensors.TVTensor) else made
+    return made.as_subclass(torch.Tensor) if isinstance(made, Tensor) else made

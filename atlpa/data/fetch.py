@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from torchvision import datasets
-
 from atlpa.data.download import Expected, download, part_of, receive
 from atlpa.data.flowers17 import SOURCE as FLOWERS17
 from atlpa.data.unpack import BadArchive, Limits, unpack
@@ -61,12 +59,13 @@ PIECES: dict[str, tuple[Piece, ...]] = {
 }
 FOLDERS = {"flowers17": "flowers17", "bmw10": "."}
 
-TORCHVISION: dict[str, Callable[[str], object]] = {
-    "cifar10": lambda root: datasets.CIFAR10(root, download=True),
-    "cifar100": lambda root: datasets.CIFAR100(root, download=True),
-    "flowers102": lambda root: datasets.Flowers102(root, download=True),
-    "stanford_cars": lambda root: datasets.StanfordCars(root, download=True),
+TORCHVISION = {
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "flowers102": "Flowers102",
+    "stanford_cars": "StanfordCars",
 }
+"""Data sets that torchvision fetches: name → its class."""
 
 FETCHABLE = (*PIECES, *TORCHVISION)
 
@@ -94,9 +93,11 @@ def fetch(
     if name in TORCHVISION:
         if origins:
             raise UserError(f"--from serves {', '.join(PIECES)}; torchvision knows itself where {name} is")
+        from torchvision import datasets  # takes as long as torch
+
         try:
             root.mkdir(parents=True, exist_ok=True)
-            TORCHVISION[name](str(root))
+            getattr(datasets, TORCHVISION[name])(str(root), download=True)
         except Exception as error:  # of its own, of urllib, or of the archive's reader
             if isinstance(error, OSError) and (problem := no_room(error, root)):
                 raise problem from error

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from torchvision import datasets
 
 from atlpa.data.dataset import Dataset, Side, stratified_split
 from atlpa.data.index import Index, Item, Part
@@ -27,15 +26,17 @@ class TorchvisionSet(Dataset):
 
     root: PathText | None = None
 
-    def open(self, kind: Any, **options: Any) -> Any:
-        """One of torchvision's data sets, which must be there already.
+    def open(self, kind: str, **options: Any) -> Any:
+        """One of torchvision's data sets by the name of its class, which must be there already.
 
         Raises:
             UserError: it is not, or is damaged.
         """
+        from torchvision import datasets  # takes as long as torch
+
         folder = data_root(self.root)
         try:
-            return kind(str(folder), download=False, **options)
+            return getattr(datasets, kind)(str(folder), download=False, **options)
         except Exception as error:  # torchvision's readers raise anything at all on damaged files
             # Its publisher no longer serves Stanford Cars.
             hint = f"get it with: atlpa-data fetch {self.name} --root {folder}"
@@ -56,7 +57,7 @@ class Cifar(TorchvisionSet):
     split_seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self) -> Index:
-        kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[self.name]
+        kind = self.name.upper()
         train, test = self.open(kind, train=True), self.open(kind, train=False)
         items = [Item(f"train {i}", int(label), train.data[i]) for i, label in enumerate(train.targets)]
         kept, watched = stratified_split(train.targets, (0.9, 0.1), self.split_seed)
@@ -79,10 +80,10 @@ class Flowers102(TorchvisionSet):
         splits: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}
         parts: dict[Part, list[Item]] = {}
         for part, split in splits.items():
-            found = self.open(datasets.Flowers102, split=split)
+            found = self.open("Flowers102", split=split)
             pairs = zip(found._image_files, found._labels, strict=True)  # torchvision shows files nowhere else
             parts[part] = [Item(Path(file).name, int(label), Path(file)) for file, label in pairs]
-        return Index(tuple(datasets.Flowers102.classes), parts)
+        return Index(tuple(found.classes), parts)
 
 
 class StanfordCars(TorchvisionSet):
@@ -101,7 +102,7 @@ class StanfordCars(TorchvisionSet):
         for file in [*base.glob("*.mat"), *base.glob("devkit/*.mat")]:
             read_matlab(file, "annotations of Stanford Cars")  # of which torchvision itself believes everything
         for split in ("train", "test"):
-            found = self.open(datasets.StanfordCars, split=split)
+            found = self.open("StanfordCars", split=split)
             parts[split] = [_car(base, split, file, label) for file, label in found._samples]
         train = parts["train"]
         kept, watched = stratified_split([item.label for item in train], (0.9, 0.1), self.split_seed)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol
 
-import torchvision
 from pydantic import AfterValidator
 from torch import Tensor, nn
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from atlpa.editors import NameIn
 from atlpa.errors import UserError, reason
@@ -18,7 +17,7 @@ from atlpa.models.small_cnn import small_cnn
 from atlpa.models.small_images import SMALL_IMAGE_RESNETS
 from atlpa.models.timm_networks import PREFIX, named, timm_network
 from atlpa.models.twice import twice_differentiable
-from atlpa.registry import Registry
+from atlpa.registry import Registry, is_import_path
 
 SIZE_OPTIONS = ("image_size", "img_size")
 
@@ -46,9 +45,9 @@ class TorchvisionNetwork:
 
     def __call__(self, classes: int, **size: int) -> nn.Module:
         """The network without weights."""
-        network: nn.Module = torchvision.models.get_model(
-            self.name, weights=None, num_classes=classes, **self._options, **size
-        )
+        from torchvision.models import get_model
+
+        network: nn.Module = get_model(self.name, weights=None, num_classes=classes, **self._options, **size)
         return network
 
     def expression(self, classes: int, **size: int) -> str:
@@ -62,12 +61,41 @@ class TorchvisionNetwork:
 
     def pretrained(self, **size: int) -> Mapping[str, Tensor]:
         """torchvision's first ImageNet weights, downloaded once; a ViT's positions are interpolated to its grid."""
-        weights = torchvision.models.get_model_weights(self.name)["IMAGENET1K_V1"]
+        from torchvision.models import get_model_weights
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
+        weights = get_model_weights(self.name)["IMAGENET1K_V1"]
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
         if size:
             patch = int(self.name.rpartition("_")[2])
             state = interpolate_embeddings(size["image_size"], patch, dict(state))
         return {name: value for name, value in state.items() if not name.lower().startswith("aux")}
+
+
+@cache
+def _of_torchvision() -> Mapping[str, TorchvisionNetwork]:
+    import torchvision  # takes as long as torch, and not every network is its
+
+    return {name: TorchvisionNetwork(name) for name in torchvision.models.list_models(module=torchvision.models)}
+
+
+class BuiltIn(Mapping[str, Factory]):
+    """Networks that need no package beyond ours; torchvision is not asked for what cannot be its."""
+
+    own: Mapping[str, Factory] = {**SMALL_IMAGE_RESNETS, "small_cnn": small_cnn}
+
+    def __getitem__(self, name: str) -> Factory:
+        if name in self.own:
+            return self.own[name]
+        if is_import_path(name):
+            raise KeyError(name)
+        return _of_torchvision()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*_of_torchvision(), *self.own))
+
+    def __len__(self) -> int:
+        return len(_of_torchvision()) + len(self.own)
 
 
 class Networks(Registry[Factory]):
@@ -84,15 +112,7 @@ class Networks(Registry[Factory]):
         return found
 
 
-NETWORKS = Networks(
-    "network",
-    "atlpa.networks",
-    {
-        **{name: TorchvisionNetwork(name) for name in torchvision.models.list_models(module=torchvision.models)},
-        **SMALL_IMAGE_RESNETS,
-        "small_cnn": small_cnn,
-    },
-)
+NETWORKS = Networks("network", "atlpa.networks", BuiltIn())
 """Name → what makes the network: torchvision's classifiers, ResNets and a CNN for small images, ``timm:NAME``, entry
 points, ``package.module:factory``."""
 

@@ -88,6 +88,34 @@ def test_a_signal_that_is_ignored_stays_ignored(blocked):
     assert process.returncode == 143
 
 
+OWN = ["--set=model.architecture=small_cnn", "--set=training.iterations=1", "--set=training.batch_size=4"]
+WITHOUT_TORCHVISION = [
+    *((name, ["--help"], 0) for name in COMMANDS),
+    ("train", ["--list-defenses"], 0),
+    ("train", ["--set", "training.iterations=0"], 2),
+    ("train", ["--config", "digits", *OWN, "--output", "run"], 0),
+    ("eval", ["--run", "run", "--eps", "0.25", "--iters", "1", "--limit", "4", "--threat", "white"], 0),
+]
+RUN_ALL = f"""
+import importlib
+for name, words, status in {WITHOUT_TORCHVISION}:
+    try:
+        ended = importlib.import_module(f"atlpa.cli.{{name}}").main(words)
+    except SystemExit as stop:
+        ended = stop.code
+    assert ended == status, (name, words, ended)
+"""
+
+
+def test_what_needs_no_torchvision_does_not_wait_for_it(tmp_path):
+    """Its import takes as long as torch's: a help, a refusal, what is done with another network do without."""
+    (tmp_path / "torchvision.py").write_text("raise SystemExit('torchvision was imported')\n")
+    environment = {**os.environ, "PYTHONPATH": first_on_the_path(tmp_path)}
+    command = [sys.executable, "-c", RUN_ALL]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 PRINTS = "import os\nprint(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))\nos._exit(0)\n"
 
 
