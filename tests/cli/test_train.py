@@ -111,7 +111,7 @@ def test_real_flowers(data_root, elsewhere, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_resumes(elsewhere, number):
     command = ["atlpa-train", "--config", "digits", *QUICK, "--set", "training.iterations=40", "--output", "run",
-               "--set", "training.log_every=1", "--device", "cpu"]  # fmt: skip
+               "--set", "training.log_every=1", "--set", "model.architecture=small_cnn", "--device", "cpu"]  # fmt: skip
     log = elsewhere / "run" / "log.jsonl"
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (log.exists() and log.read_text().count("\n") >= 2):
