@@ -80,7 +80,7 @@ def _of_torchvision() -> Mapping[str, TorchvisionNetwork]:
 
 
 class BuiltIn(Mapping[str, Factory]):
-    """Networks that need no package beyond ours; torchvision is not asked for what cannot be its."""
+    """torchvision's classifiers and our own; torchvision is not imported for what cannot be its."""
 
     own: Mapping[str, Factory] = {**SMALL_IMAGE_RESNETS, "small_cnn": small_cnn}
 
