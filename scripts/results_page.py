@@ -1,15 +1,17 @@
 """The pages on results, whose tables are drawn from the committed records: ``python -m scripts.results_page``.
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
-the table ``above-ROW`` compares every row with that one, and ``transfer-matrix`` has what every attack leaves of every
-row. ``<!-- questions -->`` and ``<!-- ablations -->`` are the tables of the scripts of these names. What is said about
-them is written by hand; where a table changes, it is to be read again.
+``<!-- STUDY … at ε …: TABLE -->`` has what was measured at these ε alone. The table ``above-ROW`` compares every row
+with that one, and ``transfer-matrix`` has what every attack leaves of every row. ``<!-- questions -->`` and
+``<!-- ablations -->`` are the tables of the scripts of these names. What is said about them is written by hand; where
+a table changes, it is to be read again.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from scripts.race import above, trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = tuple(DOCS / name for name in ("results.md", "race.md", "first-run.md", "bounds.md"))
-PLACE = re.compile(r"(<!-- ([\w -]+): ([\w-]+) -->\n\n)((?:\|.*\n)*)")
+PLACE = re.compile(r"(<!-- ([\w ./-]+): ([\w-]+) -->\n\n)((?:\|.*\n)*)")
 OURS = re.compile(r"(<!-- (questions|ablations) -->\n\n)((?:\|.*\n)*)")
 
 
@@ -48,8 +50,14 @@ def _table(studies: str, name: str, tables: Mapping[str, str]) -> str:
     return tables[name]
 
 
-def _tables(studies: str) -> dict[str, str]:
+def _tables(which: str) -> dict[str, str]:
+    studies, _, only = which.partition(" at ")
     results = collect([DOCS / "results" / study for study in studies.split()])
+    if only:
+        epsilons = [parse_number(epsilon) for epsilon in only.split()]
+        attacks = [attack for attack in results.evaluations if attack.attack["epsilon"] in epsilons]
+        checks = [checked for checked in results.checks if checked.epsilon in epsilons]
+        results = replace(results, evaluations=attacks, checks=checks)
     found = {section.name: section.table.markdown() for section in sections(results)}
     rows = trainings(results)
     if matrix := transfer_matrix(results.evaluations):

@@ -113,6 +113,19 @@ def test_a_table_that_there_is_none_of(here):
         results_page.drawn("<!-- tiny: table9 -->\n\n")
 
 
+def _cells(marker):
+    """Of the table that a page has there: row and column → cell."""
+    lines = results_page.drawn(f"<!-- {marker} -->\n\n").splitlines()[2:]
+    columns, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return {(row[0], column): cell for row in rows for column, cell in zip(columns, row, strict=True)}
+
+
+def test_a_table_of_some_epsilons_has_those_cells_of_the_whole_one():
+    whole, some = _cells("cars-small: table1"), _cells("cars-small at 8/255 0.5: table1")
+    assert some == {(row, column): cell for (row, column), cell in whole.items() if not column.endswith("0.25")}
+    assert some.keys() < whole.keys()
+
+
 def test_how_far_a_defense_lies_above_another():
     """The means are those of all images of all seeds, counted; none is above itself."""
     results = collect([results_page.DOCS / "results" / "flowers-race"])
