@@ -7,7 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from atlpa.report import Table
+from atlpa.report.networks import ROWS
 from scripts.answers import answers, difference
+
+OTHERS = ("trades", "mart", "pat_smooth", "recipe", "n_fgsm")
+"""Rows of flowers-small that the paper does not have."""
 
 COLUMNS = ("clean", "gray 0.25", "black 0.25", "white (ensemble) 8/255")
 
@@ -16,6 +20,14 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("flowers-small-first", "atlpa_no_attention", "pat_smooth"),
         ("flowers-small", "atlpa_no_attention", "pat_smooth"),
         ("flowers-race", "tolerant_logit", "smoothing"),
+    ],
+    "smoothing beyond PAT": [
+        ("flowers-small-first", "pat_smooth", "pat"),
+        ("flowers-small", "pat_smooth", "pat"),
+    ],
+    "all of ATLPA beyond smoothing": [
+        ("flowers-small-first", "atlpa", "pat_smooth"),
+        ("flowers-small", "atlpa", "pat_smooth"),
     ],
     "attention beyond ALP": [
         ("flowers-small-first", "atlpa", "alp"),
@@ -40,9 +52,7 @@ QUESTIONS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("flowers-small", "atlpa", "pat"),
         ("cars-small", "atlpa", "pat"),
     ],
-    "against no defense": [
-        ("flowers-small", row, "none") for row in ("pat", "alp", "atlpa_no_attention", "atlpa", "recipe", "n_fgsm")
-    ],
+    "against no defense": [("flowers-small", row, "none") for row in (*ROWS[1:], *OTHERS)],
 }
 """Question → a study's folder in docs/results, and two of its trainings."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from atlpa.report.analyses import condition, condition_order, landscape_reach
 from atlpa.report.escape import figure_text
 from atlpa.report.legend import COLORS, MARKERS, legend_below
 from atlpa.report.networks import network_titles, row_order, targets
+
+BESIDE = 5
+"""How many networks' landscapes stand beside each other; further ones stand below."""
 
 
 def embedding_figure(records: Sequence[Analysis]) -> Figure | None:
@@ -65,28 +69,30 @@ def landscape_figure(records: Sequence[Analysis], image: int = 0) -> Figure | No
         return None
     grids, titles = [np.array(record.losses[image]) for record in found], network_titles(found)
     low, high = min(grid.min() for grid in grids), max(grid.max() for grid in grids)
-    columns = len(found)
-    figure = Figure(figsize=(2.7 * columns + 0.9, 5.4), layout="constrained")
-    flat = []
-    for place, (record, grid) in enumerate(zip(found, grids, strict=True), 1):
+    columns, rows = min(len(found), BESIDE), 2 * math.ceil(len(found) / BESIDE)
+    figure = Figure(figsize=(2.7 * columns + 0.9, 2.7 * rows), layout="constrained")
+    places, flat = figure.add_gridspec(rows, columns), []
+    for number, (record, grid) in enumerate(zip(found, grids, strict=True)):
+        row, column = 2 * (number // BESIDE), number % BESIDE
         steps = np.array(record.steps)
         across, along = np.meshgrid(steps, steps)  # columns are b, rows a
-        surface: Any = figure.add_subplot(2, columns, place, projection="3d")
+        surface: Any = figure.add_subplot(places[row, column], projection="3d")
         surface.plot_surface(along, across, grid, cmap="cividis", vmin=low, vmax=high, linewidth=0, antialiased=True)
         if high > low:
             surface.set_zlim(low, high)
         title = figure_text(titles[record.target.weights])
         surface.set_title(f"{title}\nrange {grid.max() - grid.min():.1f}", fontsize=9)
         surface.tick_params(labelsize=6, pad=-2)
-        panel = figure.add_subplot(2, columns, columns + place)
+        panel = figure.add_subplot(places[row + 1, column])
         levels = MaxNLocator(20).tick_values(low, high) if high > low else 5
         drawn = panel.contourf(steps, steps, grid.T, levels=levels, cmap="cividis", vmin=low, vmax=high)
         panel.plot(0, 0, "w+", markersize=7)
         panel.set_aspect("equal")
         panel.set_xlabel("a · sign of the gradient", fontsize=8)
         panel.tick_params(labelsize=7)
+        if not column:
+            panel.set_ylabel("b · random signs", fontsize=8)
         flat.append(panel)
-    flat[0].set_ylabel("b · random signs", fontsize=8)
     figure.supxlabel(landscape_reach(found), fontsize=8)
-    figure.colorbar(drawn, ax=flat, label="cross-entropy (nats)", shrink=0.9)
+    figure.colorbar(drawn, ax=flat, label="cross-entropy (nats)", shrink=0.9, aspect=10 * rows)
     return figure

@@ -1,6 +1,7 @@
 """What figures show: every value that is there, every network by a look of its own, nothing cut off."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from matplotlib.collections import PathCollection
 from scipy.stats import binomtest
 from test_summary import NONE, PAT, record, sha
 
-from atlpa.report import accuracy_curves
+from atlpa.report import accuracy_curves, collect
+from atlpa.report.analysis_figures import landscape_figure
 from atlpa.report.trade_off import trade_off
 from atlpa.report.training import WINDOW, training_figure
 from atlpa.statistics import by_seed, over_seeds
@@ -223,3 +225,18 @@ def test_an_attack_of_one_iterate_is_no_curve():
     titles = [axes.get_title() for axes in accuracy_curves([found, once, record(PAT, NONE, "gray", 40)]).axes]
     assert [title.split(":")[0] for title in titles] == ["white-box", "gray-box"]
     assert [axes.get_title() for axes in accuracy_curves([once]).axes] == ["white (ensemble)"]
+
+
+def test_many_landscapes_stand_below_each_other():
+    """Thirteen are no wider than five, each as surface and contour, and none covers another."""
+    found = collect([Path(__file__).parents[2] / "docs" / "results" / "flowers-small"]).analyses
+    surfaces = [one for one in found if one.kind == "landscape"]
+    figure = landscape_figure(surfaces)
+    assert len(surfaces) > 10
+    assert figure.get_figwidth() == landscape_figure(surfaces[:5]).get_figwidth()
+    figure.canvas.draw()
+    *panels, _ = figure.axes  # the last is the color bar
+    assert len(panels) == 2 * len(surfaces)
+    assert sum("range" in panel.get_title() for panel in panels) == len(surfaces)
+    boxes = [panel.get_position() for panel in panels]
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
