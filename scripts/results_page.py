@@ -2,9 +2,9 @@
 
 A line ``<!-- STUDY …: TABLE -->`` says which of the report's tables stands below it, of which folders in docs/results;
 ``<!-- STUDY … at ε …: TABLE -->`` has what was measured at these ε alone. The table ``above-ROW`` compares every row
-with that one, and ``transfer-matrix`` has what every attack leaves of every row. ``<!-- questions -->`` and
-``<!-- ablations -->`` are the tables of the scripts of these names. What is said about them is written by hand; where
-a table changes, it is to be read again.
+with that one, ``transfer-matrix`` has what every attack leaves of every row, ``attention`` how much the maps depend on
+the image. ``<!-- questions -->`` and ``<!-- ablations -->`` are the tables of the scripts of these names. What is said
+about them is written by hand; where a table changes, it is to be read again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from atlpa.report.transfer import shown_how
 from atlpa.statistics import share_among
 from scripts.ablations import RESULTS, ablations
 from scripts.answers import answers
+from scripts.attention import attention
 from scripts.questions import questions
 from scripts.race import above, trainings
 
@@ -62,6 +63,8 @@ def _tables(which: str) -> dict[str, str]:
     rows = trainings(results)
     if matrix := transfer_matrix(results.evaluations):
         found["transfer-matrix"] = matrix.markdown()
+    if maps := attention(results.analyses):
+        found["attention"] = maps.markdown()
     return found | {f"above-{row}": above(row, rows).markdown() for row in rows}
 
 

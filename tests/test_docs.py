@@ -21,7 +21,7 @@ from benchmarks.page import write_page
 from scripts.results_page import PAGES, drawn
 
 DOCS = Path(__file__).parents[1] / "docs"
-SHOWN = {"table1", "table1-paper", "significance", "table2", "table3", "landscape-ranges"}
+SHOWN = {"table1", "table1-paper", "significance", "attention", "table2", "table3", "landscape-ranges"}
 """Tables of the main study that the page on results shows; the rest is in the studies' own table.md."""
 STUDIES = sorted(path.parent for path in (DOCS / "results").glob("*/table.md"))
 

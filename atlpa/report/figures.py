@@ -83,7 +83,7 @@ def _distances(results: Results) -> ReportFigure | None:
 
 def _trade_off(results: Results) -> ReportFigure | None:
     figure = trade_off(results.evaluations)
-    title = "Clean against robust: white-box at the smallest ε, by the strongest attack on record, with 95 % intervals"
+    title = "Clean against robust: white-box at one ε, by the strongest attack on record, with 95 % intervals"
     return ReportFigure(title, figure) if figure else None
 
 

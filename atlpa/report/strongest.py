@@ -1,7 +1,8 @@
-"""White-box at the smallest ε: of each network the attack that leaves it least."""
+"""White-box at one ε: of each network the attack that leaves it least."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from atlpa.records import Evaluation
@@ -12,12 +13,15 @@ from atlpa.statistics import share
 def strongest(records: Iterable[Evaluation]) -> list[Evaluation]:
     """One white-box evaluation for each network, all at one ε in one norm (L∞ where there is one), ordered as Table 1.
 
+    The smallest of those at which the most networks were judged: few say nothing of the others.
+
     Args:
         records: evaluations; their last budgets count.
     """
     white = [record for record in records if record.threat == "white"]
     white = [record for record in white if record.norm == "Linf"] or white
-    least = min((record.attack["epsilon"] for record in white), default=None)
+    judged = Counter(epsilon for _, epsilon in {(record.target.weights, record.attack["epsilon"]) for record in white})
+    least = min((epsilon for epsilon, count in judged.items() if count == max(judged.values())), default=None)
     found: dict[str, Evaluation] = {}
     for record in white:
         before = found.get(record.target.weights)

@@ -23,9 +23,9 @@ from atlpa.statistics import share
 def trade_off(records: Sequence[Evaluation]) -> Figure | None:
     """Robust accuracy against clean accuracy.
 
-    Robust is white-box at the smallest ε on record, under the attack that leaves the network least. With three seeds a
-    defense's cross is the interval over seeds and images, beside small marks of its networks; with fewer each network
-    has a cross of its own, the 95 % Wilson intervals.
+    Robust is white-box under the attack that leaves the network least, at the smallest ε of those at which the most
+    networks were judged. With three seeds a defense's cross is the interval over seeds and images, beside small marks
+    of its networks; with fewer each network has a cross of its own, the 95 % Wilson intervals.
 
     Returns:
         ``None`` with fewer than two networks, or where none keeps more than guessing does.

@@ -53,6 +53,14 @@ def test_the_trade_off_shows_the_strongest_attack_at_the_smallest_epsilon():
     assert trade_off([record(PAT, PAT, "white", 5), record(NONE, NONE, "white", 0)]) is None  # guessing
 
 
+def test_the_trade_off_shows_an_epsilon_that_leaves_no_network_out():
+    both = [record(PAT, PAT, "white", 40, 0.5), record(NONE, NONE, "white", 10, 0.5)]
+    one_alone = record(PAT, PAT, "white", 90, 0.25)
+    assert [(x, y) for x, y, *_ in crosses(trade_off([one_alone, *both]))] == [(1, 0.1), (1, 0.4)]
+    every = trade_off([one_alone, *both, record(NONE, NONE, "white", 30, 0.25)])
+    assert [(x, y) for x, y, *_ in crosses(every)] == [(1, 0.3), (1, 0.9)]
+
+
 def test_three_seeds_are_one_cross_with_its_networks():
     networks = [replace(PAT, seed=seed, weights=sha(f"pat {seed}")) for seed in range(3)]
     records = [record(network, network, "white", 30 + 10 * network.seed) for network in networks]
