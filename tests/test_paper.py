@@ -1,5 +1,6 @@
 """The command that makes the whole paper: what it says of its cost, what it keeps, what it draws."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from atlpa.report import collect
 from atlpa.studies import load_study, plan
 from scripts import paper, race, results_page
+from scripts.attention import attention
 
 CONFIG = {
     "data": {"name": "folder", "root": "photos", "resize": 32, "size": 32},
@@ -160,6 +162,18 @@ def test_a_single_seed_among_single_seeds_has_no_interval():
     alone = [record for record in results.evaluations if record.target.seed == 0]
     first = race.trainings(replace(results, evaluations=alone))
     assert all("[" not in str(cell) for row in race.above("recipe", first).rows for cell in row)
+
+
+def test_how_much_maps_depend_on_the_image_as_their_files_say():
+    study = results_page.DOCS / "results" / "cars-small"
+    records = collect([study]).analyses
+    row = next(row for row in attention(records).rows if row[0] == "alp resnet18")
+    folder = study / "alp-resnet18-seed0-final" / "records"
+    (clean,), (gray,) = ([json.loads(file.read_text()) for file in folder.glob(f"attention-{seen}-*.json")]
+                         for seen in ("clean", "gray"))  # fmt: skip
+    assert [float(cell) for cell in row[1:]] == [round(value, 3) for value in clean["variation"] + gray["distance"]]
+    maps = [record for record in records if record.kind == "attention"]
+    assert attention([record for record in maps if record.seen.source is None]) is None  # clean images alone
 
 
 def test_what_transfer_leaves_of_those_right_clean():
